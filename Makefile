@@ -1,0 +1,53 @@
+# One entry point for everything; CI calls the same targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+TORCH := 2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+POETRY ?= poetry
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes apart from the rest: its wheel on the default index brings gigabytes of CUDA packages
+$(VENV)/.run: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH) --extra-index-url $(TORCH_INDEX)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.run ## create .venv and install what the service needs
+
+.PHONY: run
+run: $(VENV)/.run ## start the service on this machine; PORT=8001 moves it
+	@PORT=$(PORT) exec $(BIN)/python -m serve_app.local
+
+.PHONY: check
+check: $(VENV)/.dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: test
+test: $(VENV)/.dev ## every test; ARGS= goes to pytest
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lock
+lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
+	$(POETRY) lock
+	$(POETRY) export --format requirements.txt --output requirements.txt
+	$(POETRY) export --with dev --with train --format requirements.txt --output requirements-dev.txt

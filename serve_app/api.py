@@ -1,0 +1,136 @@
+"""The FastAPI application: the contract's routes, and nothing outside /project."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from serve_app.body import read_body
+from serve_app.errors import PREDICT_ERRORS, MethodNotAllowed, NotFound, ServiceError, openapi_responses
+from serve_app.health import HealthMonitor
+from serve_app.metrics import Metrics
+from serve_app.predictor import Outcome, Predictor
+from serve_app.schemas import Health, ModelCard, PredictResponse, parse_request, predict_request
+from serve_app.settings import Settings
+
+ROOT = "/project"
+
+
+def build_api(settings: Settings, predictor: Predictor, health: HealthMonitor, metrics: Metrics) -> FastAPI:
+    """The application that answers under `/project`; everything that it needs is given, nothing is looked up."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        health.start()
+        yield
+        await health.close()
+        await predictor.close()
+
+    api: FastAPI = FastAPIOffline(
+        title="FastAPI",
+        summary="Sentiment predictions from DistilBERT.",
+        docs_url=f"{ROOT}/docs",
+        redoc_url=None,
+        openapi_url=f"{ROOT}/openapi.json",
+        static_url=f"{ROOT}/docs/static",
+        swagger_ui_oauth2_redirect_url=f"{ROOT}/docs/oauth2-redirect",
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    _add_error_handlers(api, metrics)
+    _add_predict(api, settings, predictor)
+
+    @api.get(
+        f"{ROOT}/health",
+        response_model_exclude_none=True,
+        responses={503: {"model": Health, "description": "No prediction has succeeded in the last seconds."}},
+    )
+    async def get_health() -> Health:
+        """Healthy only while a real prediction through the model has succeeded in the last seconds."""
+        reason = health.unhealthy_reason()
+        if reason is None:
+            return Health(status="healthy")
+        return JSONResponse({"status": "unhealthy", "reason": reason}, 503)  # type: ignore[return-value]
+
+    @api.get(f"{ROOT}/model", responses=openapi_responses([ServiceError]))
+    async def get_model() -> ModelCard:
+        """Which model answers."""
+        identity = await predictor.identity()
+        return ModelCard(
+            name=identity.name,
+            revision=identity.revision,
+            fingerprint=identity.fingerprint,
+            precision=identity.precision,
+            labels=list(identity.labels),
+            max_tokens=identity.max_tokens,
+            accuracy=identity.accuracy,
+        )
+
+    return api
+
+
+def _add_predict(api: FastAPI, settings: Settings, predictor: Predictor) -> None:
+    model = predict_request(settings)
+    schema = model.model_json_schema()
+    options: dict[str, Any] = {
+        "response_model": PredictResponse,
+        "responses": openapi_responses(PREDICT_ERRORS),
+        "openapi_extra": {
+            "requestBody": {
+                "required": True,
+                "description": f"At most {settings.max_body_bytes} bytes. A body without a Content-Type is JSON.",
+                "content": {"application/json": {"schema": schema}},
+            }
+        },
+    }
+
+    # The body is read and parsed here and not by FastAPI, which refuses a body without a Content-Type,
+    # echoes input in its errors, and validates the answer a second time.
+    async def predict(request: Request) -> Response:
+        """Both labels with their scores for each text, the higher score first."""
+        texts = parse_request(model, await read_body(request, settings.max_body_bytes))
+        return predict_response(await predictor.predict(texts))
+
+    api.post(f"{ROOT}/predict", **options)(predict)
+    api.post(f"{ROOT}/bulk-predict", **options)(predict)
+
+
+def predict_response(outcome: Outcome) -> Response:
+    """The response of a prediction: its body from ready bytes, everything else in headers."""
+    body = b'{"predictions":[' + b",".join([prediction.json for prediction in outcome.predictions]) + b"]}"
+    timings = outcome.timings
+    headers = {
+        "X-Cache": f"hit={outcome.hit},miss={outcome.miss},coalesced={outcome.coalesced}",
+        "X-Model": f"{outcome.identity.name}@{outcome.identity.fingerprint}",
+        "Server-Timing": (
+            f"cache;dur={timings.cache:.2f}, queue;dur={timings.queue:.2f}, "
+            f"tokenize;dur={timings.tokenize:.2f}, model;dur={timings.model:.2f}"
+        ),
+    }
+    truncated = [str(index) for index, prediction in enumerate(outcome.predictions) if prediction.truncated]
+    if truncated:
+        headers["X-Truncated"] = ",".join(truncated)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
+    def answer(error: ServiceError) -> Response:
+        metrics.errors.inc(tags={"type": error.type})
+        return error.response()
+
+    async def service_error(_: Request, error: Exception) -> Response:
+        return answer(error if isinstance(error, ServiceError) else ServiceError())
+
+    async def http_error(_: Request, error: Exception) -> Response:
+        kind: Callable[..., ServiceError] = MethodNotAllowed if getattr(error, "status_code", 0) == 405 else NotFound  # noqa: PLR2004
+        return answer(kind(headers=getattr(error, "headers", None)))
+
+    api.add_exception_handler(ServiceError, service_error)
+    api.add_exception_handler(HTTPException, http_error)
+    api.add_exception_handler(Exception, service_error)

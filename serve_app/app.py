@@ -1,0 +1,39 @@
+"""The Serve application: `serve run serve_app.app:build_app`, and what serve_config.yaml imports."""
+
+# No `from __future__ import annotations` here: Serve reads the type of build_app's argument to make it
+# from the application's args, and a string tells it nothing.
+
+from ray import serve
+from ray.serve import Application
+
+from serve_app.classifier import Classifier
+from serve_app.ingress import Ingress
+from serve_app.settings import Settings
+
+# every access is already counted by HAProxy; a log line each would cost more than a cache hit
+LOGGING = {"enable_access_log": False}
+
+
+def build_app(args: Settings) -> Application:
+    """Bind the two deployments; the only place that binds.
+
+    How many replicas there are, and with what resources, is serve_config.yaml's to say; what stands
+    here is for a run without it.
+    """
+    classifier = serve.deployment(
+        name="classifier",
+        max_ongoing_requests=64,
+        ray_actor_options={"num_cpus": 1},
+        logging_config=LOGGING,
+        health_check_period_s=2,
+        health_check_timeout_s=5,
+    )(Classifier)
+    ingress = serve.deployment(
+        name="ingress",
+        max_ongoing_requests=1000,
+        ray_actor_options={"num_cpus": 0.25},
+        logging_config=LOGGING,
+        health_check_period_s=2,
+        health_check_timeout_s=5,
+    )(Ingress)
+    return ingress.bind(args, classifier.bind(args))

@@ -1,0 +1,1 @@
+"""The cache, one entry per text: an in-process LRU in front, Redis behind."""

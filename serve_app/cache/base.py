@@ -1,0 +1,45 @@
+"""What the predictor asks of a cache that other replicas share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from serve_app.prediction import Prediction
+
+
+class SharedCache(Protocol):
+    """A cache outside the process. It may be slow, full, gone or wrong; none of that may fail a request."""
+
+    async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
+        """What is known of `keys`; an empty answer where the cache cannot be asked in time. Never raises."""
+        ...
+
+    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Write, off the road of the request. Never raises, and drops what cannot be written."""
+        ...
+
+    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Say that these are in use, so that they stay, or come back where they were lost. Never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Stop background work and connections."""
+        ...
+
+
+class NoSharedCache:
+    """The shared cache of a service that runs without Redis."""
+
+    async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:  # noqa: ARG002
+        """Nothing is known."""
+        return {}
+
+    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Nothing is written."""
+
+    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,54 @@
+"""A circuit breaker whose probes cost no request anything: they run in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+
+class Breaker:
+    """Counts failures in a row; past the limit it is open until a background `probe` succeeds.
+
+    `probe` is awaited about every `probe_s` seconds while open and must raise where the resource is still gone.
+    """
+
+    def __init__(self, max_failures: int, probe_s: float, probe: Callable[[], Awaitable[object]]) -> None:
+        self._max_failures = max_failures
+        self._probe_s = probe_s
+        self._probe = probe
+        self._failures = 0
+        self._probing: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the resource is not to be asked now."""
+        return self._probing is not None
+
+    def succeeded(self) -> None:
+        """The resource answered."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """The resource failed or was late."""
+        self._failures += 1
+        if self._failures >= self._max_failures and self._probing is None:
+            self._probing = asyncio.create_task(self._probe_until_back())
+
+    async def close(self) -> None:
+        """Stop probing."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+    async def _probe_until_back(self) -> None:
+        while True:
+            # spread by a quarter, so that replicas do not all knock at once at a Redis that just came back
+            await asyncio.sleep(self._probe_s * random.uniform(0.75, 1.25))  # noqa: S311
+            try:
+                await self._probe()
+            except Exception:  # noqa: BLE001, S112  (whatever it is, the resource is still gone)
+                continue
+            self._failures = 0
+            self._probing = None
+            return

@@ -1,0 +1,108 @@
+"""The error tree, and with it the one table of error -> status -> body -> OpenAPI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import orjson
+from starlette.responses import Response
+
+
+class ServiceError(Exception):
+    """An error that a caller sees. A subclass is a row of the table; its `title` documents it in OpenAPI.
+
+    The body is FastAPI's: `{"detail": [{"type", "loc", "msg"}]}`. It never holds any of the caller's input:
+    texts are private, and an echoed lone surrogate or NaN cannot even be encoded.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "The service failed; the request may be sent again."
+
+    def __init__(
+        self,
+        msg: str | None = None,
+        *,
+        loc: Sequence[str | int] = (),
+        detail: Sequence[Mapping[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(msg or self.title)
+        self.detail = detail or [{"type": self.type, "loc": list(loc), "msg": msg or self.title}]
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The error as the caller gets it."""
+        body = orjson.dumps({"detail": self.detail})
+        return Response(body, self.status, self.headers, media_type="application/json")
+
+
+class NotFound(ServiceError):
+    """No route has this path."""
+
+    status = 404
+    type = "not_found"
+    title = "There is nothing at this path."
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    type = "method_not_allowed"
+    title = "This path does not take this method."
+
+
+class BodyTooLarge(ServiceError):
+    """The body has more bytes than the limit."""
+
+    status = 413
+    type = "body_too_large"
+    title = "The body is larger than the limit."
+
+
+class InvalidRequest(ServiceError):
+    """The body is not what the schema says."""
+
+    status = 422
+    type = "invalid_request"
+    title = "The body is not JSON, or not what the schema says."
+
+
+class ModelUnavailable(ServiceError):
+    """No model replica answered in time."""
+
+    status = 503
+    type = "model_unavailable"
+    title = "The model did not answer in time."
+
+
+PREDICT_ERRORS = (MethodNotAllowed, BodyTooLarge, InvalidRequest, ServiceError, ModelUnavailable)
+"""What the predict routes can answer besides 200."""
+
+
+def openapi_responses(errors: Sequence[type[ServiceError]]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can end in these errors."""
+    body = {
+        "type": "object",
+        "required": ["detail"],
+        "properties": {
+            "detail": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["type", "loc", "msg"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                        "msg": {"type": "string"},
+                    },
+                },
+            }
+        },
+    }
+    return {
+        error.status: {"description": error.title, "content": {"application/json": {"schema": body}}}
+        for error in errors
+    }

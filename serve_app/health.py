@@ -1,0 +1,54 @@
+"""Health that is true: a prediction through the model has succeeded within the last seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from serve_app.errors import ModelUnavailable
+from serve_app.metrics import Metrics
+from serve_app.model_client import Model
+from serve_app.settings import Settings
+
+PROBE_TEXT = "Is anybody there?"
+
+
+class HealthMonitor:
+    """Knows when the model last answered; where traffic does not tell, it asks by itself."""
+
+    def __init__(self, model: Model, settings: Settings, metrics: Metrics) -> None:
+        self._model = model
+        self._max_age_s = settings.health_max_age_s
+        self._probe_s = settings.health_probe_s
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to probe."""
+        self._task = asyncio.create_task(self._probe_forever())
+
+    async def close(self) -> None:
+        """Stop probing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def unhealthy_reason(self) -> str | None:
+        """Why the service is not healthy, or None where it is. Never waits."""
+        last = self._model.last_success
+        if last is None:
+            return "starting: no prediction has succeeded yet"
+        age = time.monotonic() - last
+        return f"no prediction has succeeded for {age:.0f} s" if age > self._max_age_s else None
+
+    async def _probe_forever(self) -> None:
+        while True:
+            last = self._model.last_success
+            if last is None or time.monotonic() - last >= self._probe_s:
+                # the cache is not asked: it would answer for a model that is dead
+                with contextlib.suppress(ModelUnavailable, TimeoutError):
+                    async with asyncio.timeout(self._max_age_s):
+                        await self._model.classify([PROBE_TEXT])
+            self._metrics.healthy.set(0 if self.unhealthy_reason() else 1)
+            await asyncio.sleep(self._probe_s)

@@ -1,0 +1,39 @@
+"""The ingress deployment: the FastAPI application in front of the predictor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from serve_app.api import build_api
+from serve_app.cache.base import NoSharedCache, SharedCache
+from serve_app.cache.redis import RedisCache
+from serve_app.health import HealthMonitor
+from serve_app.metrics import Metrics
+from serve_app.model_client import Identity, RemoteModel
+from serve_app.predictor import Predictor
+from serve_app.settings import Settings
+
+
+@serve.ingress()
+class Ingress:
+    """One ingress replica: validates, asks the predictor, shapes the answer."""
+
+    def __init__(self, settings: Settings, classifier: DeploymentHandle[Any]) -> None:
+        metrics = Metrics()
+        model = RemoteModel(classifier, settings.model_timeout_s, metrics)
+
+        def open_shared(identity: Identity) -> SharedCache:
+            if settings.redis_url is None:
+                return NoSharedCache()
+            return RedisCache(settings, identity.fingerprint, identity.labels, metrics)
+
+        predictor = Predictor(model, open_shared, settings.cache_entries, metrics)
+        self._api = build_api(settings, predictor, HealthMonitor(model, settings, metrics), metrics)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """What Serve calls after the constructor, in the replica."""
+        return self._api

@@ -1,0 +1,146 @@
+"""Run the service on this machine until Ctrl-C: check first, start Serve in HAProxy mode, say where it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+
+from model.directory import open_directory
+from model.errors import ModelError
+from serve_app.local.config import local_config
+from serve_app.local.ports import free_port, holder, is_free, side_ports
+from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
+from serve_app.settings import Settings, explain
+
+DEFAULTS = {
+    # each is a measured choice, see docs/performance.md; a variable that is set already wins
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "1",
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
+    "RAY_SERVE_HAPROXY_RETRIES": "3",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+START_TIMEOUT_S = 120.0
+LAST_LINES = 15
+LINE_WIDTH = 300
+
+
+class Stopped(Exception):
+    """A signal asked us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def main(
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port of the service.")] = 8000,
+    log: Annotated[Path, typer.Option(help="Where Ray and Serve write.")] = Path("build/serve.log"),
+) -> None:
+    """Run the service on this machine until Ctrl-C."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    problems = check(port)
+    for problem in problems:
+        console.print(f"error: {problem}", markup=False)
+    if problems:
+        raise typer.Exit(1)
+    if "MAKELEVEL" in os.environ:
+        end_with_parent()
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` have said what they want
+            signal.signal(number, _raise_stopped)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    raise typer.Exit(_run(port, log, console))
+
+
+def check(port: int) -> list[str]:
+    """What keeps the service from starting here, one line each."""
+    problems = []
+    try:
+        open_directory(Settings().model_dir)
+    except ValidationError as error:
+        problems += explain(error)
+    except ModelError as error:
+        problems.append(str(error))
+    if not is_free(port):
+        problems.append(
+            f"port {port} is taken by {holder(port)}; stop that, or choose another: make run PORT={free_port()}"
+        )
+    return problems
+
+
+def _run(port: int, log: Path, console: Console) -> int:
+    config = log.with_name("serve_config.local.yaml")
+    config.write_text(yaml.safe_dump(local_config(port, os.cpu_count() or 1)), encoding="utf-8")
+    environment = {**DEFAULTS, **os.environ}
+    environment |= side_ports(environment)
+    command = [sys.executable, "-m", "ray.serve.scripts", "run", str(config)]
+    url = f"http://127.0.0.1:{port}/project"
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = start(command, environment, output)
+        try:
+            with console.status(f"starting Serve (log: {log})"):
+                _wait_until_healthy(process, url)
+            console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})")
+            console.print(f"""Try: curl -s {url}/predict -d '{{"text": ["I love you."]}}'""", markup=False)
+            console.print("Ctrl-C stops it.")
+            process.wait()
+            return _failed(f"Serve ended by itself with status {process.returncode}", log, console)
+        except TimeoutError as error:
+            return _failed(str(error), log, console)
+        except Stopped as stopped:
+            console.print(f"{stopped}: stopping")
+            return 0 if stopped.number == signal.SIGINT else 128 + stopped.number
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+            stop(process)
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise TimeoutError(f"Serve ended with status {process.returncode} before it was ready")
+        try:
+            with urlopen(f"{url}/health", timeout=2):  # noqa: S310  (our own http address)
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise TimeoutError(f"no prediction succeeded within {START_TIMEOUT_S:.0f} s")
+
+
+def _failed(why: str, log: Path, console: Console) -> int:
+    console.print(f"error: {why}; the end of {log}:", markup=False)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    console.print("\n".join(line[:LINE_WIDTH] for line in lines), markup=False)
+    return 1
+
+
+def _raise_stopped(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,57 @@
+"""Which ports a local run binds, who holds one that is taken, and free ones instead."""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+SIDE_PORTS = {
+    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
+    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
+}
+"""What HAProxy mode binds besides the service's own port, by the variable that moves it."""
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on the port, on any address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104  (HAProxy mode binds all addresses, so all must be free)
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Who listens on the port, in words; other users' processes cannot be told apart."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        connections = []
+    for connection in connections:
+        address = connection.laddr
+        if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
+            try:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+            except psutil.NoSuchProcess:
+                break
+    return "a process of another user"
+
+
+def side_ports(environment: dict[str, str]) -> dict[str, str]:
+    """Variables that move HAProxy's other ports to free ones where their defaults are taken or unset."""
+    moved = {}
+    for variable, port in SIDE_PORTS.items():
+        if variable not in environment:
+            moved[variable] = str(port if is_free(port) else free_port())
+    return moved
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

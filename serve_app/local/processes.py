@@ -1,0 +1,72 @@
+"""Start a process so that it and all that it starts end with us, however we end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 20.0
+
+
+def adopt_orphans() -> None:
+    """Make processes whose parents die become ours, so that `stop` finds them: HAProxy outlives its actor."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Be asked to end when the parent process dies, even by kill -9."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def start(command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, so that the terminal's Ctrl-C reaches only us."""
+    return subprocess.Popen(  # noqa: S603  (our own command)
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=end_with_parent,  # noqa: PLW1509  (no thread has been started yet)
+    )
+
+
+def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
+    """End the process in good order, then whatever is left of its descendants; how many had to be killed.
+
+    Serve takes SIGTERM for an orderly end: replicas finish, HAProxy stops, the cluster goes down.
+    """
+    left = set(psutil.Process().children(recursive=True))
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    left |= set(psutil.Process().children(recursive=True))
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for survivor in alive:
+        try:
+            survivor.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=5)
+    return len(alive)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

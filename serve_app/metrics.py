@@ -1,0 +1,36 @@
+"""Every metric of the service, in one list. Ray exports them, as `ray_<name>`, on each node's metrics port."""
+
+from __future__ import annotations
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+_MILLISECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000]
+_COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
+
+
+class Metrics:
+    """The service's counters, gauges and histograms; one instance a replica."""
+
+    def __init__(self) -> None:
+        self.texts = Counter(
+            "sentiment_texts", "Texts answered, by where the answer came from: hit, miss, coalesced.", ("source",)
+        )
+        self.hits = Counter("sentiment_cache_hits", "Texts found in the cache, by tier: memory, redis.", ("tier",))
+        self.errors = Counter("sentiment_errors", "Requests refused or failed, by error type.", ("type",))
+        self.redis_errors = Counter("sentiment_redis_errors", "Redis commands failed or late.", ("command",))
+        self.bad_values = Counter("sentiment_redis_bad_values", "Values in Redis that were no prediction.")
+        self.dropped_writes = Counter("sentiment_redis_dropped_writes", "Answers not written to Redis.")
+        self.model_retries = Counter("sentiment_model_retries", "Model calls tried again on another replica.")
+        self.stage_ms = Histogram(
+            "sentiment_stage_ms",
+            "Time of a request's stages in ms: cache, queue, tokenize, model.",
+            boundaries=_MILLISECONDS,
+            tag_keys=("stage",),
+        )
+        self.batch_texts = Histogram(
+            "sentiment_batch_texts", "Texts run in one batch of the model.", boundaries=list(map(float, _COUNTS))
+        )
+        self.batch_tokens = Histogram(
+            "sentiment_batch_tokens", "Tokens run in one batch of the model.", boundaries=list(map(float, _COUNTS))
+        )
+        self.healthy = Gauge("sentiment_healthy", "1 while a recent prediction has succeeded, else 0.")

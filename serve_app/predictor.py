@@ -1,0 +1,180 @@
+"""The one road a text takes: in-process LRU -> single flight -> Redis -> the model -> back into both caches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from serve_app.cache.base import SharedCache
+from serve_app.metrics import Metrics
+from serve_app.model_client import Classified, Identity, Model
+from serve_app.prediction import Prediction, make_prediction, text_key
+from serve_app.single_flight import SingleFlight
+
+OpenSharedCache = Callable[[Identity], SharedCache]
+
+
+@dataclass(slots=True)
+class Timings:
+    """Milliseconds by stage, for one request."""
+
+    cache: float = 0.0
+    queue: float = 0.0
+    tokenize: float = 0.0
+    model: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one request: a prediction for each text, in order, and what there is to say of them."""
+
+    predictions: list[Prediction]
+    identity: Identity
+    hit: int
+    miss: int
+    coalesced: int
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What one flight brought: predictions by key, those of them from Redis, and the time it took."""
+
+    predictions: Mapping[bytes, Prediction]
+    from_redis: frozenset[bytes]
+    identity: Identity
+    timings: Timings = field(default_factory=Timings)
+
+
+class _ModelChanged(Exception):
+    """The model that answered is not the one whose cache was asked."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__(identity.fingerprint)
+        self.identity = identity
+
+
+class Predictor:
+    """Answers lists of texts from the caches and the model."""
+
+    def __init__(self, model: Model, open_shared: OpenSharedCache, cache_entries: int, metrics: Metrics) -> None:
+        self._model = model
+        self._open_shared = open_shared
+        self._metrics = metrics
+        self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
+        self._flights: SingleFlight[bytes, str, _Looked] = SingleFlight(self._look_up)
+        self._identity: Identity | None = None
+        self._shared: SharedCache | None = None
+
+    async def identity(self) -> Identity:
+        """Which model answers; the model is asked once, and again when another one has answered."""
+        if self._identity is None:
+            await self._adopt(await self._model.identify())
+        return self._identity  # type: ignore[return-value]  # set by _adopt
+
+    async def predict(self, texts: Sequence[str]) -> Outcome:
+        """Predict each text, from the caches where they know it.
+
+        Raises:
+            ModelUnavailable: a text had to go to the model, and that did not answer in time.
+        """
+        identity = await self.identity()
+        try:
+            return await self._predict(texts, identity)
+        except _ModelChanged as changed:
+            await self._adopt(changed.identity)
+            return await self._predict_afresh(texts)
+
+    async def close(self) -> None:
+        """Write what is queued for the shared cache, and close it."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def _predict(self, texts: Sequence[str], identity: Identity) -> Outcome:
+        began = time.perf_counter()
+        keys = [text_key(text) for text in texts]
+        found: dict[bytes, Prediction] = {}
+        wanted: dict[bytes, str] = {}
+        for key, text in zip(keys, texts, strict=True):
+            if (prediction := self._memory.get(key)) is not None:
+                found[key] = prediction
+            else:
+                wanted[key] = text
+        if found and self._shared is not None:
+            self._shared.keep_soon(found)
+        hit = len(keys) if not wanted else sum(key in found for key in keys)
+        if hit:
+            self._metrics.hits.inc(hit, tags={"tier": "memory"})
+        timings = Timings(cache=(time.perf_counter() - began) * 1000)
+        miss = 0
+        if wanted:
+            own, joined = await self._flights.run(wanted)
+            for looked in (*joined, *([own] if own else [])):
+                if looked.identity != identity:
+                    raise _ModelChanged(looked.identity)
+                found.update(looked.predictions)
+            if own is not None:
+                hit += len(own.from_redis)
+                miss = len(own.predictions) - len(own.from_redis)
+                timings = own.timings
+        outcome = Outcome(
+            [found[key] for key in keys], identity, hit, miss, coalesced=len(keys) - hit - miss, timings=timings
+        )
+        self._count(outcome)
+        return outcome
+
+    async def _look_up(self, wanted: Mapping[bytes, str]) -> _Looked:
+        """Ask Redis for all of `wanted` at once, then the model for the rest, and remember both."""
+        identity = await self.identity()
+        shared = self._shared
+        began = time.perf_counter()
+        known = await shared.get_many(list(wanted)) if shared is not None else {}
+        timings = Timings(cache=(time.perf_counter() - began) * 1000)
+        rest = {key: text for key, text in wanted.items() if key not in known}
+        computed: dict[bytes, Prediction] = {}
+        if rest:
+            answer = await self._model.classify(list(rest.values()))
+            if answer.identity != identity:
+                raise _ModelChanged(answer.identity)
+            computed = dict(zip(rest, _predictions(answer), strict=True))
+            timings.queue, timings.tokenize, timings.model = answer.queue_ms, answer.tokenize_ms, answer.model_ms
+            if shared is not None:
+                shared.put_soon(computed)
+        predictions = {**known, **computed}
+        if identity == self._identity:
+            self._memory.update(predictions)
+        if known:
+            self._metrics.hits.inc(len(known), tags={"tier": "redis"})
+        return _Looked(predictions, frozenset(known), identity, timings)
+
+    async def _predict_afresh(self, texts: Sequence[str]) -> Outcome:
+        """Have one replica of one model predict all the texts, so that old and new never share a response."""
+        answer = await self._model.classify(texts)
+        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
+        outcome = Outcome(_predictions(answer), answer.identity, 0, len(texts), 0, timings)
+        self._count(outcome)
+        return outcome
+
+    async def _adopt(self, identity: Identity) -> None:
+        if identity == self._identity:
+            return
+        old, self._shared = self._shared, self._open_shared(identity)
+        self._identity = identity
+        self._memory.clear()
+        if old is not None:
+            await old.close()
+
+    def _count(self, outcome: Outcome) -> None:
+        for source, number in (("hit", outcome.hit), ("miss", outcome.miss), ("coalesced", outcome.coalesced)):
+            if number:
+                self._metrics.texts.inc(number, tags={"source": source})
+
+
+def _predictions(answer: Classified) -> list[Prediction]:
+    return [
+        make_prediction(scores, answer.identity.labels, truncated=truncated)
+        for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
+    ]

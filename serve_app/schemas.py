@@ -1,0 +1,88 @@
+"""Request and response models, and the one place that turns bytes into a request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from serve_app.errors import InvalidRequest
+from serve_app.settings import Settings
+
+MAX_FAULTS = 10
+
+
+class PredictRequest(BaseModel):
+    """Texts to predict; `predict_request` makes the subclass that has the limits of the settings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    text: list[str]
+
+
+class LabelScore(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+class PredictResponse(BaseModel):
+    """For each text, in order, both labels, the higher score first."""
+
+    predictions: list[Annotated[list[LabelScore], Field(min_length=2, max_length=2)]]
+
+
+class Health(BaseModel):
+    """`healthy` only while a prediction through the model has succeeded in the last seconds."""
+
+    status: str
+    reason: str | None = None
+
+
+class ModelCard(BaseModel):
+    """Which model answers."""
+
+    name: str
+    revision: str | None
+    fingerprint: str
+    precision: str
+    labels: list[str]
+    max_tokens: int
+    accuracy: float | None = Field(description="Measured on SST-2's dev set by `python -m model.evaluate`.")
+
+
+def predict_request(settings: Settings) -> type[PredictRequest]:
+    """The request model with the settings' limits, as OpenAPI shows them."""
+    text = Annotated[str, Field(max_length=settings.max_text_chars)]
+    texts = Annotated[
+        list[text],
+        Field(
+            max_length=settings.max_texts,
+            description="Texts to predict; each longer than the model's tokens is truncated, see X-Truncated.",
+            examples=[["example 1", "example 2"]],
+        ),
+    ]
+    return create_model("PredictRequest", __base__=PredictRequest, text=(texts, ...))
+
+
+def parse_request(model: type[PredictRequest], body: bytes) -> list[str]:
+    """The texts of a request's body.
+
+    Raises:
+        InvalidRequest: the body is not JSON or not what the model says.
+    """
+    try:
+        return model.model_validate_json(body).text
+    except ValidationError as error:
+        raise InvalidRequest(detail=_faults(error)) from None
+
+
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    """FastAPI's error entries without input; an unknown field's name is the caller's text, so it is left out too."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FAULTS]:
+        known = fault["type"] != "extra_forbidden"
+        loc = fault["loc"] if known else fault["loc"][:-1]
+        faults.append({"type": fault["type"], "loc": ["body", *loc], "msg": fault["msg"]})
+    return faults

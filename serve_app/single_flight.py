@@ -1,0 +1,68 @@
+"""Single flight: whatever many callers want at once is worked out once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class _Flight(Generic[K, R]):
+    keys: Collection[K]
+    task: asyncio.Task[R]
+    callers: int = field(default=0)
+
+
+class SingleFlight(Generic[K, V, R]):
+    """Runs `work(mapping)` for the keys that nobody works on yet, and lets everybody wait for the rest.
+
+    The work is nobody's own: a caller that is cancelled leaves it to the others that wait for any part of it,
+    and it is cancelled only when the last of them has gone.
+    """
+
+    def __init__(self, work: Callable[[Mapping[K, V]], Awaitable[R]]) -> None:
+        self._work = work
+        self._flights: dict[K, _Flight[K, R]] = {}
+
+    async def run(self, wanted: Mapping[K, V]) -> tuple[R | None, list[R]]:
+        """Results that together cover `wanted`: that of the caller's own work, if it had any, and those it joined."""
+        own: _Flight[K, R] | None = None
+        joined = {id(flight): flight for key in wanted if (flight := self._flights.get(key))}.values()
+        fresh = {key: value for key, value in wanted.items() if key not in self._flights}
+        if fresh:
+            own = self._launch(fresh)
+        flights = [*joined, *([own] if own else [])]
+        for flight in flights:
+            flight.callers += 1
+        try:
+            await asyncio.wait([flight.task for flight in flights])
+        finally:
+            for flight in flights:
+                flight.callers -= 1
+                if not flight.callers and not flight.task.done():
+                    flight.task.cancel()
+                    self._forget(flight)  # at once, or somebody could still join it
+        return (own.task.result() if own else None), [flight.task.result() for flight in joined]
+
+    def _launch(self, fresh: Mapping[K, V]) -> _Flight[K, R]:
+        flight = _Flight(list(fresh), asyncio.ensure_future(self._work(fresh)))
+        for key in fresh:
+            self._flights[key] = flight
+        flight.task.add_done_callback(lambda _: self._land(flight))
+        return flight
+
+    def _forget(self, flight: _Flight[K, R]) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+
+    def _land(self, flight: _Flight[K, R]) -> None:
+        self._forget(flight)
+        if not flight.task.cancelled():
+            flight.task.exception()  # seen here, for a failed flight whose callers have all gone

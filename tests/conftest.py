@@ -1,0 +1,40 @@
+"""What every level shares: the marker taken from the folder, a real Redis server, the data set's place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.redis_server import RedisServer
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {"unit": 0, "integration": 1, "e2e": 2}
+    for item in items:
+        item.add_marker(item.path.parent.name)
+    # integration shares one Serve, which must be gone before e2e starts its own
+    items.sort(key=lambda item: order[item.path.parent.name])
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis server of the test's own, empty and running."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sst2_dir() -> str:
+    """Folder with SST-2's dev.tsv, named by SST2_DIR; the data set is not part of the repository."""
+    folder = os.environ.get("SST2_DIR")
+    if not folder:
+        pytest.skip("SST2_DIR names no folder with SST-2's dev.tsv")
+    return folder

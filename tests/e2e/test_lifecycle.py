@@ -1,0 +1,97 @@
+"""However a run ends, no process stays and no port stays bound."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serve_app.local.ports import free_port, is_free
+from tests.service import REPOSITORY, Service
+from tests.wait import until
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path)
+    service.start()
+    yield service
+    if service.process is not None and service.process.poll() is None:
+        service.stop()
+
+
+def started_by(service: Service) -> list[psutil.Process]:
+    assert service.process is not None
+    return psutil.Process(service.process.pid).children(recursive=True)
+
+
+def nothing_is_left(service: Service, processes: list[psutil.Process]) -> None:
+    until(lambda: not any(process.is_running() for process in processes), "all processes are gone", 30)
+    assert is_free(service.port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_good_order(service: Service, number: signal.Signals) -> None:
+    processes = started_by(service)
+    assert {"raylet", "haproxy"} <= {process.name() for process in processes}
+    assert service.post("I love you.").status_code == 200
+    assert service.stop(number) in (0, 128 + number)
+    assert f"{number.name}: stopping" in service.output()
+    nothing_is_left(service, processes)
+
+
+def test_kill_9_leaves_nothing_either(service: Service) -> None:
+    processes = started_by(service)
+    service.stop(signal.SIGKILL)
+    nothing_is_left(service, processes)
+
+
+def test_when_serve_dies_the_run_ends_with_an_error(service: Service) -> None:
+    processes = started_by(service)
+    (serve,) = [process for process in processes if "ray.serve.scripts" in process.cmdline()]
+    serve.kill()
+    assert service.process is not None
+    assert service.process.wait(60) == 1
+    assert "Serve ended by itself" in service.output()
+    nothing_is_left(service, processes)
+
+
+def test_a_taken_port_says_by_whom_and_what_to_do() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "serve_app.local"],
+            cwd=REPOSITORY,
+            env={**os.environ, "PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: port {port} is taken by ")
+    assert f"(process {os.getpid()}); stop that, or choose another: make run PORT=" in line
+
+
+def test_a_bad_setting_is_one_line_and_no_start() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serve_app.local"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PORT": str(free_port()), "SENTIMENT_BATCH_TOKENS": "7"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 512\n"

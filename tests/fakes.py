@@ -1,0 +1,75 @@
+"""Fakes behind the two protocols that the predictor talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+
+from serve_app.errors import ModelUnavailable
+from serve_app.model_client import Classified, Identity
+from serve_app.prediction import Prediction
+
+IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
+
+
+def fake_scores(text: str) -> tuple[float, float]:
+    """Scores that only this text has, so that a mix-up shows."""
+    share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
+    return (1 - share, share)
+
+
+class FakeModel:
+    """Answers at once, or when `gate` opens; keeps every call's texts."""
+
+    def __init__(self, identity: Identity = IDENTITY) -> None:
+        self.last_success: float | None = None
+        self.answers_as = identity
+        self.calls: list[list[str]] = []
+        self.cancelled = 0
+        self.broken = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def classify(self, texts: Sequence[str]) -> Classified:
+        self.calls.append(list(texts))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.broken:
+            raise ModelUnavailable
+        self.last_success = time.monotonic()
+        scores = [fake_scores(text) for text in texts]
+        return Classified(self.answers_as, scores, [len(text) > 1000 for text in texts], 0.1, 0.2, 0.3)
+
+    async def identify(self) -> Identity:
+        if self.broken:
+            raise ModelUnavailable
+        return self.answers_as
+
+
+class FakeShared:
+    """A shared cache in a dict that outlives predictors."""
+
+    def __init__(self, store: dict[bytes, Prediction]) -> None:
+        self.store = store
+        self.asked: list[list[bytes]] = []
+        self.kept: dict[bytes, Prediction] = {}
+        self.closed = False
+
+    async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
+        self.asked.append(list(keys))
+        await asyncio.sleep(0)
+        return {key: self.store[key] for key in keys if key in self.store}
+
+    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        self.store.update(predictions)
+
+    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        self.kept.update(predictions)
+
+    async def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,174 @@
+"""The Redis tier against a real server that is stopped, frozen, filled, flushed and spoiled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from serve_app.cache.redis import RedisCache
+from serve_app.metrics import Metrics
+from serve_app.prediction import Prediction, make_prediction, text_key
+from serve_app.settings import Settings
+from tests.redis_server import RedisServer
+from tests.wait import until_async
+
+LABELS = ("NEGATIVE", "POSITIVE")
+FINGERPRINT = "0123456789abcdef"
+A = text_key("a")
+B = text_key("b")
+PREDICTION = make_prediction((0.25, 0.75), LABELS, truncated=False)
+Open = Callable[..., RedisCache]
+
+
+@pytest_asyncio.fixture
+async def open_cache(redis_server: RedisServer) -> AsyncIterator[Open]:
+    opened: list[RedisCache] = []
+
+    def make(fingerprint: str = FINGERPRINT, **settings: object) -> RedisCache:
+        arguments = {"redis_url": redis_server.url, "redis_probe_s": 0.05, **settings}
+        opened.append(RedisCache(Settings.model_validate(arguments), fingerprint, LABELS, Metrics()))
+        return opened[-1]
+
+    yield make
+    for cache in opened:
+        await cache.close()
+
+
+def name(key: bytes, fingerprint: str = FINGERPRINT) -> str:
+    return f"fastapi-cache-project::{fingerprint}:{key.hex()}"
+
+
+async def written(server: RedisServer, number: int) -> None:
+    await until_async(lambda: len(server.names()) == number, f"{number} keys are in Redis")
+
+
+async def timed(cache: RedisCache, *keys: bytes) -> tuple[dict[bytes, Prediction], float]:
+    began = time.perf_counter()
+    found = await cache.get_many(keys)
+    return found, time.perf_counter() - began
+
+
+async def test_what_is_put_is_found_under_the_contracts_key(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache()
+    assert await cache.get_many([A]) == {}
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    assert redis_server.names() == [name(A)]
+    assert await cache.get_many([B, A]) == {A: PREDICTION}
+
+
+async def test_another_model_finds_nothing(open_cache: Open, redis_server: RedisServer) -> None:
+    open_cache().put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    assert await open_cache("another").get_many([A]) == {}
+
+
+async def test_an_answer_lives_for_its_time_less_some_jitter(open_cache: Open, redis_server: RedisServer) -> None:
+    open_cache(cache_ttl_s=1000, cache_ttl_jitter=0.2).put_soon({text_key(str(n)): PREDICTION for n in range(50)})
+    await written(redis_server, 50)
+    lives = {redis_server.client.ttl(key) for key in redis_server.names()}
+    assert min(lives) >= 790
+    assert max(lives) <= 1000
+    assert len(lives) > 10
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"nonsense", b"\x80\x04pickle", b"[7,8,true]", b"[0.1,0.2,false]", b"x" * 10**6]
+)
+async def test_garbage_is_a_miss_and_is_rewritten(open_cache: Open, redis_server: RedisServer, garbage: bytes) -> None:
+    redis_server.client.set(name(A), garbage)
+    redis_server.client.lpush(name(B), "a list, not a string")
+    cache = open_cache()
+    assert await cache.get_many([A, B]) == {}
+    cache.put_soon({A: PREDICTION, B: PREDICTION})
+    await until_async(lambda: redis_server.client.type(name(B)) == b"string", "the list was replaced")
+    assert await cache.get_many([A, B]) == {A: PREDICTION, B: PREDICTION}
+
+
+async def test_a_text_in_use_comes_back_after_flushall(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache()
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    redis_server.client.flushall()
+    cache.keep_soon({A: PREDICTION})
+    await written(redis_server, 1)
+
+
+async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
+    open_cache: Open, redis_server: RedisServer
+) -> None:
+    cache = open_cache()
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    redis_server.stop()
+    for _ in range(20):
+        found, seconds = await timed(cache, A)
+        assert found == {}
+        assert seconds < 0.1
+        cache.put_soon({B: PREDICTION})
+        cache.keep_soon({A: PREDICTION})
+    redis_server.start()
+
+    def written_again() -> bool:
+        cache.put_soon({A: PREDICTION})
+        return name(A) in redis_server.names()
+
+    await until_async(written_again, "the cache writes again")
+    assert await cache.get_many([A]) == {A: PREDICTION}
+
+
+async def test_a_frozen_redis_delays_a_few_requests_by_50_ms_and_then_none(
+    open_cache: Open, redis_server: RedisServer
+) -> None:
+    cache = open_cache(redis_probe_s=30)
+    await cache.get_many([A])
+    redis_server.freeze()
+    waits = [(await timed(cache, A))[1] for _ in range(10)]
+    redis_server.thaw()
+    assert max(waits) < 0.15
+    assert sum(wait > 0.04 for wait in waits) == 3, "three failures open the breaker"
+
+
+async def test_an_answer_that_came_too_late_is_nobody_elses(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache(redis_max_failures=100)
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    redis_server.freeze()
+    assert await asyncio.gather(*(cache.get_many([A]) for _ in range(5))) == [{}] * 5
+    redis_server.thaw()
+    assert await cache.get_many([B]) == {}
+    assert await cache.get_many([A]) == {A: PREDICTION}
+
+
+async def test_a_full_redis_still_answers_what_it_has(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache()
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    redis_server.client.config_set("maxmemory", "1mb")
+    redis_server.client.config_set("maxmemory-policy", "noeviction")
+    redis_server.client.config_set("maxmemory", "1")
+    for _ in range(5):
+        cache.put_soon({B: PREDICTION})
+        await asyncio.sleep(0.11)
+        assert await cache.get_many([A, B]) == {A: PREDICTION}
+
+
+async def test_a_wrong_password_is_a_miss(open_cache: Open, redis_server: RedisServer) -> None:
+    redis_server.client.config_set("requirepass", "right")
+    cache = open_cache(redis_url=f"redis://:wrong@127.0.0.1:{redis_server.port}/0")
+    for _ in range(5):
+        found, seconds = await timed(cache, A)
+        assert found == {}
+        assert seconds < 0.15
+        cache.put_soon({A: PREDICTION})
+
+
+async def test_close_writes_what_is_queued(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache()
+    cache.put_soon({A: PREDICTION})
+    await cache.close()
+    assert redis_server.names() == [name(A)]

@@ -1,0 +1,66 @@
+"""What is written in several places must agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import yaml
+
+from serve_app.app import build_app
+from serve_app.settings import PREFIX, Settings
+from tests.service import REPOSITORY
+
+
+def read(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads(read("pyproject.toml"))
+
+
+def locked() -> dict[str, str]:
+    return {package["name"]: package["version"] for package in tomllib.loads(read("poetry.lock"))["package"]}
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| (.+) \|$", read("README.md"), re.MULTILINE)
+    wanted = []
+    for name, field in Settings.model_fields.items():
+        variable = "REDIS_URL" if name == "redis_url" else f"{PREFIX}{name}".upper()
+        default = {"model_dir": "model/mini", "redis_url": "none"}.get(name, str(field.default))
+        wanted.append((variable, default, field.description))
+    assert listed == wanted
+
+
+def test_torch_has_one_version() -> None:
+    version = project()["tool"]["poetry"]["group"]["torch"]["dependencies"]["torch"]
+    assert locked()["torch"] == version
+    assert f"TORCH := {version}\n" in read("Makefile")
+    assert not re.search(r"^(torch|nvidia-\S+)==", read("requirements.txt"), re.MULTILINE)
+
+
+def test_the_exported_requirements_are_the_locks_and_hashed() -> None:
+    versions = locked()
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+) ", read(name), re.MULTILINE)
+        assert len(pins) > 50
+        packages = tomllib.loads(read("poetry.lock"))["package"]
+        several = {package["name"] for package in packages if versions[package["name"]] != package["version"]}
+        assert all(versions[pin] == version for pin, version in pins if pin not in several)
+        assert read(name).count("--hash=sha256:") > len(pins)
+
+
+def test_requirements_name_no_registry() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt", "poetry.lock", "pyproject.toml"):
+        assert not re.search(r"--(extra-)?index-url|\[\[?tool\.poetry\.source|https?://", read(name)), name
+
+
+def test_serve_config_names_what_the_code_has() -> None:
+    (application,) = yaml.safe_load(read("serve_config.yaml"))["applications"]
+    assert application["import_path"] == f"{build_app.__module__}:{build_app.__name__}"
+    assert [deployment["name"] for deployment in application["deployments"]] == ["ingress", "classifier"]
+    assert all("autoscaling_config" in deployment for deployment in application["deployments"])
+    Settings.model_validate(application["args"])

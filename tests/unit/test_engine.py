@@ -1,0 +1,91 @@
+"""Fidelity: fp32 equals transformers' pipeline within 1e-5, alone and in any batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from model.data import load_split
+from model.directory import open_directory
+from model.engine import Engine, Scores, load_engine, softmax
+from model.errors import ModelError
+from model.tokenizer import TextTokenizer
+from serve_app.settings import MINI_MODEL
+from tests import sentences
+from tests.models import save_distilbert
+from tests.reference import reference
+
+TOLERANCE = 1e-5
+
+
+class Runner:
+    def __init__(self, directory: Path, max_batch_tokens: int = 1024) -> None:
+        self.tokenizer = TextTokenizer(directory, 512)
+        self.engine: Engine = load_engine(open_directory(directory), "fp32", max_batch_tokens, threads=1)
+
+    def __call__(self, texts: Sequence[str]) -> list[Scores]:
+        return self.engine.score([line.ids for line in self.tokenizer.encode(texts)])
+
+
+@pytest.fixture(scope="module")
+def mini() -> Runner:
+    return Runner(MINI_MODEL)
+
+
+def close(scores: Sequence[Scores], wanted: Sequence[dict[str, float]]) -> None:
+    for index, (score, by_label) in enumerate(zip(scores, wanted, strict=True)):
+        assert score[0] == pytest.approx(by_label["NEGATIVE"], abs=TOLERANCE), index
+        assert score[1] == pytest.approx(by_label["POSITIVE"], abs=TOLERANCE), index
+        assert sum(score) == pytest.approx(1, abs=1e-12)
+
+
+def test_the_embedded_model_equals_the_pipeline_on_all_sentences(mini: Runner) -> None:
+    close(mini(sentences.ALL), reference(MINI_MODEL)(sentences.ALL))
+
+
+def test_a_text_alone_equals_the_same_text_in_any_batch(mini: Runner) -> None:
+    alone = {text: mini([text])[0] for text in sentences.ALL}
+    rng = random.Random(3)
+    for _ in range(30):
+        texts = rng.choices(sentences.ALL, k=rng.randint(1, 60))
+        for text, score in zip(texts, mini(texts), strict=True):
+            assert score == pytest.approx(alone[text], abs=TOLERANCE)
+
+
+def test_all_of_sst2_dev_equals_the_pipeline(mini: Runner, sst2_dir: str) -> None:
+    dev = load_split(sst2_dir, "dev")
+    assert len(dev.texts) == 872
+    scores = mini(dev.texts)
+    close(scores, reference(MINI_MODEL)(dev.texts))
+    right = sum((score[1] > score[0]) == bool(label) for score, label in zip(scores, dev.labels, strict=True))
+    assert right / 872 >= 0.87
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_any_distilbert_directory_equals_the_pipeline(tmp_path: Path, activation: str) -> None:
+    directory = save_distilbert(tmp_path, activation)
+    scores = Runner(directory)(sentences.ALL)
+    close(scores, reference(directory)(sentences.ALL))
+    assert max(score[1] for score in scores) - min(score[1] for score in scores) > 0.1, "the model says something"
+
+
+def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:
+    love, hate = mini(["I love you.", "I hate you."])
+    assert love[1] > 0.9
+    assert hate[0] > 0.9
+
+
+def test_softmax_is_exact_at_the_ends_and_refuses_nonsense() -> None:
+    assert softmax(0.0, 0.0) == (0.5, 0.5)
+    assert softmax(-500.0, 500.0) == (0.0, 1.0)
+    assert softmax(500.0, -500.0) == (1.0, 0.0)
+    with pytest.raises(ArithmeticError):
+        softmax(float("nan"), 0.0)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ModelError, match="precision 'int3' is not known"):
+        load_engine(open_directory(MINI_MODEL), "int3", 1024, threads=1)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve_app.errors import ModelUnavailable
+from serve_app.metrics import Metrics
+from serve_app.model_client import Identity
+from serve_app.prediction import Prediction
+from serve_app.predictor import Outcome, Predictor
+from tests.fakes import IDENTITY, FakeModel, FakeShared, fake_scores
+from tests.wait import until_async
+
+texts_lists = st.lists(st.sampled_from(["a", "b", "", " ", "c"]) | st.text(max_size=8), max_size=12)
+
+
+class Setup:
+    def __init__(self, entries: int = 1000) -> None:
+        self.model = FakeModel()
+        self.store: dict[bytes, Prediction] = {}
+        self.opened: list[FakeShared] = []
+        self.predictor = Predictor(self.model, self._open, entries, Metrics())
+
+    def _open(self, identity: Identity) -> FakeShared:
+        self.opened.append(FakeShared(self.store if identity == IDENTITY else {}))
+        return self.opened[-1]
+
+
+def scores(outcome: Outcome) -> list[tuple[float, float]]:
+    return [prediction.scores for prediction in outcome.predictions]
+
+
+def counts(outcome: Outcome) -> tuple[int, int, int]:
+    return outcome.hit, outcome.miss, outcome.coalesced
+
+
+@given(st.lists(texts_lists, max_size=6))
+@settings(max_examples=1500, deadline=None)
+def test_n_texts_in_are_n_out_in_order(requests: list[list[str]]) -> None:
+    async def run() -> None:
+        setup = Setup(entries=4)  # so small that texts fall out between requests
+        for texts in requests:
+            outcome = await setup.predictor.predict(texts)
+            assert scores(outcome) == [fake_scores(text) for text in texts]
+            assert sum(counts(outcome)) == len(texts)
+        concurrent = await asyncio.gather(*(setup.predictor.predict(texts) for texts in requests))
+        for texts, outcome in zip(requests, concurrent, strict=True):
+            assert scores(outcome) == [fake_scores(text) for text in texts]
+
+    asyncio.run(run())
+
+
+async def test_a_request_is_answered_from_any_mix_of_cached_and_new_texts() -> None:
+    setup = Setup()
+    assert counts(await setup.predictor.predict(["a", "b"])) == (0, 2, 0)
+    assert counts(await setup.predictor.predict(["b", "c", "a"])) == (2, 1, 0)
+    assert counts(await setup.predictor.predict(["c", "b", "a"])) == (3, 0, 0)
+    assert setup.model.calls == [["a", "b"], ["c"]]
+
+
+async def test_the_same_text_twice_in_a_request_is_computed_once() -> None:
+    setup = Setup()
+    assert counts(await setup.predictor.predict(["a", "a", "b", "a"])) == (0, 2, 2)
+    assert setup.model.calls == [["a", "b"]]
+
+
+async def test_a_hit_touches_neither_redis_nor_the_model() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a"])
+    await setup.predictor.predict(["a"])
+    assert len(setup.model.calls) == len(setup.opened[0].asked) == 1
+
+
+async def test_redis_is_told_of_texts_that_are_hit_in_memory() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a"])
+    assert not setup.opened[0].kept
+    await setup.predictor.predict(["a"])
+    assert len(setup.opened[0].kept) == 1
+
+
+async def test_what_another_replica_cached_is_a_hit() -> None:
+    setup, other = Setup(), Setup()
+    other.store = setup.store
+    await setup.predictor.predict(["a", "b"])
+    assert counts(await other.predictor.predict(["b", "c"])) == (1, 1, 0)
+    assert other.model.calls == [["c"]]
+    assert len(other.opened[0].asked) == 1, "one MGET per request"
+
+
+async def test_an_empty_list_asks_nobody() -> None:
+    setup = Setup()
+    outcome = await setup.predictor.predict([])
+    assert outcome.predictions == []
+    assert setup.model.calls == []
+
+
+async def test_a_thousand_concurrent_requests_for_a_new_text_are_one_inference() -> None:
+    setup = Setup()
+    setup.model.gate.clear()
+    requests = [asyncio.create_task(setup.predictor.predict(["new"])) for _ in range(1000)]
+    await until_async(lambda: setup.model.calls, "the model was asked")
+    setup.model.gate.set()
+    outcomes = await asyncio.gather(*requests)
+    assert setup.model.calls == [["new"]]
+    assert sorted({counts(outcome) for outcome in outcomes}) == [(0, 0, 1), (0, 1, 0)]
+
+
+async def test_a_client_that_goes_is_not_computed_for_unless_others_wait() -> None:
+    setup = Setup()
+    setup.model.gate.clear()
+    alone = asyncio.create_task(setup.predictor.predict(["alone"]))
+    shared = [asyncio.create_task(setup.predictor.predict(["shared"])) for _ in range(2)]
+    await until_async(lambda: len(setup.model.calls) == 2, "the model was asked")
+    alone.cancel()
+    shared[0].cancel()
+    await asyncio.gather(alone, shared[0], return_exceptions=True)
+    await until_async(lambda: setup.model.cancelled, "the lonely call was cancelled")
+    setup.model.gate.set()
+    assert scores(await shared[1]) == [fake_scores("shared")]
+    assert setup.model.cancelled == 1
+
+
+async def test_a_failed_model_fails_the_request_and_the_next_one_succeeds() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a"])
+    setup.model.broken = True
+    with pytest.raises(ModelUnavailable):
+        await setup.predictor.predict(["a", "b"])
+    assert counts(await setup.predictor.predict(["a"])) == (1, 0, 0), "hits need no model"
+    setup.model.broken = False
+    assert counts(await setup.predictor.predict(["a", "b"])) == (1, 1, 0)
+
+
+async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_them() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a", "b"])
+    new = dataclasses.replace(IDENTITY, name="new", fingerprint="fedcba9876543210")
+    setup.model.answers_as = new
+    outcome = await setup.predictor.predict(["a", "c"])
+    assert outcome.identity == new
+    assert setup.model.calls[-1] == ["a", "c"], "the whole list came from the new model"
+    assert setup.opened[0].closed
+    assert counts(await setup.predictor.predict(["b"])) == (0, 1, 0)
+    assert await setup.predictor.identity() == new

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from serve_app.single_flight import SingleFlight
+from tests.wait import until_async
+
+
+class Work:
+    def __init__(self) -> None:
+        self.calls: list[dict[str, int]] = []
+        self.cancelled = 0
+        self.gate = asyncio.Event()
+
+    async def __call__(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        self.calls.append(dict(wanted))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return {key: value * 2 for key, value in wanted.items()}
+
+
+async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
+    work = Work()
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    callers = [asyncio.create_task(flights.run({"a": 1})) for _ in range(1000)]
+    await until_async(lambda: work.calls, "the work began")
+    work.gate.set()
+    results = await asyncio.gather(*callers)
+    assert work.calls == [{"a": 1}]
+    assert sum(own is not None for own, _ in results) == 1
+    assert all((own or joined[0]) == {"a": 2} for own, joined in results)
+
+
+async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
+    work = Work()
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    first = asyncio.create_task(flights.run({"a": 1, "b": 2}))
+    await until_async(lambda: work.calls, "the work began")
+    second = asyncio.create_task(flights.run({"b": 2, "c": 3}))
+    await until_async(lambda: len(work.calls) == 2, "the second work began")
+    work.gate.set()
+    await first
+    assert await second == ({"c": 6}, [{"a": 2, "b": 4}])
+    assert work.calls == [{"a": 1, "b": 2}, {"c": 3}]
+
+
+async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
+    work = Work()
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    leader = asyncio.create_task(flights.run({"a": 1}))
+    await until_async(lambda: work.calls, "the work began")
+    follower = asyncio.create_task(flights.run({"a": 1}))
+    await asyncio.sleep(0)
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    work.gate.set()
+    assert await follower == (None, [{"a": 2}])
+    assert work.cancelled == 0
+
+
+async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew() -> None:
+    work = Work()
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    callers = [asyncio.create_task(flights.run({"a": 1})) for _ in range(3)]
+    await until_async(lambda: work.calls, "the work began")
+    for caller in callers:
+        caller.cancel()
+    newcomer = asyncio.create_task(flights.run({"a": 1}))
+    await asyncio.gather(*callers, return_exceptions=True)
+    await until_async(lambda: len(work.calls) == 2 or newcomer.done(), "the newcomer was served")
+    work.gate.set()
+    own, joined = await newcomer
+    assert (own or joined[0]) == {"a": 2}
+
+
+async def test_a_failure_reaches_every_caller_and_is_not_kept() -> None:
+    fail = True
+
+    async def work(wanted: Mapping[str, int]) -> dict[str, int]:
+        await asyncio.sleep(0)
+        if fail:
+            raise LookupError
+        return dict(wanted)
+
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    results = await asyncio.gather(*(flights.run({"a": 1}) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [LookupError] * 3
+    fail = False
+    assert await flights.run({"a": 1}) == ({"a": 1}, [])
