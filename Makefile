@@ -19,14 +19,15 @@ $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch comes apart from the rest: its wheel on the default index brings gigabytes of CUDA packages
 $(VENV)/.run: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH) --extra-index-url $(TORCH_INDEX)
 	@touch $@
 
+# torch, which only training and tests need, comes apart from the rest: its wheel on the default index brings
+# gigabytes of CUDA packages
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH) --extra-index-url $(TORCH_INDEX)
 	@touch $@
 
 .PHONY: install

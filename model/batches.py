@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-MAX_PADDING = 0.10
+FINE_STEP, COARSE_STEP, COARSE_FROM = 4, 8, 64
 
 
-def length_groups(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Group indices of alike lengths, so that each group pads at most a tenth and holds at most `max_tokens`.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sequences to run as one rectangle: their indices, and its width in tokens."""
 
-    A group is run as a rectangle as wide as its longest member. Members are taken shortest first, and a
-    group is closed when one more would pass either bound; one sequence longer than `max_tokens` is a group alone.
+    indices: list[int]
+    width: int
+
+
+def padded_width(length: int) -> int:
+    """The width that a sequence is padded to: a few widths only, since each new shape costs time and memory."""
+    step = FINE_STEP if length <= COARSE_FROM else COARSE_STEP
+    return -(-length // step) * step
+
+
+def length_groups(lengths: Sequence[int], max_tokens: int) -> list[Group]:
+    """Group indices of sequences that are padded to the same width, each group within `max_tokens`.
+
+    Group sizes are powers of two, again to keep shapes few. A sequence longer than `max_tokens` is a group alone.
     """
-    groups: list[list[int]] = []
-    used = 0
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        width = lengths[index]
-        if groups:
-            area = width * (len(groups[-1]) + 1)
-            if area <= max_tokens and area - used - width <= MAX_PADDING * area:
-                groups[-1].append(index)
-                used += width
-                continue
-        groups.append([index])
-        used = width
+    by_width: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_width.setdefault(padded_width(length), []).append(index)
+    groups = []
+    for width, indices in sorted(by_width.items()):
+        start = 0
+        while start < len(indices):
+            most = max(1, min(len(indices) - start, max_tokens // width))
+            size = 1 << (most.bit_length() - 1)
+            groups.append(Group(indices[start : start + size], width))
+            start += size
     return groups
 
 

@@ -1,19 +1,41 @@
-"""Run token sequences through a model: the fp32 reference engine, on torch."""
+"""Run token sequences through a model on OpenVINO, in fp32 or int8."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-import torch
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 
 from model.batches import length_groups
+from model.cpu import multiplies_int8
 from model.directory import WEIGHTS, ModelDirectory
-from model.distilbert import DistilBert
 from model.errors import ModelError
+from model.graph import DistilBertGraph
+from model.tokenizer import TextTokenizer
+
+PRECISIONS = ("fp32", "int8")
+GRAPH = "model.xml"
+GOLDEN = "golden.json"
+GOLDEN_TOLERANCE = 0.05
+"""How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
+
+_CONFIGURATION = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": "1",
+    "INFERENCE_PRECISION_HINT": "f32",  # never bf16 behind our back
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
+    # kernels are kept by shape; without a bound, memory grows with every new shape
+    "CPU_RUNTIME_CACHE_CAPACITY": "64",
+}
 
 Scores = tuple[float, float]
 """Probabilities of label 0 and label 1; they add up to 1."""
@@ -29,37 +51,41 @@ class Engine(Protocol):
         ...
 
 
-class TorchEngine:
-    """fp32 on torch, within 1e-5 of transformers' own pipeline."""
+@dataclass(frozen=True)
+class Golden:
+    """Texts with the scores that fp32 gives them, and the content that they belong to."""
 
-    precision = "fp32"
+    content: str
+    texts: list[str]
+    scores: list[Scores]
 
-    def __init__(self, directory: ModelDirectory, max_batch_tokens: int, threads: int) -> None:
-        torch.set_num_threads(threads)
-        try:
-            weights = load_file(directory.path / WEIGHTS)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{directory.path / WEIGHTS} cannot be read ({error})") from None
-        self._model = DistilBert(weights, directory.architecture)
+
+class OpenVinoEngine:
+    """A compiled graph, with one inference at a time on `threads` threads."""
+
+    def __init__(self, graph: ov.Model | Path, precision: str, max_batch_tokens: int, threads: int) -> None:
+        self.precision = precision
         self._max_batch_tokens = max_batch_tokens
+        configuration: dict[str, Any] = {**_CONFIGURATION, "INFERENCE_NUM_THREADS": threads}
+        self._request = ov.Core().compile_model(graph, "CPU", configuration).create_infer_request()
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
         """Scores of each sequence of token ids, in order; alike lengths are run together."""
         scores: list[Scores] = [(0.0, 0.0)] * len(sequences)
         for group in length_groups([len(sequence) for sequence in sequences], self._max_batch_tokens):
-            for index, (negative, positive) in zip(group, self._logits([sequences[i] for i in group]), strict=True):
-                scores[index] = softmax(negative, positive)
+            logits = self._logits([sequences[index] for index in group.indices], group.width)
+            for index, (negative, positive) in zip(group.indices, logits, strict=True):
+                scores[index] = softmax(float(negative), float(positive))
         return scores
 
-    def _logits(self, group: Sequence[Sequence[int]]) -> list[list[float]]:
-        width = max(map(len, group))
-        ids = torch.tensor([[*sequence, *[0] * (width - len(sequence))] for sequence in group])
-        mask = None
-        if any(len(sequence) < width for sequence in group):
-            lengths = torch.tensor([len(sequence) for sequence in group])
-            mask = torch.arange(width) < lengths[:, None]
-        with torch.inference_mode():
-            return [[float(value) for value in row] for row in self._model.logits(ids, mask).tolist()]
+    def _logits(self, group: Sequence[Sequence[int]], width: int) -> NDArray[np.float32]:
+        ids = np.zeros((len(group), width), np.int64)
+        mask = np.zeros((len(group), width), np.int64)
+        for row, sequence in enumerate(group):
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        logits: NDArray[np.float32] = self._request.infer([ids, mask])[0]
+        return logits
 
 
 def softmax(first: float, second: float) -> Scores:
@@ -76,8 +102,69 @@ def softmax(first: float, second: float) -> Scores:
     return (low, high) if difference > 0 else (high, low)
 
 
+def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
+    """The graph of a model directory, from its weights."""
+    try:
+        weights = load_file(directory.path / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{directory.path / WEIGHTS} cannot be read ({error})") from None
+    return DistilBertGraph(weights, directory.architecture, int8=precision == "int8").build()
+
+
+def choose_precision(wanted: str) -> str:
+    """What `auto` means on this CPU: int8 where it multiplies int8 fast, fp32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    return "int8" if multiplies_int8() else "fp32"
+
+
 def load_engine(directory: ModelDirectory, precision: str, max_batch_tokens: int, threads: int) -> Engine:
-    """The engine for `precision`, with its weights loaded and ready."""
-    if precision != TorchEngine.precision:
-        raise ModelError(f"precision {precision!r} is not known; the only one is {TorchEngine.precision}")
-    return TorchEngine(directory, max_batch_tokens, threads)
+    """The engine for `precision`, ready: fp32 from the weights, int8 from what `python -m model.export` prepared.
+
+    Raises:
+        ModelError: there is no export, it is another model's, or it does not compute what it should on this CPU.
+    """
+    if precision == "fp32":
+        return OpenVinoEngine(build_graph(directory, precision), precision, max_batch_tokens, threads)
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    golden = check_export(directory, precision)
+    engine = OpenVinoEngine(directory.path / precision / GRAPH, precision, max_batch_tokens, threads)
+    test_on_golden(engine, golden, directory)
+    return engine
+
+
+def check_export(directory: ModelDirectory, precision: str) -> Golden:
+    """The golden texts of an export that belongs to this very model.
+
+    Raises:
+        ModelError: there is none, or it was made from other weights.
+    """
+    file = directory.path / precision / GOLDEN
+    command = f"run: python -m model.export {directory.path}"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        golden = Golden(content["content"], content["texts"], [(low, high) for low, high in content["scores"]])
+    except OSError:
+        raise ModelError(f"{directory.path} is not prepared for {precision}; {command}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"{file} is not what model.export writes; {command}") from None
+    if golden.content != directory.content:
+        raise ModelError(f"{file.parent} was prepared from other weights; {command}")
+    return golden
+
+
+def test_on_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> None:
+    """Compare the engine with fp32's scores on the golden texts.
+
+    Raises:
+        ModelError: a score is off by more than GOLDEN_TOLERANCE: the arithmetic of this CPU or of the
+            runtime is not what the export was made for, and answers would be wrong.
+    """
+    tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
+    scores = engine.score([line.ids for line in tokenizer.encode(golden.texts)])
+    worst = max(abs(got[1] - wanted[1]) for got, wanted in zip(scores, golden.scores, strict=True))
+    if worst > GOLDEN_TOLERANCE:
+        raise ModelError(
+            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"
+        )

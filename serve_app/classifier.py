@@ -14,7 +14,7 @@ from ray import serve
 
 from model.batches import chunks
 from model.directory import open_directory
-from model.engine import Engine, Scores, load_engine
+from model.engine import Engine, Scores, choose_precision, load_engine
 from model.tokenizer import TextTokenizer
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity
@@ -53,7 +53,9 @@ class Classifier:
         directory = open_directory(settings.model_dir)
         max_tokens = min(settings.max_tokens, directory.architecture.max_position_embeddings)
         self._tokenizer = TextTokenizer(directory.path, max_tokens)
-        self._engine: Engine = load_engine(directory, settings.precision, settings.batch_tokens, _threads())
+        self._engine: Engine = load_engine(
+            directory, choose_precision(settings.precision), settings.batch_tokens, _threads()
+        )
         self._identity = Identity(
             directory.name,
             directory.revision,

@@ -19,7 +19,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from model.directory import open_directory
+from model.engine import choose_precision
 from model.errors import ModelError
+from model.export import export, is_exported
 from serve_app.local.config import local_config
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
@@ -68,6 +70,11 @@ def main(
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` have said what they want
             signal.signal(number, _raise_stopped)
     log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        prepare(console)
+    except ModelError as error:
+        console.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
     raise typer.Exit(_run(port, log, console))
 
 
@@ -85,6 +92,15 @@ def check(port: int) -> list[str]:
             f"port {port} is taken by {holder(port)}; stop that, or choose another: make run PORT={free_port()}"
         )
     return problems
+
+
+def prepare(console: Console) -> None:
+    """Export the model for the precision that will be served, where that has not been done before."""
+    settings = Settings()
+    directory = open_directory(settings.model_dir)
+    if choose_precision(settings.precision) == "int8" and not is_exported(directory):
+        with console.status(f"preparing {directory.path} for int8"):
+            export(directory)
 
 
 def _run(port: int, log: Path, console: Console) -> int:

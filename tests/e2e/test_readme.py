@@ -80,7 +80,9 @@ def test_make_run_answers_the_curl_as_the_readme_shows_within_20_seconds(shell: 
     got = curl(CURL, shell.port)["predictions"]
     for prediction, shown in zip(got, ANSWER["predictions"], strict=True):
         assert [pair["label"] for pair in prediction] == [pair["label"] for pair in shown]
-        assert [pair["score"] for pair in prediction] == pytest.approx([pair["score"] for pair in shown], abs=1e-5)
+        assert [pair["score"] for pair in prediction] == pytest.approx(
+            [pair["score"] for pair in shown], abs=0.01
+        )  # int8 sums differ a little by CPU
     assert seconds < SECONDS_TO_READY
     assert f"http://127.0.0.1:{shell.port}/project/predict" in shell.output()
 
@@ -95,7 +97,8 @@ def test_make_run_with_redis_fills_it(shell: Shell, redis_server: RedisServer) -
 def test_the_other_commands_exist() -> None:
     help_text = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert {RUN, TEST} <= set(re.findall(r"make \w+", help_text))
-    fetch, run = FETCH.splitlines()
+    fetch, export, run = FETCH.splitlines()
+    assert export == ".venv/bin/python -m model.export models/distilbert-base-uncased-finetuned-sst2"
     assert fetch == ".venv/bin/python -m model.fetch"
     done = subprocess.run(
         [sys.executable, *shlex.split(fetch)[1:], "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -21,7 +21,12 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture(scope="session")
 def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(tmp_path_factory.mktemp("serve"), REDIS_URL=shared_redis.url, SENTIMENT_REDIS_PROBE_S="0.2")
+    service = Service(
+        tmp_path_factory.mktemp("serve"),
+        REDIS_URL=shared_redis.url,
+        SENTIMENT_REDIS_PROBE_S="0.2",
+        SENTIMENT_PRECISION="fp32",
+    )
     service.start()
     yield service
     service.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, Scores, load_engine, softmax
+from model.engine import Engine, Scores, build_graph, load_engine, softmax
 from model.errors import ModelError
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
@@ -87,5 +88,19 @@ def test_softmax_is_exact_at_the_ends_and_refuses_nonsense() -> None:
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(ModelError, match="precision 'int3' is not known"):
+    with pytest.raises(ModelError, match="precision 'int3' is not one of fp32, int8"):
         load_engine(open_directory(MINI_MODEL), "int3", 1024, threads=1)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    directory = open_directory(save_distilbert(tmp_path))
+    for wrong, complaint in (
+        (dataclasses.replace(directory.architecture, dim=64), r"has the shape .* and config\.json says"),
+        (dataclasses.replace(directory.architecture, n_layers=4), r"no distilbert\.transformer\.layer\.3"),
+        (dataclasses.replace(directory.architecture, activation="silu"), "neither gelu nor relu"),
+    ):
+        with pytest.raises(ModelError, match=complaint):
+            build_graph(dataclasses.replace(directory, architecture=wrong), "fp32")
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="cannot be read"):
+        build_graph(directory, "fp32")

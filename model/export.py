@@ -1,0 +1,80 @@
+"""`python -m model.export DIR`: prepare a faster precision ahead, so that replicas start at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import openvino as ov
+import typer
+from rich.console import Console
+
+from model.command import run
+from model.directory import ModelDirectory, open_directory
+from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, load_engine, test_on_golden
+from model.errors import ModelError
+from model.tokenizer import TextTokenizer
+
+GOLDEN_TEXTS = [
+    "I love you.",
+    "I hate you.",
+    "It could have been so much better, and yet I could not look away.",
+    "good",
+    "Nobody in the theatre laughed, not even once. " * 12,
+]
+_BATCH_TOKENS = 1024
+
+
+def main(
+    directory: Annotated[Path, typer.Argument(help="The model directory.")],
+) -> None:
+    """Write DIR/int8: the graph with int8 matrices, and golden texts that an engine is tested on when it starts."""
+    with Console(stderr=True).status(f"preparing {directory} for int8"):
+        began = time.perf_counter()
+        export(open_directory(directory))
+    size = sum(file.stat().st_size for file in (directory / "int8").iterdir())
+    typer.echo(f"{directory / 'int8'}: {size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s")
+
+
+def export(directory: ModelDirectory) -> None:
+    """Write and test the int8 export of a model directory, which is there whole or not at all."""
+    target = directory.path / "int8"
+    try:
+        folder = Path(tempfile.mkdtemp(dir=directory.path, prefix=".export-"))
+    except OSError as error:
+        raise ModelError(f"{directory.path} cannot be written to ({error.strerror})") from None
+    try:
+        ov.save_model(build_graph(directory, "int8"), folder / GRAPH, compress_to_fp16=False)
+        golden = _golden(directory)
+        (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
+        test_on_golden(OpenVinoEngine(folder / GRAPH, "int8", _BATCH_TOKENS, 1), golden, directory)
+        folder.chmod(0o755)
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_exported(directory: ModelDirectory) -> bool:
+    """Whether the directory has an export that belongs to it."""
+    try:
+        check_export(directory, "int8")
+    except ModelError:
+        return False
+    return True
+
+
+def _golden(directory: ModelDirectory) -> Golden:
+    tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
+    engine = load_engine(directory, "fp32", _BATCH_TOKENS, threads=1)
+    scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
+    return Golden(directory.content, GOLDEN_TEXTS, scores)
+
+
+if __name__ == "__main__":
+    run(main)

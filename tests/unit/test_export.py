@@ -1,0 +1,125 @@
+"""int8: prepared ahead, tested when it is loaded, and close enough to fp32 to be the default."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.cpu import multiplies_int8
+from model.data import load_split
+from model.directory import open_directory
+from model.engine import Engine, Scores, choose_precision, load_engine
+from model.errors import ModelError
+from model.export import export, is_exported
+from model.tokenizer import TextTokenizer
+from serve_app.settings import MINI_MODEL
+from tests import sentences
+from tests.models import save_distilbert
+from tests.service import REPOSITORY
+
+
+@pytest.fixture
+def random_model(tmp_path: Path) -> Path:
+    return save_distilbert(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def engines() -> tuple[Engine, Engine]:
+    directory = open_directory(MINI_MODEL)
+    if not is_exported(directory):
+        export(directory)
+    return load_engine(directory, "fp32", 1024, threads=1), load_engine(directory, "int8", 1024, threads=1)
+
+
+def score(engine: Engine, texts: list[str]) -> list[Scores]:
+    return engine.score([line.ids for line in TextTokenizer(MINI_MODEL, 512).encode(texts)])
+
+
+def flips(one: list[Scores], other: list[Scores]) -> int:
+    return sum((a[1] > a[0]) != (b[1] > b[0]) for a, b in zip(one, other, strict=True))
+
+
+def test_int8_flips_at_most_one_label_in_a_hundred(engines: tuple[Engine, Engine]) -> None:
+    fp32, int8 = (score(engine, list(sentences.PLAIN)) for engine in engines)
+    assert flips(fp32, int8) <= len(sentences.PLAIN) / 100
+    assert sum(abs(a[1] - b[1]) for a, b in zip(fp32, int8, strict=True)) / len(fp32) < 0.01
+
+
+def test_int8_keeps_the_accuracy_on_sst2(engines: tuple[Engine, Engine], sst2_dir: str) -> None:
+    dev = load_split(sst2_dir, "dev")
+    fp32, int8 = (score(engine, dev.texts) for engine in engines)
+    right = [
+        sum((s[1] > s[0]) == bool(label) for s, label in zip(each, dev.labels, strict=True)) for each in (fp32, int8)
+    ]
+    assert right[0] - right[1] <= 0.005 * len(dev.texts)
+    assert flips(fp32, int8) <= 0.01 * len(dev.texts)
+
+
+def test_a_texts_int8_scores_do_not_depend_on_its_batch(engines: tuple[Engine, Engine]) -> None:
+    _, int8 = engines
+    alone = {text: score(int8, [text])[0] for text in sentences.ALL}
+    rng = random.Random(5)
+    for _ in range(20):
+        texts = rng.choices(sentences.ALL, k=rng.randint(1, 60))
+        for text, got in zip(texts, score(int8, texts), strict=True):
+            assert got == pytest.approx(alone[text], abs=1e-4)
+
+
+def test_the_command_prepares_and_a_second_time_too(random_model: Path) -> None:
+    command = [sys.executable, "-m", "model.export", str(random_model)]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{random_model / 'int8'}: ")
+    assert sorted(file.name for file in (random_model / "int8").iterdir()) == ["golden.json", "model.bin", "model.xml"]
+    assert load_engine(open_directory(random_model), "int8", 1024, threads=1).precision == "int8"
+
+
+def test_without_an_export_the_way_out_is_named(random_model: Path) -> None:
+    with pytest.raises(ModelError, match=f"not prepared for int8; run: python -m model.export {random_model}"):
+        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+
+
+def test_an_export_of_other_weights_is_refused(random_model: Path) -> None:
+    export(open_directory(random_model))
+    with (random_model / "config.json").open("a") as file:
+        file.write(" ")
+    assert not is_exported(open_directory(random_model))
+    with pytest.raises(ModelError, match="prepared from other weights"):
+        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+
+
+def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -> None:
+    export(open_directory(random_model))
+    file = random_model / "int8" / "golden.json"
+    golden = json.loads(file.read_text())
+    golden["scores"] = [[high, low] for low, high in golden["scores"]]
+    file.write_text(json.dumps(golden))
+    with pytest.raises(ModelError, match=r"off by 0\.\d+ on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"):
+        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "can"),
+    [
+        ("flags : fpu sse2 avx2 avx512_vnni", True),
+        ("flags : fpu avx2 avx_vnni", True),
+        ("Features : fp asimd asimddp", True),
+        ("flags : fpu sse2 avx2 avx512f", False),
+        ("Features : fp asimd", False),
+    ],
+)
+def test_auto_is_int8_only_where_the_cpu_multiplies_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, *, can: bool
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor : 0\nmodel name : avx512_vnni fan\n{line}\n")
+    assert multiplies_int8(cpuinfo) is can
+    monkeypatch.setattr("model.engine.multiplies_int8", lambda: can)
+    assert choose_precision("auto") == ("int8" if can else "fp32")
+    assert choose_precision("fp32") == "fp32"
