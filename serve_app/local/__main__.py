@@ -24,7 +24,7 @@ from model.errors import ModelError
 from model.export import export, is_exported
 from serve_app.local.config import local_config
 from serve_app.local.ports import free_port, holder, is_free, side_ports
-from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
+from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_that_ends_with_its_actor, start, stop
 from serve_app.settings import Settings, explain
 
 DEFAULTS = {
@@ -108,6 +108,7 @@ def _run(port: int, log: Path, console: Console) -> int:
     config.write_text(yaml.safe_dump(local_config(port, os.cpu_count() or 1)), encoding="utf-8")
     environment = {**DEFAULTS, **os.environ}
     environment |= side_ports(environment)
+    environment = {**haproxy_that_ends_with_its_actor(log.parent), **environment}
     command = [sys.executable, "-m", "ray.serve.scripts", "run", str(config)]
     url = f"http://127.0.0.1:{port}/project"
     began = time.monotonic()

