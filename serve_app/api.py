@@ -11,26 +11,30 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serve_app.body import read_body
 from serve_app.errors import PREDICT_ERRORS, MethodNotAllowed, NotFound, ServiceError, openapi_responses
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
-from serve_app.predictor import Outcome, Predictor
-from serve_app.schemas import Health, ModelCard, PredictResponse, parse_request, predict_request
+from serve_app.predict import PATHS, PredictEndpoint
+from serve_app.predictor import Predictor
+from serve_app.schemas import Health, ModelCard, PredictResponse
 from serve_app.settings import Settings
 
 ROOT = "/project"
 
 
-def build_api(settings: Settings, predictor: Predictor, health: HealthMonitor, metrics: Metrics) -> FastAPI:
+def build_api(
+    settings: Settings, predictor: Predictor, endpoint: PredictEndpoint, health: HealthMonitor, metrics: Metrics
+) -> FastAPI:
     """The application that answers under `/project`; everything that it needs is given, nothing is looked up."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        metrics.start()
         health.start()
         yield
         await health.close()
         await predictor.close()
+        await metrics.close()
 
     api: FastAPI = FastAPIOffline(
         title="FastAPI",
@@ -44,7 +48,7 @@ def build_api(settings: Settings, predictor: Predictor, health: HealthMonitor, m
         lifespan=lifespan,
     )
     _add_error_handlers(api, metrics)
-    _add_predict(api, settings, predictor)
+    _add_predict(api, settings, endpoint)
 
     @api.get(
         f"{ROOT}/health",
@@ -75,9 +79,7 @@ def build_api(settings: Settings, predictor: Predictor, health: HealthMonitor, m
     return api
 
 
-def _add_predict(api: FastAPI, settings: Settings, predictor: Predictor) -> None:
-    model = predict_request(settings)
-    schema = model.model_json_schema()
+def _add_predict(api: FastAPI, settings: Settings, endpoint: PredictEndpoint) -> None:
     options: dict[str, Any] = {
         "response_model": PredictResponse,
         "responses": openapi_responses(PREDICT_ERRORS),
@@ -85,44 +87,25 @@ def _add_predict(api: FastAPI, settings: Settings, predictor: Predictor) -> None
             "requestBody": {
                 "required": True,
                 "description": f"At most {settings.max_body_bytes} bytes. A body without a Content-Type is JSON.",
-                "content": {"application/json": {"schema": schema}},
+                "content": {"application/json": {"schema": endpoint.request_model.model_json_schema()}},
             }
         },
     }
 
-    # The body is read and parsed here and not by FastAPI, which refuses a body without a Content-Type,
+    # The endpoint reads and parses the body itself, since FastAPI refuses a body without a Content-Type,
     # echoes input in its errors, and validates the answer a second time.
     async def predict(request: Request) -> Response:
         """Both labels with their scores for each text, the higher score first."""
-        texts = parse_request(model, await read_body(request, settings.max_body_bytes))
-        return predict_response(await predictor.predict(texts))
+        return (await endpoint.reply(request.scope["headers"], request.receive)).response()
 
-    api.post(f"{ROOT}/predict", **options)(predict)
-    api.post(f"{ROOT}/bulk-predict", **options)(predict)
-
-
-def predict_response(outcome: Outcome) -> Response:
-    """The response of a prediction: its body from ready bytes, everything else in headers."""
-    body = b'{"predictions":[' + b",".join([prediction.json for prediction in outcome.predictions]) + b"]}"
-    timings = outcome.timings
-    headers = {
-        "X-Cache": f"hit={outcome.hit},miss={outcome.miss},coalesced={outcome.coalesced}",
-        "X-Model": f"{outcome.identity.name}@{outcome.identity.fingerprint}",
-        "Server-Timing": (
-            f"cache;dur={timings.cache:.2f}, queue;dur={timings.queue:.2f}, "
-            f"tokenize;dur={timings.tokenize:.2f}, model;dur={timings.model:.2f}"
-        ),
-    }
-    truncated = [str(index) for index, prediction in enumerate(outcome.predictions) if prediction.truncated]
-    if truncated:
-        headers["X-Truncated"] = ",".join(truncated)
-    return Response(body, headers=headers, media_type="application/json")
+    for path in PATHS:
+        api.post(path, **options)(predict)
 
 
 def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
     def answer(error: ServiceError) -> Response:
         metrics.errors.inc(tags={"type": error.type})
-        return error.response()
+        return error.reply().response()
 
     async def service_error(_: Request, error: Exception) -> Response:
         return answer(error if isinstance(error, ServiceError) else ServiceError())

@@ -10,8 +10,9 @@ from serve_app.classifier import Classifier
 from serve_app.ingress import Ingress
 from serve_app.settings import Settings
 
-# every access is already counted by HAProxy; a log line each would cost more than a cache hit
-LOGGING = {"enable_access_log": False}
+# Every access is already counted by HAProxy, and a log line each would cost a tenth of a cache hit. Without
+# its access log Serve still makes each line before it is dropped, so the level is what saves the work.
+LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 
 
 def build_app(args: Settings) -> Application:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
-from starlette.responses import Response
+
+from serve_app.reply import Reply
 
 
 class ServiceError(Exception):
@@ -32,10 +33,10 @@ class ServiceError(Exception):
         self.detail = detail or [{"type": self.type, "loc": list(loc), "msg": msg or self.title}]
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
+    def reply(self) -> Reply:
         """The error as the caller gets it."""
-        body = orjson.dumps({"detail": self.detail})
-        return Response(body, self.status, self.headers, media_type="application/json")
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        return Reply(self.status, headers, orjson.dumps({"detail": self.detail}))
 
 
 class NotFound(ServiceError):

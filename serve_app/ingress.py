@@ -14,6 +14,7 @@ from serve_app.cache.redis import RedisCache
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity, RemoteModel
+from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 
@@ -32,8 +33,10 @@ class Ingress:
             return RedisCache(settings, identity.fingerprint, identity.labels, metrics)
 
         predictor = Predictor(model, open_shared, settings.cache_entries, metrics)
-        self._api = build_api(settings, predictor, HealthMonitor(model, settings, metrics), metrics)
+        endpoint = PredictEndpoint(settings, predictor, metrics)
+        api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
+        self._app = ShortPath(endpoint, api)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""
-        return self._api
+        return self._app

@@ -106,8 +106,7 @@ class Predictor:
         if found and self._shared is not None:
             self._shared.keep_soon(found)
         hit = len(keys) if not wanted else sum(key in found for key in keys)
-        if hit:
-            self._metrics.hits.inc(hit, tags={"tier": "memory"})
+        self._metrics.hits.add("memory", hit)
         timings = Timings(cache=(time.perf_counter() - began) * 1000)
         miss = 0
         if wanted:
@@ -146,8 +145,7 @@ class Predictor:
         predictions = {**known, **computed}
         if identity == self._identity:
             self._memory.update(predictions)
-        if known:
-            self._metrics.hits.inc(len(known), tags={"tier": "redis"})
+        self._metrics.hits.add("redis", len(known))
         return _Looked(predictions, frozenset(known), identity, timings)
 
     async def _predict_afresh(self, texts: Sequence[str]) -> Outcome:
@@ -168,9 +166,12 @@ class Predictor:
             await old.close()
 
     def _count(self, outcome: Outcome) -> None:
-        for source, number in (("hit", outcome.hit), ("miss", outcome.miss), ("coalesced", outcome.coalesced)):
-            if number:
-                self._metrics.texts.inc(number, tags={"source": source})
+        self._metrics.texts.add("hit", outcome.hit)
+        self._metrics.texts.add("miss", outcome.miss)
+        self._metrics.texts.add("coalesced", outcome.coalesced)
+        if outcome.miss:
+            for stage in ("cache", "queue", "tokenize", "model"):
+                self._metrics.stage_ms.observe(getattr(outcome.timings, stage), tags={"stage": stage})
 
 
 def _predictions(answer: Classified) -> list[Prediction]:

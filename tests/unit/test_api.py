@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serve_app import errors
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
+from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 from tests.fakes import FakeModel
@@ -23,13 +24,16 @@ from tests.fakes import FakeModel
 LIMITS = Settings(max_texts=5, max_text_chars=20, max_body_bytes=300)
 
 
-def make_api(model: FakeModel) -> FastAPI:
+def make_apps(model: FakeModel, settings: Settings = LIMITS) -> dict[str, ASGIApp]:
+    """The application with the short path and without: both must keep the contract."""
     metrics = Metrics()
     predictor = Predictor(model, lambda _: NoSharedCache(), 100, metrics)
-    return build_api(LIMITS, predictor, HealthMonitor(model, LIMITS, metrics), metrics)
+    endpoint = PredictEndpoint(settings, predictor, metrics)
+    api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
+    return {"fastapi": api, "short path": ShortPath(endpoint, api)}
 
 
-def connect(api: FastAPI) -> httpx.AsyncClient:
+def connect(api: ASGIApp) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -39,9 +43,9 @@ def model() -> FakeModel:
     return FakeModel()
 
 
-@pytest_asyncio.fixture
-async def client(model: FakeModel) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(make_api(model)) as client:
+@pytest_asyncio.fixture(params=["fastapi", "short path"])
+async def client(model: FakeModel, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
+    async with connect(make_apps(model)[request.param]) as client:
         yield client
 
 
@@ -75,10 +79,7 @@ async def test_everything_else_travels_in_headers(client: httpx.AsyncClient) -> 
 
 
 async def test_truncation_is_told_also_from_the_cache(model: FakeModel) -> None:
-    metrics = Metrics()
-    predictor = Predictor(model, lambda _: NoSharedCache(), 100, metrics)
-    settings = Settings()
-    async with connect(build_api(settings, predictor, HealthMonitor(model, settings, metrics), metrics)) as client:
+    async with connect(make_apps(model, Settings())["short path"]) as client:
         for _ in range(2):
             response = await client.post("/project/predict", json={"text": ["short", "x" * 2000, "y" * 2000]})
             assert response.headers["x-truncated"] == "1,2"
