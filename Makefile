@@ -47,6 +47,10 @@ check: $(VENV)/.dev ## lint, format and types
 test: $(VENV)/.dev ## every test; ARGS= goes to pytest
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON, plots; ARGS="--rounds 1"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: lock
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
 	$(POETRY) lock

@@ -1,0 +1,1 @@
+"""`make bench`: this service and the plain stack, side by side on one machine."""

@@ -1,0 +1,130 @@
+"""`make bench`: both stacks in turn over several rounds, a table of medians and ratios, JSON and plots."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import psutil
+import typer
+from rich.console import Console
+
+from benchmarks import stacks
+from benchmarks.golden import TOLERANCE, golden_answers
+from benchmarks.loads import LOADS, Figures, Golden, Load, WrongAnswers, run_load
+from benchmarks.model import base_model
+from benchmarks.plots import draw
+from benchmarks.report import Rounds, engine_table, load_table, show, write_json
+from model.engine import choose_precision
+
+BUILD = Path("build/bench").absolute()
+console = Console(stderr=True)
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds of both stacks.")] = 3,
+    seconds: Annotated[int, typer.Option(min=1, help="Seconds a load.")] = 10,
+    pictures: Annotated[Path, typer.Option(help="Where the plots go.")] = Path("docs/images"),
+    only: Annotated[str, typer.Option(help="Only the load of this name.")] = "",
+) -> None:
+    """Measure this service against the plain stack on this machine."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    model = base_model(BUILD)
+    loads = [load for load in LOADS if only in ("", load.name)]
+    engines = _engines(model)
+    start = [_start(model) for _ in range(rounds)]
+    measured, memory = _loads(model, loads, rounds, seconds)
+    rest = {"start": start, "memory_mb": memory}
+    results = BUILD / "results.json"
+    write_json(results, measured, engines, rest)
+    show(load_table(measured), engine_table(engines))
+    console.print(
+        f"start of a model replica, s: {[round(each['total_s'], 2) for each in start]}, {start[-1]['stages_s']}"
+    )
+    console.print(f"memory of the service's processes after the loads, MB: {memory}")
+    for picture in [] if only else draw(results, pictures):
+        console.print(f"wrote {picture}")
+    console.print(f"wrote {results}")
+
+
+def _loads(model: Path, loads: list[Load], rounds: int, seconds: int) -> tuple[Rounds, dict[str, float]]:
+    precision = choose_precision("auto")
+    golden = {"ours": golden_answers(model, precision), "reference": golden_answers(model, "fp32")}
+    measured: Rounds = {load.name: {"reference": [], "ours": []} for load in loads}
+    memory: dict[str, float] = {}
+    for turn in range(rounds):
+        for stack in ("reference", "ours") if turn % 2 == 0 else ("ours", "reference"):
+            with stacks.redis() as redis_url, _start_stack(stack, model, redis_url) as url:
+                for load in loads:
+                    console.print(f"round {turn + 1}/{rounds}: {stack}, {load.name}")
+                    _check(url, golden[stack])
+                    measured[load.name][stack].append(_run(load, url, seconds, golden[stack]))
+                    _check(url, golden[stack])
+                if stack == "ours":
+                    memory = _memory()
+    return measured, memory
+
+
+def _start_stack(stack: str, model: Path, redis_url: str) -> AbstractContextManager[str]:
+    start = stacks.ours if stack == "ours" else stacks.reference
+    return start(model.resolve(), redis_url, BUILD)
+
+
+def _run(load: Load, url: str, seconds: int, golden: Golden) -> Figures:
+    return run_load(load, url, seconds, golden, TOLERANCE, BUILD)
+
+
+def _check(url: str, golden: Golden) -> None:
+    """Ask for each golden text alone: it warms the caches, and wrk checks statuses only."""
+    for text, wanted in golden.items():
+        answer = httpx.post(f"{url}/project/predict", json={"text": [text]}, timeout=30).raise_for_status().json()
+        (got,) = [pair["score"] for pair in answer["predictions"][0] if pair["label"] == "POSITIVE"]
+        if abs(got - wanted) > TOLERANCE:
+            raise WrongAnswers(f"{url} gives a golden text {got}, and it should be {wanted}")
+
+
+def _engines(model: Path) -> dict[str, dict[str, float]]:
+    engines = {}
+    for threads in (1, 2):
+        for name in ("transformers", "fp32", "int8"):
+            console.print(f"engine: {name}, {threads} threads")
+            engines[f"{name}, {threads}"] = _json("benchmarks.engine", str(model), name, str(threads))
+    return engines
+
+
+def _start(model: Path) -> Any:
+    return _json("benchmarks.startup", str(model))
+
+
+def _json(module: str, *arguments: str) -> Any:
+    command = [sys.executable, "-m", module, *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])  # noqa: S603
+
+
+def _memory() -> dict[str, float]:
+    """Resident megabytes of the service's own processes, now and at most, by deployment."""
+    found: dict[str, float] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        title = " ".join(process.info["cmdline"] or [])
+        if title.startswith("ray::ServeReplica"):
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+            name = title.split()[0].rpartition(":")[2]
+            found[name] = round(process.memory_info().rss / 1e6)
+            found[f"{name} peak"] = round(peak / 1000)
+    return found
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app()
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(1)

@@ -1,0 +1,73 @@
+// One load of the benchmark, for k6: closed loop or open rate, of fixed, pooled and new texts.
+// Every answer is checked: its shape always, and its scores where golden ones are known.
+import http from "k6/http";
+import { check } from "k6";
+import { Trend } from "k6/metrics";
+
+const options_ = JSON.parse(open(__ENV.OPTIONS));
+const golden = options_.golden;
+const predicts = new Trend("predict_ms", true);
+
+const scenario = options_.rate
+  ? { executor: "constant-arrival-rate", rate: options_.rate, timeUnit: "1s", preAllocatedVUs: 100, maxVUs: 400 }
+  : { executor: "constant-vus", vus: options_.users };
+
+export const options = {
+  scenarios: { load: { ...scenario, duration: `${options_.seconds}s`, gracefulStop: "5s" } },
+  summaryTrendStats: ["avg", "med", "p(90)", "p(95)", "p(99)", "max", "count"],
+  discardResponseBodies: false,
+};
+
+function pick(list) {
+  return list[Math.floor(Math.random() * list.length)];
+}
+
+function words() {
+  const step = Math.floor(Math.random() * options_.quantiles.length);
+  const low = options_.quantiles[step];
+  const high = options_.quantiles[step + 1] || 47;
+  const count = Math.max(1, low + Math.floor(Math.random() * (high - low + 1)) - 1);
+  const chosen = [];
+  for (let i = 0; i < count; i++) chosen.push(pick(options_.words));
+  chosen.push(Math.floor(Math.random() * 36 ** 6).toString(36));
+  return chosen.join(" ");
+}
+
+function shuffled(list) {
+  const copy = list.slice();
+  for (let i = copy.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [copy[i], copy[j]] = [copy[j], copy[i]];
+  }
+  return copy;
+}
+
+function texts() {
+  if (options_.kind === "new") return Array.from({ length: options_.texts }, words);
+  if (options_.kind === "hits" || Math.random() < 0.95) return options_.fixed;
+  return options_.kind === "course" ? shuffled(options_.pool) : Array.from({ length: 10 }, words);
+}
+
+function right(response, asked) {
+  if (response.status !== 200) return false;
+  const predictions = response.json("predictions");
+  if (!predictions || predictions.length !== asked.length) return false;
+  return predictions.every((pair, i) => {
+    if (pair.length !== 2 || Math.abs(pair[0].score + pair[1].score - 1) > 1e-5) return false;
+    const wanted = golden[asked[i]];
+    if (wanted === undefined) return true;
+    const positive = pair[0].label === "POSITIVE" ? pair[0].score : pair[1].score;
+    return Math.abs(positive - wanted) < options_.tolerance;
+  });
+}
+
+export default function () {
+  const asked = texts();
+  const response = http.request("POST", `${options_.url}/project/predict`, JSON.stringify({ text: asked }));
+  predicts.add(response.timings.duration);
+  check(response, { right: (r) => right(r, asked) });
+}
+
+export function handleSummary(data) {
+  return { [options_.out]: JSON.stringify(data.metrics) };
+}

@@ -1,0 +1,76 @@
+"""The pictures that the README and docs/performance.md show, from the JSON of a run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+REFERENCE, OURS = "#9aa5b1", "#1f6feb"
+
+
+def draw(results: Path, folder: Path) -> list[Path]:
+    """Draw loads.png and engine.png into `folder` from a results.json; their paths."""
+    mpl.use("Agg")
+    record = json.loads(results.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    caption = f"{record['machine']['cpu']}, {record['machine']['cores']} cores, commit {record['machine']['commit']}"
+    return [
+        _loads(record["loads"], caption, folder / "loads.png"),
+        _engine(record["engine_ms"], caption, folder / "engine.png"),
+    ]
+
+
+def _median(runs: list[dict[str, float]], field: str) -> float:
+    return statistics.median(run[field] for run in runs)
+
+
+def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for axis, field, title in (
+        (axes[0], "requests_per_s", "requests a second"),
+        (axes[1], "p99", "99th percentile, ms"),
+    ):
+        for offset, stack, colour, label in (
+            (0.2, "reference", REFERENCE, "FastAPI + transformers"),
+            (-0.2, "ours", OURS, "this service"),
+        ):
+            values = [_median(stacks[stack], field) for stacks in loads.values()]
+            bars = axis.barh([at + offset for at in range(len(loads))], values, 0.38, color=colour, label=label)
+            axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+        axis.set_yticks(range(len(loads)), list(loads))
+        axis.invert_yaxis()
+        axis.set_xscale("log")
+        axis.margins(x=0.15)
+        axis.set_title(title)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(loc="lower right", frameon=False)
+    figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+def _engine(engines: dict[str, dict[str, float]], caption: str, path: Path) -> Path:
+    figure, axis = plt.subplots(figsize=(11, 3.8), layout="constrained")
+    chosen = {name: figures for name, figures in engines.items() if name.endswith(" 1")}
+    width = 0.8 / len(chosen)
+    for turn, (name, figures) in enumerate(chosen.items()):
+        bars = axis.bar(
+            [at + turn * width for at in range(len(figures))], list(figures.values()), width * 0.95, label=name
+        )
+        axis.bar_label(bars, [f"{value:.1f}" for value in figures.values()], fontsize=7)
+    shapes = list(next(iter(chosen.values())))
+    axis.set_xticks([at + width for at in range(len(shapes))], shapes)
+    axis.set_yscale("log")
+    axis.set_ylabel("ms a forward pass")
+    axis.set_title(f"texts x tokens, one thread; {caption}", fontsize=9)
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path

@@ -1,0 +1,40 @@
+"""What a model replica does until its first prediction, in a process of its own: `python -m benchmarks.startup DIR`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+
+def main() -> None:
+    """Import what a replica imports, load the engine, predict once; print stage times in s and memory in MB."""
+    created = psutil.Process().create_time()
+    stages = {"python": time.time() - created}
+    began = time.perf_counter()
+    import serve_app.classifier  # noqa: F401, PLC0415  (the import is what is measured)
+    from model.directory import open_directory  # noqa: PLC0415
+    from model.engine import choose_precision, load_engine  # noqa: PLC0415
+    from model.tokenizer import TextTokenizer  # noqa: PLC0415
+
+    stages["imports"] = time.perf_counter() - began
+    began = time.perf_counter()
+    directory = open_directory(Path(sys.argv[1]))
+    stages["hashes checked"] = time.perf_counter() - began
+    began = time.perf_counter()
+    tokenizer = TextTokenizer(directory.path, 512)
+    engine = load_engine(directory, choose_precision("auto"), 1024, threads=1)
+    stages["model loaded"] = time.perf_counter() - began
+    began = time.perf_counter()
+    engine.score([line.ids for line in tokenizer.encode(["I love you."])])
+    stages["first prediction"] = time.perf_counter() - began
+    total = time.time() - created
+    memory = psutil.Process().memory_info().rss / 1e6
+    sys.stdout.write(json.dumps({"total_s": total, "stages_s": stages, "memory_mb": memory}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
