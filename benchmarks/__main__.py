@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks import stacks
 from benchmarks.golden import TOLERANCE, golden_answers
-from benchmarks.loads import LOADS, Figures, Golden, Load, WrongAnswers, run_load
+from benchmarks.loads import CAPACITY, LOADS, OPEN, Figures, Golden, Load, WrongAnswers, run_load
 from benchmarks.model import base_model
 from benchmarks.plots import draw
 from benchmarks.report import Rounds, engine_table, load_table, show, write_json
@@ -39,7 +39,8 @@ def main(
     engines = _engines(model)
     start = [_start(model) for _ in range(rounds)]
     measured, memory = _loads(model, loads, rounds, seconds)
-    rest = {"start": start, "memory_mb": memory}
+    cost = _cache_cost(model, rounds, seconds) if CAPACITY in measured else []
+    rest = {"start": start, "memory_mb": memory, "cache_cost": cost}
     results = BUILD / "results.json"
     write_json(results, measured, engines, rest)
     show(load_table(measured), engine_table(engines))
@@ -47,6 +48,7 @@ def main(
         f"start of a model replica, s: {[round(each['total_s'], 2) for each in start]}, {start[-1]['stages_s']}"
     )
     console.print(f"memory of the service's processes after the loads, MB: {memory}")
+    console.print(f"all texts new, 10 users: requests/s with the caches over requests/s without: {cost}")
     for picture in [] if only else draw(results, pictures):
         console.print(f"wrote {picture}")
     console.print(f"wrote {results}")
@@ -55,7 +57,9 @@ def main(
 def _loads(model: Path, loads: list[Load], rounds: int, seconds: int) -> tuple[Rounds, dict[str, float]]:
     precision = choose_precision("auto")
     golden = {"ours": golden_answers(model, precision), "reference": golden_answers(model, "fp32")}
-    measured: Rounds = {load.name: {"reference": [], "ours": []} for load in loads}
+    names = [load.name for load in loads]
+    names += list(OPEN) if CAPACITY in names else []
+    measured: Rounds = {name: {"reference": [], "ours": []} for name in names}
     memory: dict[str, float] = {}
     for turn in range(rounds):
         for stack in ("reference", "ours") if turn % 2 == 0 else ("ours", "reference"):
@@ -65,9 +69,30 @@ def _loads(model: Path, loads: list[Load], rounds: int, seconds: int) -> tuple[R
                     _check(url, golden[stack])
                     measured[load.name][stack].append(_run(load, url, seconds, golden[stack]))
                     _check(url, golden[stack])
+                for name, share in OPEN.items() if CAPACITY in names else ():
+                    console.print(f"round {turn + 1}/{rounds}: {stack}, {name}")
+                    rate = max(1, round(share * measured[CAPACITY][stack][-1].requests_per_s))
+                    measured[name][stack].append(_run(Load(name, "new", rate=rate), url, seconds, golden[stack]))
                 if stack == "ours":
                     memory = _memory()
     return measured, memory
+
+
+def _cache_cost(model: Path, rounds: int, seconds: int) -> list[float]:
+    """What the caches cost where they never help: throughput with them over throughput without, by round."""
+    load = next(load for load in LOADS if load.name == "no cache, 10 users")
+    golden = golden_answers(model, choose_precision("auto"))
+    ratios = []
+    for turn in range(rounds):
+        rates: dict[bool, float] = {}
+        for cached in (True, False) if turn % 2 == 0 else (False, True):
+            console.print(f"round {turn + 1}/{rounds}: ours, {load.name}, caches {'on' if cached else 'off'}")
+            with stacks.redis() as redis_url:
+                settings = {} if cached else {"SENTIMENT_CACHE_ENTRIES": "0", "REDIS_URL": ""}
+                with stacks.ours(model, redis_url, BUILD, **settings) as url:
+                    rates[cached] = _run(load, url, seconds, golden).requests_per_s
+        ratios.append(round(rates[True] / rates[False], 3))
+    return ratios
 
 
 def _start_stack(stack: str, model: Path, redis_url: str) -> AbstractContextManager[str]:

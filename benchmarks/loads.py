@@ -34,6 +34,9 @@ LOADS = (
     Load("no cache, 10 users", "new", users=10),
     Load("no cache, 50 users", "new", users=50),
 )
+CAPACITY = "no cache, 50 users"
+OPEN = {"no cache, open at 50 %": 0.5, "no cache, open at 90 %": 0.9}
+"""Open loads: their arrival rates, as shares of what the stack could do for 50 users in the same round."""
 
 
 @dataclass(frozen=True)

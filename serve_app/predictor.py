@@ -143,7 +143,7 @@ class Predictor:
             if shared is not None:
                 shared.put_soon(computed)
         predictions = {**known, **computed}
-        if identity == self._identity:
+        if identity == self._identity and self._memory.maxsize:
             self._memory.update(predictions)
         self._metrics.hits.add("redis", len(known))
         return _Looked(predictions, frozenset(known), identity, timings)

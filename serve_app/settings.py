@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=100, description="Failures in a row until Redis is no longer asked.")
     ] = 3
     cache_entries: Annotated[
-        int, Field(ge=1, le=100_000_000, description="Texts kept in each ingress replica's memory.")
+        int, Field(ge=0, le=100_000_000, description="Texts kept in each ingress replica's memory; 0 keeps none.")
     ] = 100_000
     cache_ttl_s: Annotated[int, Field(ge=1, le=366 * 86400, description="How long Redis keeps an answer.")] = 86400
     cache_ttl_jitter: Annotated[

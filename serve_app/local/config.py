@@ -7,20 +7,25 @@ from typing import Any
 
 import yaml
 
+MOST_THREADS = 4
 SOURCE = Path(__file__).resolve().parent.parent.parent / "serve_config.yaml"
 
 
 def local_config(port: int, cpus: int) -> dict[str, Any]:
-    """The configuration that runs everywhere, with another port, and no more replicas than the CPUs can hold.
+    """The configuration that runs everywhere, with another port, and replicas that fit this machine's CPUs.
 
-    Serve would otherwise ask for replicas that never find a place, and say so every half minute.
+    One classifier gets up to four of them, which it lends to nobody but needs only while it predicts, so the
+    ingress replicas are counted as free. Replicas that find no place would be asked for again and again.
     """
     config: dict[str, Any] = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
     config["http_options"]["port"] = port
-    most = {"ingress": max(1, cpus // 2), "classifier": max(1, cpus - 1)}
+    threads = min(cpus, MOST_THREADS)
+    fits = {"ingress": (0, max(1, cpus // 2)), "classifier": (threads, max(1, cpus // threads))}
     for application in config["applications"]:
         for deployment in application["deployments"]:
+            num_cpus, most = fits[deployment["name"]]
+            deployment["ray_actor_options"]["num_cpus"] = num_cpus
             scaling = deployment["autoscaling_config"]
-            scaling["max_replicas"] = min(scaling["max_replicas"], most[deployment["name"]])
+            scaling["max_replicas"] = min(scaling["max_replicas"], most)
             scaling["min_replicas"] = min(scaling["min_replicas"], scaling["max_replicas"])
     return config

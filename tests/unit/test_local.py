@@ -21,14 +21,18 @@ def taken_port() -> Iterator[int]:
 
 
 def test_the_configuration_is_serve_config_with_the_port_and_what_fits() -> None:
-    whole = yaml.safe_load(SOURCE.read_text())
+    (whole,) = yaml.safe_load(SOURCE.read_text())["applications"]
     fitted = local_config(8123, cpus=2)
     assert fitted["http_options"]["port"] == 8123
     ingress, classifier = fitted["applications"][0]["deployments"]
     assert ingress["autoscaling_config"]["max_replicas"] == 1
     assert classifier["autoscaling_config"]["max_replicas"] == 1
-    large = local_config(8000, cpus=64)
-    assert large == whole
+    assert (ingress["ray_actor_options"]["num_cpus"], classifier["ray_actor_options"]["num_cpus"]) == (0, 2)
+    (large,) = local_config(8000, cpus=64)["applications"]
+    assert large["deployments"][1]["ray_actor_options"]["num_cpus"] == 4
+    scaling = [deployment["autoscaling_config"] for deployment in large["deployments"]]
+    assert scaling == [deployment["autoscaling_config"] for deployment in whole["deployments"]]
+    assert (large["import_path"], large["args"]) == (whole["import_path"], whole["args"])
 
 
 def test_a_taken_port_is_told_with_its_holder_and_a_way_out(taken_port: int) -> None:

@@ -92,6 +92,14 @@ async def test_what_another_replica_cached_is_a_hit() -> None:
     assert len(other.opened[0].asked) == 1, "one MGET per request"
 
 
+async def test_without_memory_every_text_is_new() -> None:
+    setup = Setup(entries=0)
+    setup.opened.append(FakeShared({}))
+    await setup.predictor.predict(["a", "a"])
+    setup.store.clear()
+    assert counts(await setup.predictor.predict(["a"])) == (0, 1, 0)
+
+
 async def test_an_empty_list_asks_nobody() -> None:
     setup = Setup()
     outcome = await setup.predictor.predict([])
