@@ -7,6 +7,8 @@ import { Trend } from "k6/metrics";
 const options_ = JSON.parse(open(__ENV.OPTIONS));
 const golden = options_.golden;
 const predicts = new Trend("predict_ms", true);
+const STAGES = ["cache", "queue", "tokenize", "model"];
+const stages = Object.fromEntries(STAGES.map((name) => [name, new Trend(`stage_${name}_ms`, true)]));
 
 const scenario = options_.rate
   ? { executor: "constant-arrival-rate", rate: options_.rate, timeUnit: "1s", preAllocatedVUs: 100, maxVUs: 400 }
@@ -65,6 +67,9 @@ export default function () {
   const asked = texts();
   const response = http.request("POST", `${options_.url}/project/predict`, JSON.stringify({ text: asked }));
   predicts.add(response.timings.duration);
+  for (const [, name, dur] of (response.headers["Server-Timing"] || "").matchAll(/(\w+);dur=([\d.]+)/g)) {
+    stages[name].add(Number(dur));
+  }
   check(response, { right: (r) => right(r, asked) });
 }
 

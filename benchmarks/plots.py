@@ -11,16 +11,20 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 REFERENCE, OURS = "#9aa5b1", "#1f6feb"
+NAMES = {"reference": "FastAPI + transformers", "ours": "this service"}
+PERCENTILES = ("p50", "p90", "p99")
+USERS = ("1 user", "10 users", "50 users")
 
 
 def draw(results: Path, folder: Path) -> list[Path]:
-    """Draw loads.png and engine.png into `folder` from a results.json; their paths."""
+    """Draw loads.png, detail.png and engine.png into `folder` from a results.json; their paths."""
     mpl.use("Agg")
     record = json.loads(results.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     caption = f"{record['machine']['cpu']}, {record['machine']['cores']} cores, commit {record['machine']['commit']}"
     return [
         _loads(record["loads"], caption, folder / "loads.png"),
+        _detail(record["loads"], caption, folder / "detail.png"),
         _engine(record["engine_ms"], caption, folder / "engine.png"),
     ]
 
@@ -35,12 +39,9 @@ def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
         (axes[0], "requests_per_s", "requests a second"),
         (axes[1], "p99", "99th percentile, ms"),
     ):
-        for offset, stack, colour, label in (
-            (0.2, "reference", REFERENCE, "FastAPI + transformers"),
-            (-0.2, "ours", OURS, "this service"),
-        ):
+        for offset, stack, colour in ((0.2, "reference", REFERENCE), (-0.2, "ours", OURS)):
             values = [_median(stacks[stack], field) for stacks in loads.values()]
-            bars = axis.barh([at + offset for at in range(len(loads))], values, 0.38, color=colour, label=label)
+            bars = axis.barh([at + offset for at in range(len(loads))], values, 0.38, color=colour, label=NAMES[stack])
             axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
         axis.set_yticks(range(len(loads)), list(loads))
         axis.invert_yaxis()
@@ -49,6 +50,36 @@ def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
         axis.set_title(title)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="lower right", frameon=False)
+    figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+def _detail(loads: dict[str, Any], caption: str, path: Path) -> Path:
+    """Latency distribution, throughput against users, and time per stage, side by side."""
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+    for stack, colour in (("reference", REFERENCE), ("ours", OURS)):
+        for load, style in (("course load", "-"), ("novel load", "--"), ("no cache, 10 users", ":")):
+            values = [_median(loads[load][stack], field) for field in PERCENTILES]
+            axes[0].plot(list(PERCENTILES), values, style, marker="o", color=colour, label=f"{load}, {NAMES[stack]}")
+        users = [_median(loads[f"no cache, {name}"][stack], "requests_per_s") for name in USERS]
+        axes[1].plot(list(USERS), users, marker="o", color=colour, label=NAMES[stack])
+    axes[0].set_yscale("log")
+    axes[0].set_title("latency, ms")
+    axes[1].set_ylim(bottom=0)
+    axes[1].set_title("new texts a second against users")
+    timed = {load: stacks["ours"] for load, stacks in loads.items() if stacks["ours"][0]["stages"]}
+    left = [0.0] * len(timed)
+    for stage in ("cache", "tokenize", "queue", "model"):
+        values = [statistics.median(run["stages"].get(stage, 0.0) for run in runs) for runs in timed.values()]
+        axes[2].barh(list(timed), values, left=left, label=stage)
+        left = [start + value for start, value in zip(left, values, strict=True)]
+    axes[2].invert_yaxis()
+    axes[2].set_title("where a request waits in this service, mean ms")
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
