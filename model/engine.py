@@ -70,13 +70,15 @@ class OpenVinoEngine:
         self._request = ov.Core().compile_model(graph, "CPU", configuration).create_infer_request()
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
-        """Scores of each sequence of token ids, in order; alike lengths are run together."""
-        scores: list[Scores] = [(0.0, 0.0)] * len(sequences)
-        for group in length_groups([len(sequence) for sequence in sequences], self._max_batch_tokens):
-            logits = self._logits([sequences[index] for index in group.indices], group.width)
-            for index, (negative, positive) in zip(group.indices, logits, strict=True):
-                scores[index] = softmax(float(negative), float(positive))
-        return scores
+        """Scores of each sequence of token ids, in order; equal ones are run once, and alike lengths together."""
+        asked = [tuple(sequence) for sequence in sequences]
+        unique = list(dict.fromkeys(asked))
+        scores: dict[tuple[int, ...], Scores] = {}
+        for group in length_groups([len(sequence) for sequence in unique], self._max_batch_tokens):
+            members = [unique[index] for index in group.indices]
+            for member, (negative, positive) in zip(members, self._logits(members, group.width), strict=True):
+                scores[member] = softmax(float(negative), float(positive))
+        return [scores[sequence] for sequence in asked]
 
     def _logits(self, group: Sequence[Sequence[int]], width: int) -> NDArray[np.float32]:
         ids = np.zeros((len(group), width), np.int64)

@@ -23,7 +23,8 @@ def build_app(args: Settings) -> Application:
     """
     classifier = serve.deployment(
         name="classifier",
-        max_ongoing_requests=64,
+        # what waits must wait in the batch queue: past this bound Serve's router would poll with growing pauses
+        max_ongoing_requests=1000,
         ray_actor_options={"num_cpus": 1},
         logging_config=LOGGING,
         health_check_period_s=2,

@@ -7,6 +7,7 @@ import tomllib
 from typing import Any
 
 import yaml
+from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build_app
 from serve_app.settings import PREFIX, Settings
@@ -64,3 +65,9 @@ def test_serve_config_names_what_the_code_has() -> None:
     assert [deployment["name"] for deployment in application["deployments"]] == ["ingress", "classifier"]
     assert all("autoscaling_config" in deployment for deployment in application["deployments"])
     Settings.model_validate(application["args"])
+
+
+def test_serve_reads_serve_config_as_serve_deploy_does() -> None:
+    config = ServeDeploySchema.model_validate(yaml.safe_load(read("serve_config.yaml")))
+    assert config.proxy_location == "EveryNode"
+    assert config.http_options.port == 8000

@@ -73,6 +73,21 @@ def test_any_distilbert_directory_equals_the_pipeline(tmp_path: Path, activation
     assert max(score[1] for score in scores) - min(score[1] for score in scores) > 0.1, "the model says something"
 
 
+def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = Runner(MINI_MODEL)
+    rows: list[int] = []
+    compute = runner.engine._logits  # type: ignore[attr-defined]
+
+    def count(group: Sequence[Sequence[int]], width: int) -> object:
+        rows.append(len(group))
+        return compute(group, width)
+
+    monkeypatch.setattr(runner.engine, "_logits", count)
+    scores = runner(["same", "other words", "same", "same"])
+    assert sum(rows) == 2
+    assert scores[0] == scores[2] == scores[3] != scores[1]
+
+
 def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:
     love, hate = mini(["I love you.", "I hate you."])
     assert love[1] > 0.9

@@ -1,0 +1,58 @@
+"""Health is the model's, not the process's: also while it is frozen, gone and back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from serve_app.health import PROBE_TEXT, HealthMonitor
+from serve_app.metrics import Metrics
+from serve_app.settings import Settings
+from tests.fakes import FakeModel
+from tests.wait import until_async
+
+QUICK = Settings(health_probe_s=0.02, health_max_age_s=0.1)
+
+
+async def test_it_asks_the_model_where_traffic_does_not_tell() -> None:
+    model = FakeModel()
+    monitor = HealthMonitor(model, QUICK, Metrics())
+    assert "starting" in str(monitor.unhealthy_reason())
+    monitor.start()
+    await until_async(lambda: monitor.unhealthy_reason() is None, "it is healthy")
+    assert model.calls[0] == [PROBE_TEXT]
+    await monitor.close()
+
+
+async def test_a_frozen_model_is_unhealthy_and_one_that_is_back_is_healthy() -> None:
+    model = FakeModel()
+    monitor = HealthMonitor(model, QUICK, Metrics())
+    monitor.start()
+    await until_async(lambda: monitor.unhealthy_reason() is None, "it is healthy")
+    model.gate.clear()
+    await until_async(monitor.unhealthy_reason, "it is unhealthy")
+    assert "no prediction has succeeded for" in str(monitor.unhealthy_reason())
+    model.gate.set()
+    await until_async(lambda: monitor.unhealthy_reason() is None, "it is healthy again")
+    await monitor.close()
+
+
+async def test_a_broken_model_is_unhealthy() -> None:
+    model = FakeModel()
+    model.broken = True
+    monitor = HealthMonitor(model, QUICK, Metrics())
+    monitor.start()
+    await until_async(lambda: len(model.calls) >= 3, "it was asked more than once")
+    assert monitor.unhealthy_reason() is not None
+    await monitor.close()
+
+
+async def test_real_traffic_spares_the_probe() -> None:
+    model = FakeModel()
+    monitor = HealthMonitor(model, Settings(health_probe_s=5, health_max_age_s=10), Metrics())
+    await model.classify(["a real request"])
+    monitor.start()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert monitor.unhealthy_reason() is None
+    assert model.calls == [["a real request"]]
+    await monitor.close()
