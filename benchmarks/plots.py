@@ -49,7 +49,7 @@ def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
         axis.margins(x=0.15)
         axis.set_title(title)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(loc="lower right", frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -78,7 +78,7 @@ def _detail(loads: dict[str, Any], caption: str, path: Path) -> Path:
     axes[2].invert_yaxis()
     axes[2].set_title("where a request waits in this service, mean ms")
     for axis in axes:
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(frameon=False, fontsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
     figure.savefig(path, dpi=120)
