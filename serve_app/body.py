@@ -18,16 +18,21 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise _too_large(max_bytes)
-    body: bytes = b""
-    while True:
+    # parts, not one growing body: that would be copied again for each of a million one-byte chunks
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
         message = await receive()
         if message["type"] != "http.request":
-            return body
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
+            break
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
             raise _too_large(max_bytes)
-        if not message.get("more_body", False):
-            return body
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
