@@ -18,6 +18,7 @@ from serve_app.predict import PATHS, PredictEndpoint
 from serve_app.predictor import Predictor
 from serve_app.schemas import Health, ModelCard, PredictResponse
 from serve_app.settings import Settings
+from serve_app.try_it import add_page
 
 ROOT = "/project"
 
@@ -49,6 +50,7 @@ def build_api(
     )
     _add_error_handlers(api, metrics)
     _add_predict(api, settings, endpoint)
+    add_page(api, ROOT)
 
     @api.get(
         f"{ROOT}/health",

@@ -158,7 +158,7 @@ def test_health_and_model(client: httpx.Client) -> None:
     assert model["accuracy"] >= 0.87
 
 
-@pytest.mark.parametrize("path", ["/", "/predict", "/docs", "/lab/predict", "/project", "/project/nothing", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/predict", "/docs", "/lab/predict", "/projects", "/project/no", "/metrics"])
 def test_outside_its_routes_nothing_answers(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
     assert client.post(path, json={"text": ["a"]}).status_code == 404

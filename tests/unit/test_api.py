@@ -172,7 +172,7 @@ async def test_another_method_is_405(client: httpx.AsyncClient, method: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/predict", "/project", "/project/predict/", "/docs", "/openapi.json", "/health"]
+    "path", ["/", "/predict", "/projects", "/project/predict/", "/docs", "/openapi.json", "/health"]
 )
 async def test_nothing_else_answers(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
