@@ -23,6 +23,8 @@ from model.engine import choose_precision
 from model.errors import ModelError
 from model.export import export, is_exported
 from serve_app.local.config import local_config
+from serve_app.local.cpus import usable_cpus
+from serve_app.local.open_files import connections, raise_limit
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_that_ends_with_its_actor, start, stop
 from serve_app.settings import Settings, explain
@@ -55,6 +57,10 @@ class Stopped(Exception):
 def main(
     port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port of the service.")] = 8000,
     log: Annotated[Path, typer.Option(help="Where Ray and Serve write.")] = Path("build/serve.log"),
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, envvar="REPLICAS", help="Replicas of each kind; without it, what load asks for."),
+    ] = None,
 ) -> None:
     """Run the service on this machine until Ctrl-C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -75,7 +81,7 @@ def main(
     except ModelError as error:
         console.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
-    raise typer.Exit(_run(port, log, console))
+    raise typer.Exit(_run(port, log, replicas, console))
 
 
 def check(port: int) -> list[str]:
@@ -103,13 +109,14 @@ def prepare(console: Console) -> None:
             export(directory)
 
 
-def _run(port: int, log: Path, console: Console) -> int:
+def _run(port: int, log: Path, replicas: int | None, console: Console) -> int:
     config = log.with_name("serve_config.local.yaml")
-    config.write_text(yaml.safe_dump(local_config(port, os.cpu_count() or 1)), encoding="utf-8")
-    environment = {**DEFAULTS, **os.environ}
+    config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
+    environment = {**DEFAULTS, **connections(raise_limit()), **os.environ}
     environment |= side_ports(environment)
     environment = {**haproxy_that_ends_with_its_actor(log.parent), **environment}
-    command = [sys.executable, "-m", "ray.serve.scripts", "run", str(config)]
+    # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
+    command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
     url = f"http://127.0.0.1:{port}/project"
     began = time.monotonic()
     with log.open("wb") as output:

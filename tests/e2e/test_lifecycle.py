@@ -20,7 +20,8 @@ from tests.wait import until
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path)
+    # an address at which nothing is: a run has a cluster of its own, whatever others there are on the machine
+    service = Service(tmp_path, RAY_ADDRESS="127.0.0.1:1")
     service.start()
     yield service
     if service.process is not None and service.process.poll() is None:

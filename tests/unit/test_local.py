@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from serve_app.local.__main__ import check
 from serve_app.local.config import SOURCE, local_config
+from serve_app.local.cpus import usable_cpus
+from serve_app.local.open_files import MOST_CONNECTIONS, connections
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 
 
@@ -35,6 +38,14 @@ def test_the_configuration_is_serve_config_with_the_port_and_what_fits() -> None
     assert (large["import_path"], large["args"]) == (whole["import_path"], whole["args"])
 
 
+@pytest.mark.parametrize(("cpus", "replicas", "each"), [(2, 2, 1), (16, 2, 4), (2, 4, 0.5), (8, 3, 2)])
+def test_so_many_replicas_of_each_kind_share_the_cpus(cpus: int, replicas: int, each: float) -> None:
+    for deployment in local_config(8123, cpus, replicas)["applications"][0]["deployments"]:
+        assert deployment["num_replicas"] == replicas
+        assert "autoscaling_config" not in deployment
+    assert deployment["ray_actor_options"]["num_cpus"] == each
+
+
 def test_a_taken_port_is_told_with_its_holder_and_a_way_out(taken_port: int) -> None:
     assert not is_free(taken_port)
     assert f"(process {os.getpid()})" in holder(taken_port)
@@ -59,3 +70,26 @@ def test_side_ports_move_where_they_are_taken_and_not_named(taken_port: int, mon
     moved = side_ports({"NAMED": "1"})
     assert set(moved) == {"TAKEN"}
     assert moved["TAKEN"] != str(taken_port)
+
+
+@pytest.mark.parametrize(("limit", "cpus"), [("100000 100000", 1), ("150000 100000", 1), ("50000 100000", 1)])
+def test_a_containers_cpu_limit_counts_in_whole_cpus(limit: str, cpus: int, tmp_path: Path) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(limit)
+    assert usable_cpus(file) == cpus
+
+
+def test_without_a_limit_the_machines_cpus_count(tmp_path: Path) -> None:
+    file = tmp_path / "cpu.max"
+    machine = usable_cpus(file)
+    assert machine >= 1
+    file.write_text("max 100000")
+    assert usable_cpus(file) == machine
+    file.write_text(f"{100000 * 10 * machine} 100000")
+    assert usable_cpus(file) == machine
+
+
+def test_haproxy_takes_no_more_connections_than_files_may_be_open() -> None:
+    assert connections(-1) == connections(65536) == {}
+    few = int(connections(1024)["RAY_SERVE_HAPROXY_MAXCONN"])
+    assert 300 < few < 1024 / 2.5 < MOST_CONNECTIONS
