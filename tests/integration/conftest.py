@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
+from benchmarks.browser import chromium, find_chromium
+from tests.kuberay_commands import Commands, write_overlay
+from tests.kubernetes_api import KubernetesApi
 from tests.redis_server import RedisServer
 from tests.service import Service
 
@@ -36,3 +42,23 @@ def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory)
 def client(service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    """`python -m kuberay` with an empty API server and a small overlay of the test's own."""
+    api = KubernetesApi(tmp_path)
+    yield Commands(api, write_overlay(tmp_path), capsys)
+    api.shutdown()
+    api.server_close()
+
+
+@pytest.fixture(
+    scope="module"
+)  # its event loop runs on between calls, which the asynchronous tests of others would meet
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a machine without one skips the test, except in CI."""
+    if find_chromium() is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium is installed; on Debian: apt-get install chromium")
+    with chromium() as browser:
+        yield browser

@@ -1,0 +1,1 @@
+"""The manifests for Kubernetes, and `python -m kuberay`, which applies them and tells what is wrong."""

@@ -1,0 +1,14 @@
+"""`python -m kuberay`; without what deploying needs it says so in one line."""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    try:
+        from kuberay.cli import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in {"kubernetes", "rich", "typer", "yaml"}:
+            raise
+        sys.exit(f"error: {error.name} is not installed here; `make .venv/.dev` installs what deploying needs")
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,212 @@
+"""The Kubernetes API, as plain objects and as errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
+
+from kuberay.errors import ClientError, ExitCode, Unreachable
+from kuberay.names import FIELD_MANAGER, Object, label
+from kuberay.redact import redact_text
+
+TIMEOUT_S = (5.0, 30.0)
+"""To connect, and for each read."""
+_OPERATORS = {
+    "ray.io": "KubeRay's operator",
+    "networking.istio.io": "Istio",
+    "monitoring.coreos.com": "Prometheus' operator",
+}
+_TRANSIENT = {408, 429, 500, 502, 503, 504}
+_NOT_FOUND, _CONFLICT = 404, 409
+_QUOTE_VALUES = {400, 422}
+
+
+class _Client(DynamicClient):  # type: ignore[misc]  # the library is untyped
+    """The dynamic client, which would wait forever by default."""
+
+    def request(self, method: str, path: str, body: object = None, **params: Any) -> Any:
+        params.setdefault("_request_timeout", TIMEOUT_S)
+        return super().request(method, path, body=body, **params)
+
+
+class Cluster:
+    """One API server; every method raises ClientError, `Unreachable` where another try may help."""
+
+    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
+        self._api = client.ApiClient(_configuration(kubeconfig, context))
+        self.host = str(self._api.configuration.host)
+        with tempfile.TemporaryDirectory(prefix="kuberay-") as folder, self._errors("discovery"):
+            # a cache file of our own: the default is shared by all users of the machine, and outlives clusters
+            self._client = _Client(self._api, cache_file=str(Path(folder) / "discovery.json"))
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._api.rest_client.close()
+
+    def find(self, api_version: str, kind: str, name: str, namespace: str | None) -> Object | None:
+        """The object, or None where it is not there."""
+        try:
+            with self._errors(f"get {kind}/{name}"):
+                got = self._resource(api_version, kind).get(name=name, namespace=namespace)
+        except ClientError as error:
+            if error.code is ExitCode.NOT_FOUND:
+                return None
+            raise
+        return dict(got.to_dict())
+
+    def items(self, api_version: str, kind: str, namespace: str) -> list[Object]:
+        """All objects of a kind in the namespace."""
+        with self._errors(f"list {kind}s in {namespace}"):
+            got = self._resource(api_version, kind).get(namespace=namespace).to_dict()
+        return [{"kind": kind, **item} for item in got.get("items") or []]
+
+    def apply(self, obj: Object, *, force: bool, dry_run: bool) -> Object:
+        """Server-side apply; a field that another manager owns is a CONFLICT unless forced."""
+        with self._errors(f"apply {label(obj)}", secret=obj["kind"] == "Secret"):
+            got = self._resource(obj["apiVersion"], obj["kind"]).server_side_apply(
+                body=obj,
+                namespace=obj["metadata"].get("namespace"),
+                field_manager=FIELD_MANAGER,
+                force_conflicts=str(force).lower(),
+                dry_run="All" if dry_run else None,
+            )
+        return dict(got.to_dict())
+
+    def patch(self, api_version: str, kind: str, name: str, namespace: str, operations: list[Object]) -> Object:
+        """A JSON patch."""
+        with self._errors(f"patch {kind}/{name}"):
+            got = self._resource(api_version, kind).patch(
+                body=operations,
+                name=name,
+                namespace=namespace,
+                content_type="application/json-patch+json",
+                field_manager=FIELD_MANAGER,
+            )
+        return dict(got.to_dict())
+
+    def delete(self, obj: Object) -> bool:
+        """Delete it and what it owns; False where it was not there."""
+        meta = obj["metadata"]
+        try:
+            with self._errors(f"delete {label(obj)}"):
+                self._resource(obj["apiVersion"], obj["kind"]).delete(
+                    name=meta["name"], namespace=meta.get("namespace"), propagation_policy="Background"
+                )
+        except ClientError as error:
+            if error.code in {ExitCode.NOT_FOUND, ExitCode.CRD_MISSING}:
+                return False
+            raise
+        return True
+
+    def logs(
+        self, pod: str, namespace: str, container: str, *, tail: int, previous: bool = False, follow: bool = False
+    ) -> Iterator[str]:
+        """Lines of a container's log with credentials taken out; with `follow` until the container ends."""
+        query = [("container", container), ("tailLines", str(tail))]
+        query += [(name, "true") for name, wanted in (("previous", previous), ("follow", follow)) if wanted]
+        with self._errors(f"read the log of Pod/{pod}"):
+            response = self._client.request(
+                "get",
+                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+                query_params=query,
+                header_params={"Accept": "*/*"},
+                serialize=False,
+                _request_timeout=(TIMEOUT_S[0], None) if follow else TIMEOUT_S,
+            )
+            try:
+                rest = b""
+                for chunk in response.stream(65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from (redact_text(line.decode(errors="replace")) for line in lines)
+                if rest:
+                    yield redact_text(rest.decode(errors="replace"))
+            finally:
+                response.close()
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        # without the prefix, a look-up of v1 asks every group of the cluster that has a v1
+        prefix = "apis" if "/" in api_version else "api"
+        try:
+            return self._client.resources.get(prefix=prefix, api_version=api_version, kind=kind)
+        except ResourceNotFoundError:
+            group = api_version.rpartition("/")[0]
+            hint = f"; is {_OPERATORS[group]} installed?" if group in _OPERATORS else ""
+            raise ClientError(ExitCode.CRD_MISSING, f"the cluster knows no {kind} in {api_version}{hint}") from None
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str, *, secret: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except DynamicApiError as error:
+            raise _explain(error, doing, secret=secret) from None
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            why = type(error).__name__
+            raise Unreachable(f"the API server {self.host} cannot be reached ({why}) to {doing}") from None
+
+
+def _configuration(kubeconfig: str | None, context: str | None) -> Any:
+    configuration = client.Configuration()
+    configuration.retries = False
+    try:
+        files = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+        if (
+            not any(Path(file).is_file() for file in files.split(os.pathsep))
+            and "KUBERNETES_SERVICE_HOST" in os.environ
+        ):
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(files, context, client_configuration=configuration, persist_config=False)
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        reason = (
+            redact_text(str(error).splitlines()[0]) if isinstance(error, config.ConfigException) else "it is damaged"
+        )
+        message = f"no usable kubeconfig ({reason}); name one with --kubeconfig or KUBECONFIG"
+        raise ClientError(ExitCode.NO_CLUSTER, message) from None
+    return configuration
+
+
+def _explain(error: DynamicApiError, doing: str, *, secret: bool) -> ClientError:
+    """An API server's refusal as one line; of a Secret, nothing that it quotes."""
+    try:
+        status = json.loads(error.body)
+        quotes = secret and error.status in _QUOTE_VALUES
+        said = "its answer may quote the Secret" if quotes else redact_text(str(status.get("message", "")))
+        causes = (status.get("details") or {}).get("causes") or []
+    except (TypeError, ValueError, AttributeError):
+        said, causes = str(error.reason), []
+    said = " ".join(said.split())[:1000]
+    if error.status in _TRANSIENT:
+        return Unreachable(f"the API server cannot {doing} now: status {error.status} {said}")
+    if error.status == _CONFLICT and any(cause.get("reason") == "FieldManagerConflict" for cause in causes):
+        fields = "; ".join(f"{cause.get('field')} ({cause.get('message')})" for cause in causes)
+        hint = "--force-conflicts takes them over"
+        return ClientError(ExitCode.CONFLICT, f"cannot {doing}, other managers own fields: {fields}; {hint}")
+    return _refusal(error.status, doing, said)
+
+
+def _refusal(status: int, doing: str, said: str) -> ClientError:
+    if status == 401:  # noqa: PLR2004
+        return ClientError(ExitCode.FORBIDDEN, f"the cluster refuses these credentials; log in again to {doing}")
+    if status == 403 and "cannot" in said and "resource" in said:  # noqa: PLR2004  (else it is an admission policy)
+        return ClientError(ExitCode.FORBIDDEN, f"not allowed to {doing}: {said}")
+    if status == _NOT_FOUND:
+        return ClientError(ExitCode.NOT_FOUND, f"cannot {doing}: {said}")
+    if 400 <= status < 500:  # noqa: PLR2004
+        return ClientError(ExitCode.REJECTED, f"refused to {doing}: {said}")
+    return ClientError(ExitCode.FAILED, f"cannot {doing}: status {status} {said}")

@@ -1,0 +1,57 @@
+"""Exit codes of `python -m kuberay`, and the one error that carries them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command ended with; the text of each is its line in docs/kuberay-client.md."""
+
+    text: str
+
+    def __new__(cls, value: int, text: str) -> ExitCode:
+        """A code with its text."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+    OK = 0, "done; for `status` and `wait`: everything is ready"
+    FAILED = 1, "the API server answered something that has no code of its own"
+    USAGE = 2, "the command line is wrong"
+    RENDER = 3, "kubectl is missing, or the overlay cannot be built"
+    NO_CLUSTER = 4, "no kubeconfig, no such context, or the API server cannot be reached"
+    FORBIDDEN = 5, "the credentials are refused, or RBAC does not allow it"
+    CRD_MISSING = 6, "the cluster does not know a kind: KubeRay's operator or Istio is not installed"
+    NOT_FOUND = 7, "the namespace or the service is not there: nothing was applied"
+    CONFLICT = 8, "another manager owns a field that apply would change"
+    REJECTED = 9, "the API server or an admission policy refuses an object"
+    NOT_READY = 10, "not ready, or not within --timeout, and nothing is known to be wrong"
+    UNSCHEDULABLE = 11, "a pod is Pending: the scheduler finds no place for it"
+    IMAGE_PULL = 12, "an image cannot be pulled"
+    CONTAINER_CONFIG = 13, "a container cannot be made: a ConfigMap, Secret or volume is missing or wrong"
+    CRASH_LOOP = 14, "a container ends again and again"
+    REDIS_WAIT = 15, "an init container waits for redis"
+    HEAD_WAIT = 16, "a Ray worker waits for the Ray head"
+    SERVE_APPLICATION = 17, "a Serve application or deployment failed or is unhealthy"
+    VALIDATION_FAILED = 18, "KubeRay refuses the RayService"
+    INITIALIZING_TIMEOUT = 19, "KubeRay gave up starting; terminal: delete and apply again"
+    ROLLOUT = 20, "a Deployment or StatefulSet does not progress, or its pods are refused"
+    CONNECTION_LOST = 21, "the API server stopped answering during `wait`"
+    INTERRUPTED = 130, "Ctrl-C; the cluster goes on by itself"
+
+
+class ClientError(Exception):
+    """Something the user can act on: one line, and the code to exit with."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Unreachable(ClientError):
+    """The API server did not answer, or answered that it cannot now; a later try may succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.NO_CLUSTER, message)

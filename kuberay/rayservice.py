@@ -1,0 +1,93 @@
+"""Reading a RayService: what KubeRay says of it, and whether that means ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import yaml
+
+from kuberay.names import Object
+
+RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True)
+class Application:
+    """A Serve application, as its newest Ray cluster reports it."""
+
+    name: str
+    status: str
+    message: str
+    deployments: dict[str, str] = field(default_factory=dict)
+    """Status of each Serve deployment, with its message behind a colon."""
+
+
+@dataclass(frozen=True)
+class RayServiceState:
+    """What decides."""
+
+    name: str
+    generation: int
+    observed_generation: int
+    ready: str
+    """True, False or Unknown."""
+    reason: str
+    message: str
+    upgrade_in_progress: bool
+    serve_endpoints: int
+    active_cluster: str
+    pending_cluster: str
+    applications: list[Application]
+
+    @property
+    def is_ready(self) -> bool:
+        """Ready alone means only that some endpoint exists: the rest decides."""
+        return (
+            self.ready == "True"
+            and self.observed_generation == self.generation
+            and not self.upgrade_in_progress
+            and bool(self.applications)
+            and all(application.status == RUNNING for application in self.applications)
+        )
+
+
+def read(ray_service: Object) -> RayServiceState:
+    """The state of a RayService; an application that is configured but not reported has status NOT_STARTED."""
+    status = ray_service.get("status") or {}
+    active, pending = (status.get(f"{which}ServiceStatus") or {} for which in ("active", "pending"))
+    conditions = {item["type"]: item for item in status.get("conditions") or []}
+    ready = conditions.get("Ready") or {}
+    return RayServiceState(
+        name=ray_service["metadata"]["name"],
+        generation=int(ray_service["metadata"].get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        ready=ready.get("status", "Unknown"),
+        reason=ready.get("reason", ""),
+        message=ready.get("message", ""),
+        upgrade_in_progress=(conditions.get("UpgradeInProgress") or {}).get("status", "False") != "False",
+        serve_endpoints=int(status.get("numServeEndpoints", 0)),
+        active_cluster=active.get("rayClusterName", ""),
+        pending_cluster=pending.get("rayClusterName", ""),
+        applications=_applications(ray_service, active, pending),
+    )
+
+
+def _applications(ray_service: Object, active: Object, pending: Object) -> list[Application]:
+    reported = {**(active.get("applicationStatuses") or {}), **(pending.get("applicationStatuses") or {})}
+    names = list(reported)
+    try:
+        config = yaml.safe_load(ray_service["spec"].get("serveConfigV2") or "") or {}
+        names = [str(item.get("name", "default")) for item in config.get("applications") or []]
+    except (yaml.YAMLError, AttributeError):
+        pass  # KubeRay will say so itself
+    applications = []
+    for name in names:
+        status = reported.get(name) or {}
+        deployments = {
+            key: ": ".join(part for part in (item.get("status", ""), item.get("message", "")) if part)
+            for key, item in sorted((status.get("serveDeploymentStatuses") or {}).items())
+        }
+        applications.append(
+            Application(name, status.get("status") or "NOT_STARTED", status.get("message") or "", deployments)
+        )
+    return applications

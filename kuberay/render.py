@@ -1,0 +1,128 @@
+"""From an overlay to its objects, by `kubectl kustomize`; the user's tree is never written to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from kuberay.errors import ClientError, ExitCode
+from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, Object, label
+
+UNSET_TAG = "set-by-deploy"
+"""The tag of an image that an overlay leaves to whoever deploys."""
+OVERLAYS = Path(__file__).resolve().parent / "overlays"
+
+
+def render(
+    overlay: str, image: str | None = None, lab_image: str | None = None, namespace: str | None = None
+) -> list[Object]:
+    """The overlay's objects, in kustomize's order, with the images and the namespace put in where given.
+
+    Args:
+        overlay: the name of a folder in kuberay/overlays, or a path with a slash in it.
+        image: image of the project's own containers, with a tag other than latest or a digest.
+        lab_image: the same for lab.
+        namespace: instead of the overlay's own.
+    """
+    folder = _folder(overlay)
+    objects = _build(folder)
+    kustomization: dict[str, object] = {}
+    if namespace:
+        kustomization["namespace"] = namespace
+    images = []
+    for wanted, roles in ((image, (RAY_SERVICE, COURSE_DEPLOYMENT)), (lab_image, (DEPLOYMENTS["lab"],))):
+        if wanted:
+            names = _image_names(objects, roles)
+            if not names:
+                raise ClientError(
+                    ExitCode.RENDER, f"{folder} has no {' or '.join(roles)} to give the image {wanted} to"
+                )
+            images += [{"name": name, **_split(wanted)} for name in sorted(names)]
+    if not images and not namespace:
+        return objects
+    with tempfile.TemporaryDirectory(prefix="kuberay-") as over:
+        place = Path(over).resolve()
+        kustomization |= {"resources": [os.path.relpath(folder, place)], "images": images}
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        return _build(place)
+
+
+def namespace_of(objects: list[Object]) -> str:
+    """The one namespace that the objects are in."""
+    found = {obj["metadata"]["namespace"] for obj in objects if "namespace" in obj["metadata"]}
+    if len(found) != 1:
+        names = ", ".join(sorted(found)) or "none"
+        raise ClientError(ExitCode.RENDER, f"the overlay must set one namespace, and sets {names}; see --namespace")
+    return str(found.pop())
+
+
+def check_images(objects: list[Object]) -> None:
+    """Refuse objects whose image the overlay leaves open: it would be found out minutes later, by a failed pull."""
+    for obj in objects:
+        for image in _images(obj):
+            if image.endswith(f":{UNSET_TAG}"):
+                option = "--lab-image" if obj["metadata"]["name"] == DEPLOYMENTS["lab"] else "--image"
+                unset = f"{label(obj)} has no image yet, only {image}"
+                raise ClientError(ExitCode.USAGE, f"{unset}; give one with {option}, or in the overlay")
+
+
+def _folder(overlay: str) -> Path:
+    folder = Path(overlay) if "/" in overlay else OVERLAYS / overlay
+    if not folder.is_dir():
+        known = ", ".join(sorted(path.name for path in OVERLAYS.glob("*/"))) or "none"
+        raise ClientError(ExitCode.RENDER, f"there is no overlay {overlay}; there are: {known}; or give a path")
+    return folder.resolve()
+
+
+def _build(folder: Path) -> list[Object]:
+    try:
+        done = subprocess.run(  # noqa: S603  (our own arguments, no shell)
+            ["kubectl", "kustomize", str(folder)],  # noqa: S607  (the user's kubectl)
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ClientError(ExitCode.RENDER, "kubectl is not installed; rendering needs `kubectl kustomize`") from None
+    except subprocess.TimeoutExpired:
+        raise ClientError(ExitCode.RENDER, f"`kubectl kustomize {folder}` did not end within 120 s") from None
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise ClientError(
+            ExitCode.RENDER, f"`kubectl kustomize {folder}` failed: {reason[0].partition('err=')[2] or reason[0]}"
+        )
+    return [obj for obj in yaml.safe_load_all(done.stdout) if obj]
+
+
+def _image_names(objects: list[Object], roles: tuple[str, ...]) -> set[str]:
+    """Names, without tag, of the images of those workloads' own containers."""
+    named = [obj for obj in objects if obj["metadata"]["name"] in roles]
+    return {_split(image, checked=False)["newName"] for obj in named for image in _images(obj)}
+
+
+def _images(obj: Object) -> list[str]:
+    """The image of the first container in each pod template."""
+    spec = obj.get("spec") or {}
+    templates = [spec["template"]] if obj["kind"] in {"Deployment", "StatefulSet"} else []
+    if obj["kind"] == "RayService":
+        cluster = spec["rayClusterConfig"]
+        templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster.get("workerGroupSpecs", []))]
+    return [template["spec"]["containers"][0]["image"] for template in templates]
+
+
+def _split(image: str, *, checked: bool = True) -> dict[str, str]:
+    """An image reference as kustomize's newName with newTag or digest."""
+    name, _, digest = image.partition("@")
+    if digest:
+        return {"newName": name, "digest": digest}
+    before, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:  # the colon of a registry's port
+        before, tag = name, ""
+    if checked and (not before or tag in {"", "latest"}):
+        raise ClientError(ExitCode.USAGE, f"the image {image} needs a tag that is not latest, or a digest")
+    return {"newName": before, "newTag": tag}
