@@ -1,0 +1,71 @@
+"""scripts/release: what it would run, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service import REPOSITORY
+
+ECR = "123456789012.dkr.ecr.us-west-2.amazonaws.com"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git repository with the script and one commit."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(REPOSITORY / "scripts" / "release", tmp_path / "scripts" / "release")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def release(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["scripts/release", *arguments],
+        cwd=checkout,
+        env={"PATH": "/usr/bin:/bin", "BUILDER": "docker", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_dry_push_prints_login_tag_and_push_of_the_commit(checkout: Path) -> None:
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, check=True, capture_output=True, text=True).stdout
+    done = release(checkout, "push", "--dry-run", ECR=ECR, NAMESPACE="jane")
+    image = f"{ECR}/jane/project:{sha.strip()}"
+    assert done.stdout.splitlines() == [
+        f"+ aws ecr get-login-password --region us-west-2 | docker login --username AWS --password-stdin {ECR}",
+        f"+ docker tag project:dev {image}",
+        f"+ docker push {image}",
+    ]
+    assert done.returncode == 0
+    (line,) = release(checkout, "deploy", "--dry-run", ECR=ECR, NAMESPACE="jane", OVERLAY="course").stdout.splitlines()
+    assert line == f"+ .venv/bin/python -m kuberay apply --overlay course --image {image} --wait"
+
+
+def test_a_dry_build_prints_the_build(checkout: Path) -> None:
+    done = release(checkout, "build", "--dry-run", MODEL="mini")
+    assert done.stdout == "+ docker build --build-arg MODEL=mini -t project:dev .\n"
+
+
+def test_a_dirty_tree_is_refused(checkout: Path) -> None:
+    (checkout / "more").touch()
+    done = release(checkout, "push", "--dry-run", ECR=ECR)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the tree has changes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["push"], "ECR is not set"), (["pusch"], "usage:"), ([], "usage:")]
+)
+def test_what_is_missing_is_told_in_one_line(checkout: Path, arguments: list[str], message: str) -> None:
+    done = release(checkout, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert len(done.stderr.splitlines()) == 1
