@@ -51,8 +51,30 @@ test: $(VENV)/.dev ## every test; ARGS= goes to pytest
 bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON, plots; ARGS="--rounds 1"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: load
+load: $(VENV)/.dev ## a short load on the service that `make run` started; ARGS="-e SCENARIO=novel"
+	$(BIN)/k6 run --quiet --no-usage-report -e BASE_URL=http://127.0.0.1:$(PORT) -e DURATION=20s $(ARGS) load.js
+
+.PHONY: image push deploy
+image: ## build the image project:dev; MODEL=mini needs no model hub; DRY_RUN=--dry-run only prints
+	@scripts/release build $(DRY_RUN)
+push: ## push the image to ECR=..., tagged by commit; DRY_RUN=--dry-run only prints
+	@scripts/release push $(DRY_RUN)
+deploy: $(VENV)/.dev ## apply OVERLAY=prod with that image and wait; DRY_RUN=--dry-run only prints
+	@scripts/release deploy $(DRY_RUN)
+
+.PHONY: test-image
+test-image: $(VENV)/.dev ## start IMAGE=project:dev with loopback alone and a read-only root; print its size and start
+	$(BIN)/python -m benchmarks.image $(or $(IMAGE),project:dev)
+	IMAGE=$(or $(IMAGE),project:dev) $(BIN)/pytest tests/e2e/test_image.py
+
+.PHONY: manifests
+manifests: ## copy serve_config.yaml to where kustomize may read it, for overlays/local with a laptop's bounds
+	cp serve_config.yaml kuberay/components/rayservice/serve_config.yaml
+	sed -E 's/(min_replicas:).*/\1 1/; s/(max_replicas:).*/\1 2/' serve_config.yaml > kuberay/overlays/local/serve_config.yaml
+
 .PHONY: lock
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
 	$(POETRY) lock
 	$(POETRY) export --format requirements.txt --output requirements.txt
-	$(POETRY) export --with dev --with train --format requirements.txt --output requirements-dev.txt
+	$(POETRY) export --with dev --with train --with deploy --with audit --format requirements.txt --output requirements-dev.txt

@@ -38,6 +38,7 @@ def redis() -> Iterator[str]:
 @contextmanager
 def ours(model: Path, redis_url: str, build: Path, **settings: str) -> Iterator[str]:
     """This service, as `make run` starts it; its URL."""
+    build.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {
         **os.environ,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
     """Poll until the condition holds; fail, saying what was waited for, at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -15,7 +15,7 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -
         time.sleep(0.02)
 
 
-async def until_async(condition: Callable[[], object], what: str, timeout_s: float = 5.0) -> None:
+async def until_async(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
     """The same in a running event loop, which goes on meanwhile."""
     deadline = time.monotonic() + timeout_s
     while not condition():

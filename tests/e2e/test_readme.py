@@ -19,11 +19,13 @@ from serve_app.local.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service import REPOSITORY
 from tests.wait import until
+from tests.yardstick import slowdown
 
 BLOCKS = re.findall(r"```(sh|json)\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 RUN, CURL, TEST, FETCH, REDIS = [text.strip() for kind, text in BLOCKS if kind == "sh"]
 (ANSWER,) = [json.loads(text) for kind, text in BLOCKS if kind == "json"]
 SECONDS_TO_READY = 20
+STARTS = 3
 
 
 class Shell:
@@ -74,17 +76,26 @@ def curl(command: str, port: int) -> dict[str, list[list[dict[str, object]]]]:
     return dict(json.loads(answer))
 
 
-def test_make_run_answers_the_curl_as_the_readme_shows_within_20_seconds(shell: Shell) -> None:
+def test_make_run_answers_the_curl_as_the_readme_shows(shell: Shell) -> None:
     assert RUN == "make run"
-    seconds = shell.start(RUN)
+    shell.start(RUN)
     got = curl(CURL, shell.port)["predictions"]
     for prediction, shown in zip(got, ANSWER["predictions"], strict=True):
         assert [pair["label"] for pair in prediction] == [pair["label"] for pair in shown]
         assert [pair["score"] for pair in prediction] == pytest.approx(
             [pair["score"] for pair in shown], abs=0.01
         )  # int8 sums differ a little by CPU
-    assert seconds < SECONDS_TO_READY
     assert f"http://127.0.0.1:{shell.port}/project/predict" in shell.output()
+
+
+def test_make_run_is_ready_within_20_seconds(shell: Shell) -> None:
+    for _ in range(STARTS):  # a neighbour's burst of load may spoil one start, not three
+        bar = SECONDS_TO_READY * slowdown()
+        seconds = shell.start(RUN)
+        if seconds < bar:
+            return
+        shell.interrupt()
+    pytest.fail(f"the last of {STARTS} starts took {seconds:.1f} s, and the bar is {bar:.1f} s")
 
 
 def test_make_run_with_redis_fills_it(shell: Shell, redis_server: RedisServer) -> None:

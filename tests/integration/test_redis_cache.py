@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from statistics import median
 
 import pytest
 import pytest_asyncio
@@ -105,12 +106,14 @@ async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
     cache.put_soon({A: PREDICTION})
     await written(redis_server, 1)
     redis_server.stop()
+    waits = []
     for _ in range(20):
         found, seconds = await timed(cache, A)
         assert found == {}
-        assert seconds < 0.1
+        waits.append(seconds)
         cache.put_soon({B: PREDICTION})
         cache.keep_soon({A: PREDICTION})
+    assert median(waits) < 0.05
     redis_server.start()
 
     def written_again() -> bool:
@@ -129,8 +132,9 @@ async def test_a_frozen_redis_delays_a_few_requests_by_50_ms_and_then_none(
     redis_server.freeze()
     waits = [(await timed(cache, A))[1] for _ in range(10)]
     redis_server.thaw()
-    assert max(waits) < 0.15
-    assert sum(wait > 0.04 for wait in waits) == 3, "three failures open the breaker"
+    assert min(waits[:3]) > 0.04
+    assert median(waits[:3]) < 0.15
+    assert median(waits[3:]) < 0.04, "three failures open the breaker"
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(open_cache: Open, redis_server: RedisServer) -> None:
@@ -160,11 +164,13 @@ async def test_a_full_redis_still_answers_what_it_has(open_cache: Open, redis_se
 async def test_a_wrong_password_is_a_miss(open_cache: Open, redis_server: RedisServer) -> None:
     redis_server.client.config_set("requirepass", "right")
     cache = open_cache(redis_url=f"redis://:wrong@127.0.0.1:{redis_server.port}/0")
+    waits = []
     for _ in range(5):
         found, seconds = await timed(cache, A)
         assert found == {}
-        assert seconds < 0.15
+        waits.append(seconds)
         cache.put_soon({A: PREDICTION})
+    assert median(waits) < 0.15
 
 
 async def test_close_writes_what_is_queued(open_cache: Open, redis_server: RedisServer) -> None:

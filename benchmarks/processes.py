@@ -1,0 +1,62 @@
+"""What each process of a running service holds: `python -m benchmarks.processes $(pgrep -f serve_app.local)`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+NAMES = {
+    r"ServeReplica:\w+:(\w+)": r"replica: \1",
+    r"ray::(\w+)": r"Serve: \1",
+    r"/(gcs_server|raylet)\b": r"Ray: \1",
+    r"dashboard/(dashboard|agent)\.py": r"Ray: dashboard \1",
+    r"(runtime_env/agent/main|_private/log_monitor|autoscaler/_private/monitor|autoscaler/v2/monitor)": r"Ray: \1",
+    r"^(?:\S*/)?haproxy\b": "HAProxy",
+}
+
+
+def main(
+    pid: Annotated[int, typer.Argument(help="Process that was started: `serve_app.local`, or `ray start`.")],
+) -> None:
+    """Print the memory of a process and of all that it started, largest first."""
+    console = Console()
+    try:
+        root = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        console.print(f"error: there is no process {pid}")
+        raise typer.Exit(1) from None
+    table = Table("process", "MB of its own share", "resident MB")
+    rows = [(_name(process), *_megabytes(process)) for process in [root, *root.children(recursive=True)]]
+    for name, share, resident in sorted(rows, key=lambda row: -row[1]):
+        table.add_row(name, f"{share:.0f}", f"{resident:.0f}")
+    table.add_row("all", f"{sum(row[1] for row in rows):.0f}", "")
+    console.print(table)
+
+
+def _megabytes(process: psutil.Process) -> tuple[float, float]:
+    """Memory with pages that are shared counted in equal parts, as a container's limit counts them, and resident."""
+    try:
+        memory = process.memory_full_info()
+    except psutil.Error:
+        return 0.0, 0.0
+    return memory.pss / 1e6, memory.rss / 1e6
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return "ended"
+    for pattern, name in NAMES.items():
+        if found := re.search(pattern, command):
+            return found.expand(name)
+    return " ".join(command.split()[:4])[:60]
+
+
+if __name__ == "__main__":
+    typer.run(main)
