@@ -1,4 +1,4 @@
-"""The Redis tier: one MGET per request, writes off the road, time limits and a breaker around both."""
+"""The Redis tier: gathered MGETs, writes off the road, time limits and a breaker around both."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from serve_app.cache.breaker import Breaker
+from serve_app.cache.gather import Gather
 from serve_app.metrics import Metrics
 from serve_app.prediction import BadValue, Prediction, dump, load
 from serve_app.settings import Settings
@@ -21,6 +22,7 @@ PREFIX = "fastapi-cache-project::"
 MAX_CONNECTIONS = 64
 WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
 MAX_PENDING = 10_000
+MOST_KEYS = 1000  # in one MGET, if several requests share it
 KEEP_INTERVAL_S = 0.1
 
 T = TypeVar("T")
@@ -32,7 +34,7 @@ class RedisCache:
     def __init__(self, settings: Settings, fingerprint: str, labels: tuple[str, str], metrics: Metrics) -> None:
         if settings.redis_url is None:
             raise ValueError("RedisCache needs redis_url")
-        self._read_timeout_s = settings.redis_timeout_ms / 1000
+        self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
         pool = BlockingConnectionPool.from_url(
             settings.redis_url.get_secret_value(),
             max_connections=MAX_CONNECTIONS,
@@ -53,20 +55,11 @@ class RedisCache:
         self._writer: asyncio.Task[None] | None = None
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        """One MGET; nothing where Redis fails, is late, or the breaker is open."""
+        """One MGET, shared with those who ask meanwhile; nothing where Redis fails, is late, or the breaker is open."""
         if self._breaker.open:
             return {}
-        values = await self._ask(
-            "get", self._read_timeout_s, lambda: self._client.mget([self._name(key) for key in keys])
-        )
-        found: dict[bytes, Prediction] = {}
-        for key, value in zip(keys, values or (), strict=False):
-            if value is not None:
-                try:
-                    found[key] = load(value, self._labels)
-                except BadValue:
-                    self._metrics.bad_values.inc()
-        return found
+        found = await self._reads.get(keys)
+        return {key: found[key] for key in keys if key in found}
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Queue for the background writer; past the bound, and while the breaker is open, they are dropped."""
@@ -94,6 +87,19 @@ class RedisCache:
         await self._breaker.close()
         await self._client.aclose()
 
+    async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction]:
+        if self._breaker.open:
+            return {}
+        values = await self._ask("get", deadline, lambda: self._client.mget([self._name(key) for key in keys]))
+        found: dict[bytes, Prediction] = {}
+        for key, value in zip(keys, values or (), strict=False):
+            if value is not None:
+                try:
+                    found[key] = load(value, self._labels)
+                except BadValue:
+                    self._metrics.bad_values.inc()
+        return found
+
     def _wake(self) -> None:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
@@ -105,14 +111,14 @@ class RedisCache:
             lost = await self._lost(kept)
             writes, self._writes = {**lost, **self._writes}, {}
             if writes and not self._breaker.open:
-                await self._ask("put", WRITE_TIMEOUT_S, lambda writes=writes: self._store(writes))  # type: ignore[misc]
+                await self._ask("put", _write_deadline(), lambda writes=writes: self._store(writes))  # type: ignore[misc]
             await asyncio.sleep(KEEP_INTERVAL_S)
 
     async def _lost(self, kept: Mapping[bytes, Prediction]) -> Mapping[bytes, Prediction]:
         """What of `kept` has to be written again: all of it where TOUCH finds fewer, nothing where it finds all."""
         if not kept or self._breaker.open:
             return {}
-        there = await self._ask("touch", WRITE_TIMEOUT_S, lambda: self._client.touch(*map(self._name, kept)))
+        there = await self._ask("touch", _write_deadline(), lambda: self._client.touch(*map(self._name, kept)))
         return {} if there is None or there == len(kept) else kept
 
     async def _store(self, predictions: Mapping[bytes, Prediction]) -> None:
@@ -122,10 +128,10 @@ class RedisCache:
                 pipeline.set(self._name(key), dump(prediction), px=max(1, int(ttl_s * 1000)))
             await pipeline.execute()
 
-    async def _ask(self, what: str, timeout_s: float, command: Callable[[], Awaitable[T]]) -> T | None:
-        """Run a command within the time limit; None, counted, where it fails."""
+    async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Run a command until the deadline on the loop's clock; None, counted, where it fails."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline):
                 answer = await command()
         except OutOfMemoryError:
             # a full Redis still answers reads, so it is no reason to stop asking
@@ -140,3 +146,7 @@ class RedisCache:
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()
+
+
+def _write_deadline() -> float:
+    return asyncio.get_running_loop().time() + WRITE_TIMEOUT_S

@@ -1,0 +1,87 @@
+"""Reads gathered while one is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from serve_app.cache.gather import Gather
+
+
+class Store:
+    """Knows every key's square; answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.deadlines: list[float] = []
+        self.gate = asyncio.Event()
+
+    async def fetch(self, keys: list[int], deadline: float) -> Mapping[int, int]:
+        self.asked.append(keys)
+        self.deadlines.append(deadline)
+        await self.gate.wait()
+        return {key: key * key for key in keys}
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_comes_while_one_is_under_way_goes_out_as_one() -> None:
+    store = Store()
+    gather = Gather(store.fetch, timeout_s=1, most_keys=100)
+    reads = [asyncio.create_task(gather.get([1]))]
+    await turn()
+    reads += [asyncio.create_task(gather.get(keys)) for keys in ([2, 3], [3], [4])]
+    await turn()
+    assert store.asked == [[1]]
+    store.gate.set()
+    answers = await asyncio.gather(*reads)
+    assert store.asked == [[1], [2, 3, 4]]
+    assert [answers[0][1], answers[1][2], answers[1][3], answers[2][3], answers[3][4]] == [1, 4, 9, 9, 16]
+
+
+async def test_a_call_holds_most_keys_or_one_read() -> None:
+    store = Store()
+    store.gate.set()
+    gather = Gather(store.fetch, timeout_s=1, most_keys=3)
+    await asyncio.gather(*(gather.get(keys) for keys in ([1, 2], [3], [4], [5, 6, 7, 8, 9])))
+    assert store.asked == [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
+
+
+async def test_a_call_has_the_deadline_of_its_first_read() -> None:
+    store = Store()
+    store.gate.set()
+    loop = asyncio.get_running_loop()
+    gather = Gather(store.fetch, timeout_s=7, most_keys=100)
+    before = loop.time()
+    await asyncio.gather(gather.get([1]), gather.get([2]))
+    assert before + 7 <= store.deadlines[0] <= loop.time() + 7
+
+
+async def test_a_caller_that_went_harms_nobody() -> None:
+    store = Store()
+    gather = Gather(store.fetch, timeout_s=1, most_keys=100)
+    gone, stays = asyncio.create_task(gather.get([1])), asyncio.create_task(gather.get([2]))
+    await turn()
+    gone.cancel()
+    await turn()
+    store.gate.set()
+    assert (await stays)[2] == 4
+    assert (await gather.get([3]))[3] == 9
+
+
+async def test_an_error_reaches_those_it_is_for_and_the_next_read_is_fine() -> None:
+    async def fetch(keys: list[int], deadline: float) -> Mapping[int, int]:
+        assert deadline
+        if 1 in keys:
+            raise ValueError("no such key")
+        return dict.fromkeys(keys, 0)
+
+    gather = Gather(fetch, timeout_s=1, most_keys=100)
+    with pytest.raises(ValueError, match="no such key"):
+        await gather.get([1])
+    assert await gather.get([2]) == {2: 0}
