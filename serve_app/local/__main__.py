@@ -34,6 +34,7 @@ DEFAULTS = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_LOG_TO_STDERR": "1",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
