@@ -39,18 +39,20 @@ def main(
     model = base_model(BUILD)
     loads = [load for load in LOADS if only in ("", load.name)]
     engines = _engines(model)
-    start = [_start(model) for _ in range(rounds)]
+    start = {cpus: [_start(model, cpus) for _ in range(rounds)] for cpus in (1, 2)}
     measured, memory = _loads(model, loads, rounds, seconds)
     cost = _cache_cost(model, rounds, seconds) if CAPACITY in measured else []
-    rest = {"start": start, "memory_mb": memory, "cache_cost": cost}
+    fp32 = _fp32_memory(model, seconds) if CAPACITY in measured else {}
+    rest = {"start": start, "memory_mb": memory, "fp32_memory_mb": fp32, "cache_cost": cost}
     results = BUILD / "results.json"
     write_json(results, measured, engines, rest)
     show(load_table(measured), engine_table(engines))
-    console.print(
-        f"start of a model replica, s: {[round(each['total_s'], 2) for each in start]}, {start[-1]['stages_s']}"
-    )
+    for cpus, starts in start.items():
+        seconds_each = [round(each["total_s"], 2) for each in starts]
+        console.print(f"start of a model replica on {cpus} CPUs, s: {seconds_each}, {starts[-1]['stages_s']}")
     console.print(f"memory of the service's processes after the loads, MB: {memory}")
     if cost:
+        console.print(f"the same with SENTIMENT_PRECISION=fp32: {fp32}")
         console.print(
             "all texts new, 10 users: requests/s with the caches over requests/s without: "
             f"{median(cost):.3f}, the pairs {cost}"
@@ -107,6 +109,13 @@ def _cache_cost(model: Path, rounds: int, seconds: int) -> list[float]:
     return ratios
 
 
+def _fp32_memory(model: Path, seconds: int) -> dict[str, float]:
+    load = next(load for load in LOADS if load.name == CAPACITY)
+    with stacks.redis() as redis_url, stacks.ours(model, redis_url, BUILD, SENTIMENT_PRECISION="fp32") as url:
+        _run(load, url, seconds, golden_answers(model, "fp32"))
+        return _memory()
+
+
 def _start_stack(stack: str, model: Path, redis_url: str) -> AbstractContextManager[str]:
     start = stacks.ours if stack == "ours" else stacks.reference
     return start(model.resolve(), redis_url, BUILD)
@@ -134,8 +143,8 @@ def _engines(model: Path) -> dict[str, dict[str, float]]:
     return engines
 
 
-def _start(model: Path) -> Any:
-    return _json("benchmarks.startup", str(model))
+def _start(model: Path, cpus: int) -> Any:
+    return _json("benchmarks.startup", str(model), str(cpus))
 
 
 def _json(module: str, *arguments: str) -> Any:

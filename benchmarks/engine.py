@@ -1,6 +1,7 @@
-"""Forward passes of one engine in a process of its own: `python -m benchmarks.engine DIR NAME THREADS` prints JSON.
+"""One engine in a process of its own: `python -m benchmarks.engine DIR NAME THREADS [SEQUENCES]` prints JSON.
 
-NAME is a precision of ours, or `transformers`: its model in fp32 on torch, as the reference has it.
+NAME is one of benchmarks.engines. Without SEQUENCES it prints the median ms of a forward pass by shape; with it, a
+JSON file of lists of token ids, the score of each, alone and in a batch.
 """
 
 from __future__ import annotations
@@ -10,26 +11,40 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from benchmarks.engines import Run, load
 
 SHAPES = ((1, 8), (1, 16), (8, 16), (32, 16), (1, 128), (8, 128), (1, 512))
 SECONDS_A_SHAPE = 1.0
 LEAST_RUNS = 3
-Run = Callable[[list[list[int]]], object]
+BATCH = 32
 
 
 def main() -> None:
-    """Time each shape, and a batch of mixed lengths; print the medians in ms."""
-    directory, name, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    run = _transformers(directory, threads) if name == "transformers" else _ours(directory, name, threads)
+    """Time the engine, or have it score sequences."""
+    directory, name, threads, *sequences = sys.argv[1:]
+    run = load(name, Path(directory), int(threads))
+    figures = _scores(run, json.loads(Path(sequences[0]).read_text())) if sequences else _times(run)
+    sys.stdout.write("\n" + json.dumps(figures) + "\n")
+
+
+def _times(run: Run) -> dict[str, float]:
     rng = random.Random(1)  # noqa: S311
     figures = {}
     for rows, length in SHAPES:
         figures[f"{rows}x{length}"] = _median_ms(run, [_ids(rng, length) for _ in range(rows)])
     mixed = [_ids(rng, max(3, round(rng.gauss(25, 11)))) for _ in range(32)]
     figures["32 mixed"] = _median_ms(run, mixed)
-    sys.stdout.write(json.dumps(figures) + "\n")
+    return figures
+
+
+def _scores(run: Run, sequences: list[list[int]]) -> dict[str, list[float]]:
+    batches = [sequences[start : start + BATCH] for start in range(0, len(sequences), BATCH)]
+    return {
+        "alone": [run([sequence])[0] for sequence in sequences],
+        "in a batch": [score for batch in batches for score in run(batch)],
+    }
 
 
 def _ids(rng: random.Random, length: int) -> list[int]:
@@ -46,30 +61,6 @@ def _median_ms(run: Run, sequences: list[list[int]]) -> float:
         run(sequences)
         times.append((time.perf_counter() - began) * 1000)
     return statistics.median(times)
-
-
-def _ours(directory: Path, precision: str, threads: int) -> Run:
-    from model.directory import open_directory  # noqa: PLC0415  (only one of the two engines is loaded)
-    from model.engine import load_engine  # noqa: PLC0415
-
-    return load_engine(open_directory(directory), precision, 4096, threads).score
-
-
-def _transformers(directory: Path, threads: int) -> Run:
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
-
-    torch.set_num_threads(threads)
-    model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval()
-
-    def run(sequences: list[list[int]]) -> object:
-        width = max(map(len, sequences))
-        ids = torch.tensor([[*line, *[0] * (width - len(line))] for line in sequences])
-        mask = torch.tensor([[1] * len(line) + [0] * (width - len(line)) for line in sequences])
-        with torch.inference_mode():
-            return model(input_ids=ids, attention_mask=mask).logits
-
-    return run
 
 
 if __name__ == "__main__":

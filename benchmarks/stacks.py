@@ -76,6 +76,14 @@ def reference_python(build: Path) -> Path:
     return python
 
 
+def onnx_python(build: Path) -> Path:
+    """The reference's Python with ONNX and its runtime, which only the comparison of precisions needs."""
+    python = reference_python(build)
+    requirements = HERE / "reference" / "onnx.txt"
+    subprocess.run([str(python), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)  # noqa: S603
+    return python
+
+
 def _torch() -> list[str]:
     version = next(
         line.split()[2] for line in (HERE.parent / "Makefile").read_text().splitlines() if "TORCH :=" in line

@@ -1,8 +1,9 @@
-"""What a model replica does until its first prediction, in a process of its own: `python -m benchmarks.startup DIR`."""
+"""What a model replica does until its first prediction, in a process alone: `python -m benchmarks.startup DIR CPUS`."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ import psutil
 
 def main() -> None:
     """Import what a replica imports, load the engine, predict once; print stage times in s and memory in MB."""
+    cpus = int(sys.argv[2])
+    os.sched_setaffinity(0, range(cpus))
     created = psutil.Process().create_time()
     stages = {"python": time.time() - created}
     began = time.perf_counter()
@@ -26,7 +29,7 @@ def main() -> None:
     stages["hashes checked"] = time.perf_counter() - began
     began = time.perf_counter()
     tokenizer = TextTokenizer(directory.path, 512)
-    engine = load_engine(directory, choose_precision("auto"), 1024, threads=1)
+    engine = load_engine(directory, choose_precision("auto"), 1024, threads=cpus)
     stages["model loaded"] = time.perf_counter() - began
     began = time.perf_counter()
     engine.score([line.ids for line in tokenizer.encode(["I love you."])])
