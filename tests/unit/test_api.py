@@ -12,6 +12,7 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 
 from serve_app import errors
+from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
@@ -27,7 +28,7 @@ LIMITS = Settings(max_texts=5, max_text_chars=20, max_body_bytes=300)
 def make_apps(model: FakeModel, settings: Settings = LIMITS) -> dict[str, ASGIApp]:
     """The application with the short path and without: both must keep the contract."""
     metrics = Metrics()
-    predictor = Predictor(model, lambda _: NoSharedCache(), 100, metrics)
+    predictor = Predictor(model, lambda _: NoSharedCache(), Admission(settings, metrics), 100, metrics)
     endpoint = PredictEndpoint(settings, predictor, metrics)
     api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
     return {"fastapi": api, "short path": ShortPath(endpoint, api)}
@@ -212,7 +213,7 @@ async def test_a_model_that_does_not_answer_is_503(client: httpx.AsyncClient, mo
 async def test_a_defect_is_500_without_words_of_the_user(
     client: httpx.AsyncClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def explode(texts: list[str]) -> None:
+    async def explode(texts: list[str], _: float | None) -> None:
         raise RuntimeError(texts[0])
 
     monkeypatch.setattr(model, "classify", explode)

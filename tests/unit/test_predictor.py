@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve_app.admission import Admission
 from serve_app.errors import ModelUnavailable
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity
 from serve_app.prediction import Prediction
 from serve_app.predictor import Outcome, Predictor
+from serve_app.settings import Settings
 from tests.fakes import IDENTITY, FakeModel, FakeShared, fake_scores
 from tests.wait import until_async
 
@@ -23,7 +25,8 @@ class Setup:
         self.model = FakeModel()
         self.store: dict[bytes, Prediction] = {}
         self.opened: list[FakeShared] = []
-        self.predictor = Predictor(self.model, self._open, entries, Metrics())
+        metrics = Metrics()
+        self.predictor = Predictor(self.model, self._open, Admission(Settings(), metrics), entries, metrics)
 
     def _open(self, identity: Identity) -> FakeShared:
         self.opened.append(FakeShared(self.store if identity == IDENTITY else {}))

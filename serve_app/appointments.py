@@ -1,0 +1,54 @@
+"""When refused requests were told to come back, so that they find a place when they do."""
+
+from __future__ import annotations
+
+import math
+import random
+
+_JITTER = 0.1
+_LATE_S = 60.0
+_MOST = 50_000
+LONGEST_S = 3600
+
+
+class Appointments:
+    """A queue in which the callers wait at home: each is told a time at which the model will have caught up.
+
+    All that is promised drains at the model's rate, so each promise lies behind those before it, and they come
+    back no faster than they can be served. Who comes when told is known by its key and goes before newcomers, who would
+    otherwise take every place as long as the overload lasts. Who comes too early keeps the time it has.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[bytes, float] = {}
+        self._promised = 0.0
+        self._drained = 0.0
+
+    def keeps(self, key: bytes, now: float) -> bool:
+        """Whether this request was told to come by now; it is asked once, and then has to be told anew."""
+        if self._due.get(key, math.inf) > now:
+            return False
+        return self._due.pop(key) + _LATE_S > now
+
+    def book(self, key: bytes, tokens: int, wait_s: float, tokens_per_s: float, now: float) -> int:
+        """Whole seconds until this request should come back, at least one.
+
+        The model needs `wait_s` for what it has, and completes `tokens_per_s`.
+        """
+        due = self._due.get(key)
+        if due is None or due <= now:
+            self._promised = max(0.0, self._promised - (now - self._drained) * tokens_per_s) + tokens
+            self._drained = now
+            wait_s = (wait_s + self._promised / tokens_per_s) * (1 + _JITTER * random.random())  # noqa: S311
+            due = now + min(math.ceil(wait_s), LONGEST_S)
+            self._due.pop(key, None)
+            self._due[key] = due
+            self._forget(now)
+        return max(1, math.ceil(due - now))
+
+    def _forget(self, now: float) -> None:
+        """Drop the oldest, where there are too many or it did not come; one a call is as many as come in."""
+        for _ in range(2):
+            oldest = next(iter(self._due))
+            if len(self._due) > _MOST or self._due[oldest] + _LATE_S < now:
+                del self._due[oldest]
