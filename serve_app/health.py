@@ -21,6 +21,7 @@ class HealthMonitor:
         self._model = model
         self._max_age_s = settings.health_max_age_s
         self._probe_s = settings.health_probe_s
+        self._drain_file = settings.drain_file
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
 
@@ -36,6 +37,8 @@ class HealthMonitor:
 
     def unhealthy_reason(self) -> str | None:
         """Why the service is not healthy, or None where it is. Never waits."""
+        if self._drain_file is not None and self._drain_file.exists():
+            return "draining: the service is about to end"
         last = self._model.last_success
         if last is None:
             return "starting: no prediction has succeeded yet"
