@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from serve_app.appointments import Appointments
+from serve_app.appointments import BUNCH_S, Appointments
 from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified
 from serve_app.settings import Settings
 
-_KEPT_ROOM = 1.5
 _SPECIAL_TOKENS = 2
 _FIRST_GUESS = 0.25
 _GUESS_WEIGHT = 0.05
@@ -64,7 +63,9 @@ class Admission:
         tokens = sum(min(self._max_tokens, _SPECIAL_TOKENS + int(size * self._tokens_per_byte)) for size in lengths)
         key = next(iter(texts))
         now = self._clock()
-        room = self.bound * (_KEPT_ROOM if self._appointments.keeps(key, now) else 1.0)
+        room = self.bound
+        if self._appointments.keeps(key, now):
+            room += (self._tokens_per_s or 0) * BUNCH_S
         if self._outstanding >= room:
             raise self._refuse(TooBusy(), key, tokens, deadline)
         if self._tokens_per_s and now + (self._outstanding + tokens) / self._tokens_per_s > deadline:

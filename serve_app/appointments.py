@@ -10,6 +10,9 @@ _LATE_S = 60.0
 _MOST = 50_000
 LONGEST_S = 3600
 
+BUNCH_S = 1.5
+"""How much work may come back at one moment: Retry-After tells whole seconds, so all of a second may come at once."""
+
 
 class Appointments:
     """A queue in which the callers wait at home: each is told a time at which the model will have caught up.

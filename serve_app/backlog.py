@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from serve_app.appointments import BUNCH_S
+
 _WEIGHT = 0.1
 _FULL_ENOUGH = 4
 
@@ -12,8 +14,8 @@ _FULL_ENOUGH = 4
 class Backlog:
     """Tokens that wait or run, and the tokens a second that the engine completes in well-filled batches.
 
-    Full is past twice the longest wait: it is the ingress replicas' part to refuse before that, and here is what holds
-    where there are many of them or one of them errs.
+    Full is past twice what one ingress replica lets in: it is their part to refuse before that, and here is what
+    holds where there are many of them, or one of them errs.
     """
 
     def __init__(self, tokens_per_s: float, batch_tokens: int, max_wait_s: float) -> None:
@@ -30,7 +32,7 @@ class Backlog:
     @property
     def full(self) -> bool:
         """Whether new requests are refused; never while there is less than one batch."""
-        return self.tokens >= self._batch_tokens + 2 * self._max_wait_s * self.tokens_per_s
+        return self.tokens >= self._batch_tokens + 2 * (self._max_wait_s + BUNCH_S) * self.tokens_per_s
 
     @contextmanager
     def hold(self, tokens: int) -> Iterator[None]:

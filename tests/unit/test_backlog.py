@@ -5,11 +5,11 @@ import pytest
 from serve_app.backlog import Backlog
 
 
-def test_it_is_full_past_twice_the_longest_wait_and_a_batch() -> None:
+def test_it_is_full_past_twice_what_an_ingress_lets_in() -> None:
     backlog = Backlog(tokens_per_s=1000, batch_tokens=512, max_wait_s=1)
-    with backlog.hold(2511):
+    with backlog.hold(5511):
         assert not backlog.full
-        assert backlog.wait_s == pytest.approx(2.511)
+        assert backlog.wait_s == pytest.approx(5.511)
         with backlog.hold(1):
             assert backlog.full
     assert backlog.tokens == 0

@@ -120,7 +120,7 @@ async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> 
     gate = asyncio.Event()
     busy = setup.slow(gate)
     await until_async(lambda: not setup.classifier._free.is_set(), "the engine is busy")
-    calls = [asyncio.create_task(setup.classifier.classify([f"{n} wait"] * 50, 30.0)) for n in range(20)]
+    calls = [asyncio.create_task(setup.classifier.classify([f"{n} wait"] * 50, 30.0)) for n in range(40)]
     probe = asyncio.create_task(setup.classifier.classify(["probe"], 30.0, bounded=False))
     await until_async(lambda: any(call.done() for call in calls), "some are refused")
     gate.set()
