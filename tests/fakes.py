@@ -34,7 +34,7 @@ class FakeModel:
         self.calls: list[list[str]] = []
         self.cancelled = 0
         self.broken = False
-        self.refuses: TooBusy | None = None
+        self.refusals: list[TooBusy] = []
         self.timeouts: list[float | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -51,8 +51,8 @@ class FakeModel:
             raise
         if self.broken:
             raise ModelUnavailable
-        if self.refuses is not None and bounded:
-            raise self.refuses
+        if self.refusals and bounded:
+            raise self.refusals.pop()
         self.last_success = time.monotonic()
         scores = [fake_scores(text) for text in texts]
         truncated = [len(text) > 1000 for text in texts]

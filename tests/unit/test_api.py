@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -210,6 +211,39 @@ async def test_a_model_that_does_not_answer_is_503(client: httpx.AsyncClient, mo
     assert response.json()["detail"][0]["type"] == "model_unavailable"
 
 
+@pytest.mark.parametrize(("error", "kind"), [(errors.TooBusy(7.1), "too_busy"), (errors.TooLate(), "too_late")])
+async def test_what_the_model_refuses_is_429_with_a_time(
+    client: httpx.AsyncClient, model: FakeModel, error: errors.TooBusy, kind: str
+) -> None:
+    model.refusals = [error]
+    response = await client.post("/project/predict", json={"text": [CANARY]})
+    assert response.status_code == 429
+    assert response.json()["detail"][0]["type"] == kind
+    assert set(response.json()["detail"][0]) == {"type", "loc", "msg"}
+    assert int(response.headers["retry-after"]) >= error.wait_s
+    assert CANARY not in response.text
+
+
+async def test_the_callers_time_reaches_the_model(client: httpx.AsyncClient, model: FakeModel) -> None:
+    headers = {"X-Request-Timeout-Ms": "5000", "x-envoy-expected-rq-timeout-ms": "never"}
+    assert (await client.post("/project/predict", json={"text": ["a"]}, headers=headers)).status_code == 200
+    (timeout_s,) = model.timeouts
+    assert timeout_s is not None
+    assert 4 < timeout_s <= 5
+
+
+async def test_a_service_that_drains_is_unhealthy_and_answers(model: FakeModel, tmp_path: Path) -> None:
+    settings = Settings(drain_file=tmp_path / "draining")
+    async with connect(make_apps(model, settings)["short path"]) as client:
+        await client.post("/project/predict", json={"text": ["a"]})
+        assert (await client.get("/project/health")).status_code == 200
+        (tmp_path / "draining").touch()
+        response = await client.get("/project/health")
+        assert response.status_code == 503
+        assert "draining" in response.json()["reason"]
+        assert (await client.post("/project/predict", json={"text": ["b"]})).status_code == 200
+
+
 async def test_a_defect_is_500_without_words_of_the_user(
     client: httpx.AsyncClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +270,7 @@ async def test_openapi_is_3_1_and_tells_limits_and_errors(client: httpx.AsyncCli
         assert "300 bytes" in operation["requestBody"]["description"]
         statuses = {str(error.status) for error in errors.PREDICT_ERRORS}
         assert set(operation["responses"]) == {"200", *statuses}
+        assert operation["responses"]["429"]["headers"]["Retry-After"]["schema"] == {"type": "integer", "minimum": 1}
 
 
 async def test_the_docs_need_no_internet(client: httpx.AsyncClient) -> None:
