@@ -71,9 +71,10 @@ async def ask(connections: Connections, body: bytes, record: Record) -> Answer:
 
 
 async def ask_in_turn(connections: Connections, novelties: Novelties, record: Record, until: float) -> None:
-    """A user of a closed loop: the next request when the last one is answered, until that time."""
+    """A user of a closed loop: the next request when the last one is answered, until that time; obeys Retry-After."""
     while time.perf_counter() < until:
-        await ask(connections, novelties.body(), record)
+        answer = await ask(connections, novelties.body(), record)
+        await asyncio.sleep(answer.retry_after_s or 0)
 
 
 async def ask_and_obey(connections: Connections, body: bytes, first: Record, second: Record, until: float) -> None:

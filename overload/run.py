@@ -19,7 +19,7 @@ class Plan:
 
     factor: float = 10
     texts: int = 10
-    users: int = 50
+    users: int = 16
     hits_rate: float = 100
     idle_s: float = 15
     peak_s: float = 20

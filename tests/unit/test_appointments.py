@@ -56,3 +56,10 @@ def test_it_holds_a_bounded_number_and_never_tells_an_absurd_time() -> None:
     for number in range(60_000):
         assert 1 <= appointments.book(key(number), 512, 1.0, RATE, now=number / 1000) <= LONGEST_S
     assert len(appointments._due) <= 50_000
+
+
+def test_those_who_never_come_are_not_waited_for() -> None:
+    appointments = Appointments()
+    told = [appointments.book(key(number), 50, 1.0, RATE, now=number / 100) for number in range(20_000)]
+    assert max(told[:1000]) > 5
+    assert max(told[-100:]) < max(told) / 3
