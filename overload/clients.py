@@ -27,12 +27,14 @@ class Record:
     statuses: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     without_retry_after: int = 0
+    missed: int = 0
 
     def add(self, answer: Answer, seconds: float) -> None:
         """Count an answer."""
         self.statuses[answer.status] += 1
         if answer.status == OK:
             self.times.append(seconds)
+        self.missed += answer.missed
         self.without_retry_after += answer.status == TOO_BUSY and not answer.retry_after_s
 
     def percentile_ms(self, percent: float) -> float:

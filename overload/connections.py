@@ -9,10 +9,14 @@ from typing import cast
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, and the seconds of Retry-After, None where there is none. Status 0 is no answer."""
+    """Status, the seconds of Retry-After, None where there is none, and how many texts were sent to the model.
+
+    Status 0 is no answer.
+    """
 
     status: int
     retry_after_s: int | None = None
+    missed: int = 0
 
 
 NONE = Answer(0)
@@ -37,10 +41,10 @@ class _Connection(asyncio.Protocol):
         if end < 0:
             return
         head = bytes(self._received[:end]).lower()
-        length = _header(head, b"content-length") or 0
+        length = _number(head, b"\r\ncontent-length:") or 0
         if len(self._received) >= end + 4 + length:
             self._received.clear()
-            self._settle(Answer(int(head[9:12]), _header(head, b"retry-after")))
+            self._settle(Answer(int(head[9:12]), _number(head, b"\r\nretry-after:"), _number(head, b",miss=") or 0))
 
     def send(self, request: bytes) -> asyncio.Future[Answer]:
         self._answer = asyncio.get_running_loop().create_future()
@@ -63,9 +67,11 @@ class _Connection(asyncio.Protocol):
             self._answer.set_result(answer)
 
 
-def _header(head: bytes, name: bytes) -> int | None:
-    at = head.find(b"\r\n" + name + b":")
-    return None if at < 0 else int(head[at + len(name) + 3 :].split(b"\r\n", 1)[0])
+def _number(head: bytes, after: bytes) -> int | None:
+    """The whole number behind these bytes."""
+    _, found, rest = head.partition(after)
+    digits = rest.lstrip()
+    return int(digits[: len(digits) - len(digits.lstrip(b"0123456789"))]) if found else None
 
 
 class Connections:
