@@ -55,6 +55,10 @@ bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON
 load: $(VENV)/.dev ## a short load on the service that `make run` started; ARGS="-e SCENARIO=novel"
 	$(BIN)/k6 run --quiet --no-usage-report -e BASE_URL=http://127.0.0.1:$(PORT) -e DURATION=20s $(ARGS) load.js
 
+.PHONY: overload
+overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when
+	$(BIN)/python -m overload $(ARGS)
+
 .PHONY: image push deploy
 image: ## build the image project:dev; MODEL=mini needs no model hub; DRY_RUN=--dry-run only prints
 	@scripts/release build $(DRY_RUN)

@@ -106,7 +106,7 @@ def _add_predict(api: FastAPI, settings: Settings, endpoint: PredictEndpoint) ->
 
 def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
     def answer(error: ServiceError) -> Response:
-        metrics.errors.inc(tags={"type": error.type})
+        metrics.errors.add(error.type, 1)
         return error.reply().response()
 
     async def service_error(_: Request, error: Exception) -> Response:

@@ -25,6 +25,7 @@ def build_app(args: Settings) -> Application:
         name="classifier",
         # what waits must wait in the batch queue: past this bound Serve's router would poll with growing pauses
         max_ongoing_requests=1000,
+        max_queued_requests=1000,
         ray_actor_options={"num_cpus": 1},
         logging_config=LOGGING,
         health_check_period_s=2,
@@ -32,7 +33,8 @@ def build_app(args: Settings) -> Application:
     )(Classifier)
     ingress = serve.deployment(
         name="ingress",
-        max_ongoing_requests=1000,
+        # more than HAProxy has connections: behind those that wait for the model no hit may have to wait
+        max_ongoing_requests=5000,
         ray_actor_options={"num_cpus": 0.25},
         logging_config=LOGGING,
         health_check_period_s=2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "The service failed; the request may be sent again."
+    retry_after: ClassVar[str | None] = None
+    """What the header Retry-After tells, for OpenAPI; None where there is none."""
 
     def __init__(
         self,
@@ -71,15 +74,40 @@ class InvalidRequest(ServiceError):
     title = "The body is not JSON, or not what the schema says."
 
 
+class TooBusy(ServiceError):
+    """More new texts wait for the model than it can predict in time. Texts in the cache are never refused.
+
+    `wait_s` is told as Retry-After, in whole seconds; `deadline` is that of the request, in seconds of
+    `time.monotonic`.
+    """
+
+    status = 429
+    type = "too_busy"
+    title = "Too many new texts wait for the model, or the answer would come after the caller's deadline."
+    retry_after = "Seconds after which the model will have caught up; the request then goes before newcomers."
+
+    def __init__(self, wait_s: float = 1, deadline: float = math.inf) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(wait_s)))})
+        self.wait_s = wait_s
+        self.deadline = deadline
+
+
+class TooLate(TooBusy):
+    """The answer would come, or came, after the time that the caller will wait."""
+
+    type = "too_late"
+
+
 class ModelUnavailable(ServiceError):
     """No model replica answered in time."""
 
     status = 503
     type = "model_unavailable"
     title = "The model did not answer in time."
+    retry_after = "Seconds after which to try again."
 
 
-PREDICT_ERRORS = (MethodNotAllowed, BodyTooLarge, InvalidRequest, ServiceError, ModelUnavailable)
+PREDICT_ERRORS = (MethodNotAllowed, BodyTooLarge, InvalidRequest, TooBusy, ServiceError, ModelUnavailable)
 """What the predict routes can answer besides 200."""
 
 
@@ -103,7 +131,11 @@ def openapi_responses(errors: Sequence[type[ServiceError]]) -> dict[int | str, d
             }
         },
     }
-    return {
-        error.status: {"description": error.title, "content": {"application/json": {"schema": body}}}
-        for error in errors
-    }
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response: dict[str, Any] = {"description": error.title, "content": {"application/json": {"schema": body}}}
+        if error.retry_after:
+            schema = {"type": "integer", "minimum": 1}
+            response["headers"] = {"Retry-After": {"description": error.retry_after, "schema": schema}}
+        responses[error.status] = response
+    return responses

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 
-from serve_app.errors import ModelUnavailable
+from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.model_client import Model
 from serve_app.settings import Settings
@@ -21,6 +21,7 @@ class HealthMonitor:
         self._model = model
         self._max_age_s = settings.health_max_age_s
         self._probe_s = settings.health_probe_s
+        self._drain_file = settings.drain_file
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
 
@@ -36,6 +37,8 @@ class HealthMonitor:
 
     def unhealthy_reason(self) -> str | None:
         """Why the service is not healthy, or None where it is. Never waits."""
+        if self._drain_file is not None and self._drain_file.exists():
+            return "draining: the service is about to end"
         last = self._model.last_success
         if last is None:
             return "starting: no prediction has succeeded yet"
@@ -47,8 +50,8 @@ class HealthMonitor:
             last = self._model.last_success
             if last is None or time.monotonic() - last >= self._probe_s:
                 # the cache is not asked: it would answer for a model that is dead
-                with contextlib.suppress(ModelUnavailable, TimeoutError):
+                with contextlib.suppress(ServiceError, TimeoutError):
                     async with asyncio.timeout(self._max_age_s):
-                        await self._model.classify([PROBE_TEXT])
+                        await self._model.classify([PROBE_TEXT], bounded=False)
             self._metrics.healthy.set(0 if self.unhealthy_reason() else 1)
             await asyncio.sleep(self._probe_s)

@@ -8,6 +8,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache, SharedCache
 from serve_app.cache.redis import RedisCache
@@ -32,7 +33,8 @@ class Ingress:
                 return NoSharedCache()
             return RedisCache(settings, identity.fingerprint, identity.labels, metrics)
 
-        predictor = Predictor(model, open_shared, settings.cache_entries, metrics)
+        admission = Admission(settings, metrics)
+        predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)
         endpoint = PredictEndpoint(settings, predictor, metrics)
         api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
         self._app = ShortPath(endpoint, api)

@@ -34,6 +34,18 @@ class Tally:
                 self._counter.inc(number, tags={self._tag: value})
 
 
+class Level:
+    """A gauge for the road of a request: keeps the last value, and tells Ray once a second."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self._gauge = Gauge(name, description)
+        self.value = 0.0
+
+    def flush(self) -> None:
+        """Hand the value to Ray."""
+        self._gauge.set(self.value)
+
+
 class Metrics:
     """The service's counters, gauges and histograms; one instance a replica."""
 
@@ -42,7 +54,9 @@ class Metrics:
             "sentiment_texts", "Texts answered, by where the answer came from: hit, miss, coalesced.", "source"
         )
         self.hits = Tally("sentiment_cache_hits", "Texts found in the cache, by tier: memory, redis.", "tier")
-        self.errors = Counter("sentiment_errors", "Requests refused or failed, by error type.", ("type",))
+        self.errors = Tally(
+            "sentiment_errors", "Requests refused or failed, by error type: too_busy, too_late, and others.", "type"
+        )
         self.redis_errors = Counter("sentiment_redis_errors", "Redis commands failed or late.", ("command",))
         self.bad_values = Counter("sentiment_redis_bad_values", "Values in Redis that were no prediction.")
         self.dropped_writes = Counter("sentiment_redis_dropped_writes", "Answers not written to Redis.")
@@ -59,6 +73,13 @@ class Metrics:
         self.batch_tokens = Histogram(
             "sentiment_batch_tokens", "Tokens run in one batch of the model.", boundaries=list(map(float, _COUNTS))
         )
+        self.outstanding_tokens = Level(
+            "sentiment_outstanding_tokens", "Tokens that an ingress replica has with the model."
+        )
+        self.drain_tokens_per_s = Level(
+            "sentiment_drain_tokens_per_s", "Tokens that the model completes in a second for an ingress replica."
+        )
+        self.waiting_tokens = Gauge("sentiment_waiting_tokens", "Tokens that wait or run in a model replica.")
         self.healthy = Gauge("sentiment_healthy", "1 while a recent prediction has succeeded, else 0.")
         self._flusher: asyncio.Task[None] | None = None
 
@@ -79,5 +100,5 @@ class Metrics:
             self._flush()
 
     def _flush(self) -> None:
-        self.texts.flush()
-        self.hits.flush()
+        for each in (self.texts, self.hits, self.errors, self.outstanding_tokens, self.drain_tokens_per_s):
+            each.flush()

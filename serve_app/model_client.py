@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ray.exceptions import RayActorError, RayError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.errors import ModelUnavailable
+from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,17 @@ class Classified:
     tokenize_ms: float
     queue_ms: float
     model_ms: float
+    tokens: int
+    tokens_per_s: float
+    """What the replica's engine completes in full batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A model replica's answer where it is full, or where the time was up before the texts' turn came."""
+
+    wait_s: float
+    late: bool = False
 
 
 class Model(Protocol):
@@ -49,10 +58,17 @@ class Model(Protocol):
     last_success: float | None
     """`time.monotonic()` of the last prediction that succeeded."""
 
-    async def classify(self, texts: Sequence[str]) -> Classified:
+    async def classify(
+        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
+    ) -> Classified:
         """Predict the texts, all in one call.
 
+        They are not computed once `timeout_s` is over, where that is less than the setting's time. A replica that
+        is full refuses, unless the call is not `bounded`.
+
         Raises:
+            TooBusy: the replica is full.
+            TooLate: the time was over before their turn came.
             ModelUnavailable: no replica answered in time.
         """
         ...
@@ -68,31 +84,50 @@ class RemoteModel:
     ATTEMPTS = 3
 
     def __init__(self, handle: DeploymentHandle[Any], timeout_s: float, metrics: Metrics) -> None:
-        self._handle = handle
+        self._handle: Any = handle  # its calls give a response or a generator, as its options say
         self._timeout_s = timeout_s
         self._metrics = metrics
         self.last_success: float | None = None
 
-    async def classify(self, texts: Sequence[str]) -> Classified:
+    async def classify(
+        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
+    ) -> Classified:
         """One handle call for all the texts."""
-        answer: Classified = await self._call(lambda: self._handle.classify.remote(list(texts)))
+        within_s = min(timeout_s or self._timeout_s, self._timeout_s)
+        answer: Classified | Refused = await self._call(
+            lambda: self._handle.classify.remote(list(texts), within_s, bounded)
+        )
+        if isinstance(answer, Refused):
+            raise TooLate(answer.wait_s) if answer.late else TooBusy(answer.wait_s)
         self.last_success = time.monotonic()
         return answer
 
     async def identify(self) -> Identity:
         """One handle call."""
-        return await self._call(self._handle.identify.remote)
+        identity: Identity = await self._call(self._handle.identify.remote)
+        return identity
 
-    async def _call(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, send: Callable[[], Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
                 for _ in range(self.ATTEMPTS - 1):
                     try:
-                        return await send()
+                        return await _or_cancel(send())
                     except RayActorError:
                         # a prediction changes nothing, so it may safely run twice
                         self._metrics.model_retries.inc()
-                return await send()
+                return await _or_cancel(send())
+        except BackPressureError:
+            raise TooBusy from None
         except (RayError, RayServeException, TimeoutError):
             # not chained: the cause may quote the caller's text
             raise ModelUnavailable(headers={"Retry-After": "1"}) from None
+
+
+async def _or_cancel(response: Any) -> Any:
+    """The call's result. Where the caller is cancelled so is the call, of which Serve by itself does not make sure."""
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise

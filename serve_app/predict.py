@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.body import read_body
+from serve_app.deadline import client_timeout_s
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.predictor import Outcome, Predictor
@@ -32,14 +34,15 @@ class PredictEndpoint:
         """The reply to a request with these headers and this body; an error is a reply too."""
         try:
             body = await read_body(headers, receive, self._max_body_bytes)
-            return predict_reply(await self._predictor.predict(parse_request(self.request_model, body)))
+            texts = parse_request(self.request_model, body)
+            return predict_reply(await self._predictor.predict(texts, partial(client_timeout_s, headers)))
         except ServiceError as error:
-            self._metrics.errors.inc(tags={"type": error.type})
+            self._metrics.errors.add(error.type, 1)
             return error.reply()
         except Exception as error:  # noqa: BLE001  (a defect must answer too)
             # only the type: a message or a traceback may quote the caller's text
             logger.error("predict failed: %s", type(error).__name__)
-            self._metrics.errors.inc(tags={"type": ServiceError.type})
+            self._metrics.errors.add(ServiceError.type, 1)
             return ServiceError().reply()
 
 

@@ -1,20 +1,25 @@
-"""The one road a text takes: in-process LRU -> single flight -> Redis -> the model -> back into both caches."""
+"""The one road a text takes: in-process LRU -> single flight -> Redis -> admission -> the model -> both caches."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
+from serve_app.admission import Admission
 from serve_app.cache.base import SharedCache
+from serve_app.errors import TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity, Model
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
 OpenSharedCache = Callable[[Identity], SharedCache]
+Timeout = Callable[[], float | None]
 
 
 @dataclass(slots=True)
@@ -57,11 +62,18 @@ class _ModelChanged(Exception):
         self.identity = identity
 
 
+def _no_timeout() -> None:
+    return None
+
+
 class Predictor:
     """Answers lists of texts from the caches and the model."""
 
-    def __init__(self, model: Model, open_shared: OpenSharedCache, cache_entries: int, metrics: Metrics) -> None:
+    def __init__(
+        self, model: Model, open_shared: OpenSharedCache, admission: Admission, cache_entries: int, metrics: Metrics
+    ) -> None:
         self._model = model
+        self._admission = admission
         self._open_shared = open_shared
         self._metrics = metrics
         self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
@@ -75,25 +87,29 @@ class Predictor:
             await self._adopt(await self._model.identify())
         return self._identity  # type: ignore[return-value]  # set by _adopt
 
-    async def predict(self, texts: Sequence[str]) -> Outcome:
+    async def predict(self, texts: Sequence[str], timeout_s: Timeout = _no_timeout) -> Outcome:
         """Predict each text, from the caches where they know it.
 
+        `timeout_s`, the seconds that the caller will wait or None, is only asked where texts have to be predicted.
+
         Raises:
+            TooBusy: a text had to go to the model, and too many wait for it.
+            TooLate: the answer cannot be there within the caller's time, or was not.
             ModelUnavailable: a text had to go to the model, and that did not answer in time.
         """
         identity = await self.identity()
         try:
-            return await self._predict(texts, identity)
+            return await self._predict(texts, identity, timeout_s)
         except _ModelChanged as changed:
             await self._adopt(changed.identity)
-            return await self._predict_afresh(texts)
+            return await self._predict_afresh(texts, _deadline(timeout_s))
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
         if self._shared is not None:
             await self._shared.close()
 
-    async def _predict(self, texts: Sequence[str], identity: Identity) -> Outcome:
+    async def _predict(self, texts: Sequence[str], identity: Identity, timeout_s: Timeout) -> Outcome:
         began = time.perf_counter()
         keys = [text_key(text) for text in texts]
         found: dict[bytes, Prediction] = {}
@@ -110,7 +126,7 @@ class Predictor:
         timings = Timings(cache=(time.perf_counter() - began) * 1000)
         miss = 0
         if wanted:
-            own, joined = await self._flights.run(wanted)
+            own, joined = await self._fly(wanted, _deadline(timeout_s))
             for looked in (*joined, *([own] if own else [])):
                 if looked.identity != identity:
                     raise _ModelChanged(looked.identity)
@@ -125,7 +141,19 @@ class Predictor:
         self._count(outcome)
         return outcome
 
-    async def _look_up(self, wanted: Mapping[bytes, str]) -> _Looked:
+    async def _fly(self, wanted: Mapping[bytes, str], deadline: float) -> tuple[_Looked | None, list[_Looked]]:
+        """Work on `wanted`, or join who does; anew where that was given up for a deadline that is shorter than ours."""
+        while True:
+            try:
+                async with asyncio.timeout(None if deadline == math.inf else deadline - time.monotonic()):
+                    return await self._flights.run(wanted, deadline)
+            except TooLate as late:
+                if late.deadline >= deadline:
+                    raise
+            except TimeoutError:
+                raise TooLate(deadline=deadline) from None
+
+    async def _look_up(self, wanted: Mapping[bytes, str], deadline: float) -> _Looked:
         """Ask Redis for all of `wanted` at once, then the model for the rest, and remember both."""
         identity = await self.identity()
         shared = self._shared
@@ -135,7 +163,7 @@ class Predictor:
         rest = {key: text for key, text in wanted.items() if key not in known}
         computed: dict[bytes, Prediction] = {}
         if rest:
-            answer = await self._model.classify(list(rest.values()))
+            answer = await self._classify(rest, deadline)
             if answer.identity != identity:
                 raise _ModelChanged(answer.identity)
             computed = dict(zip(rest, _predictions(answer), strict=True))
@@ -148,11 +176,22 @@ class Predictor:
         self._metrics.hits.add("redis", len(known))
         return _Looked(predictions, frozenset(known), identity, timings)
 
-    async def _predict_afresh(self, texts: Sequence[str]) -> Outcome:
+    async def _classify(self, texts: Mapping[bytes, str], deadline: float) -> Classified:
+        with self._admission.admit(texts, deadline) as answered:
+            timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+            answer = await self._model.classify(list(texts.values()), timeout_s)
+            answered(answer)
+        return answer
+
+    async def _predict_afresh(self, texts: Sequence[str], deadline: float) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
-        answer = await self._model.classify(texts)
+        keys = [text_key(text) for text in texts]
+        rest = dict(zip(keys, texts, strict=True))
+        answer = await self._classify(rest, deadline)
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        outcome = Outcome(_predictions(answer), answer.identity, 0, len(texts), 0, timings)
+        found = dict(zip(rest, _predictions(answer), strict=True))
+        predictions = [found[key] for key in keys]
+        outcome = Outcome(predictions, answer.identity, 0, len(rest), len(keys) - len(rest), timings)
         self._count(outcome)
         return outcome
 
@@ -179,3 +218,8 @@ def _predictions(answer: Classified) -> list[Prediction]:
         make_prediction(scores, answer.identity.labels, truncated=truncated)
         for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
     ]
+
+
+def _deadline(timeout_s: Timeout) -> float:
+    seconds = timeout_s()
+    return math.inf if seconds is None else time.monotonic() + seconds

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     model_timeout_s: Annotated[
         float, Field(gt=0, le=600, description="A request waits this long for the model, then gets 503.")
     ] = 30.0
+    max_wait_s: Annotated[
+        float, Field(ge=0.01, le=60, description="New texts get 429 where the model is this far behind.")
+    ] = 2.0
 
     max_texts: Annotated[int, Field(ge=1, le=100_000, description="Most texts in one request.")] = 1000
     max_text_chars: Annotated[int, Field(ge=1, le=10_000_000, description="Most characters in one text.")] = 100_000
@@ -75,6 +78,9 @@ class Settings(BaseSettings):
     health_probe_s: Annotated[
         float, Field(gt=0, le=60, description="Without traffic, a text is predicted this often to know.")
     ] = 2.0
+    drain_file: Annotated[
+        Path | None, Field(description="While this file exists, health is 503 and everything else answers.")
+    ] = None
 
     @field_validator("redis_url")
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -20,23 +21,26 @@ class _Flight(Generic[K, R]):
 
 
 class SingleFlight(Generic[K, V, R]):
-    """Runs `work(mapping)` for the keys that nobody works on yet, and lets everybody wait for the rest.
+    """Runs `work(mapping, deadline)` for the keys that nobody works on yet, and lets everybody wait for the rest.
 
     The work is nobody's own: a caller that is cancelled leaves it to the others that wait for any part of it,
     and it is cancelled only when the last of them has gone.
     """
 
-    def __init__(self, work: Callable[[Mapping[K, V]], Awaitable[R]]) -> None:
+    def __init__(self, work: Callable[[Mapping[K, V], float], Coroutine[Any, Any, R]]) -> None:
         self._work = work
         self._flights: dict[K, _Flight[K, R]] = {}
 
-    async def run(self, wanted: Mapping[K, V]) -> tuple[R | None, list[R]]:
-        """Results that together cover `wanted`: that of the caller's own work, if it had any, and those it joined."""
+    async def run(self, wanted: Mapping[K, V], deadline: float) -> tuple[R | None, list[R]]:
+        """Results that together cover `wanted`: that of the caller's own work, if it had any, and those it joined.
+
+        The deadline is told to the caller's own work; what it joins has that of its first caller.
+        """
         own: _Flight[K, R] | None = None
         joined = {id(flight): flight for key in wanted if (flight := self._flights.get(key))}.values()
         fresh = {key: value for key, value in wanted.items() if key not in self._flights}
         if fresh:
-            own = self._launch(fresh)
+            own = self._launch(fresh, deadline)
         flights = [*joined, *([own] if own else [])]
         for flight in flights:
             flight.callers += 1
@@ -50,8 +54,10 @@ class SingleFlight(Generic[K, V, R]):
                     self._forget(flight)  # at once, or somebody could still join it
         return (own.task.result() if own else None), [flight.task.result() for flight in joined]
 
-    def _launch(self, fresh: Mapping[K, V]) -> _Flight[K, R]:
-        flight = _Flight(list(fresh), asyncio.ensure_future(self._work(fresh)))
+    def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:
+        # in a context of its own: Serve cancels all that is called in a request's context when its client goes
+        task = asyncio.get_running_loop().create_task(self._work(fresh, deadline), context=Context())
+        flight = _Flight(list(fresh), task)
         for key in fresh:
             self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._land(flight))

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 
-from serve_app.errors import ModelUnavailable
+from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.model_client import Classified, Identity
 from serve_app.prediction import Prediction
 
@@ -20,6 +20,11 @@ def fake_scores(text: str) -> tuple[float, float]:
     return (1 - share, share)
 
 
+def fake_tokens(text: str) -> int:
+    """A token for each four bytes, and two around them."""
+    return 2 + len(text.encode()) // 4
+
+
 class FakeModel:
     """Answers at once, or when `gate` opens; keeps every call's texts."""
 
@@ -29,10 +34,15 @@ class FakeModel:
         self.calls: list[list[str]] = []
         self.cancelled = 0
         self.broken = False
+        self.refusals: list[TooBusy] = []
+        self.timeouts: list[float | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def classify(self, texts: Sequence[str]) -> Classified:
+    async def classify(
+        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
+    ) -> Classified:
+        self.timeouts.append(timeout_s)
         self.calls.append(list(texts))
         try:
             await self.gate.wait()
@@ -41,9 +51,12 @@ class FakeModel:
             raise
         if self.broken:
             raise ModelUnavailable
+        if self.refusals and bounded:
+            raise self.refusals.pop()
         self.last_success = time.monotonic()
         scores = [fake_scores(text) for text in texts]
-        return Classified(self.answers_as, scores, [len(text) > 1000 for text in texts], 0.1, 0.2, 0.3)
+        truncated = [len(text) > 1000 for text in texts]
+        return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), 1000.0)
 
     async def identify(self) -> Identity:
         if self.broken:

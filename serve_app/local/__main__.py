@@ -62,6 +62,9 @@ def main(
         int | None,
         typer.Option(min=1, max=64, envvar="REPLICAS", help="Replicas of each kind; without it, what load asks for."),
     ] = None,
+    drain_s: Annotated[
+        float, typer.Option(min=0, envvar="DRAIN_S", help="Seconds of answering with health at 503 after SIGTERM.")
+    ] = 0,
 ) -> None:
     """Run the service on this machine until Ctrl-C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,7 +85,7 @@ def main(
     except ModelError as error:
         console.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
-    raise typer.Exit(_run(port, log, replicas, console))
+    raise typer.Exit(_run(port, log, replicas, drain_s, console))
 
 
 def check(port: int) -> list[str]:
@@ -110,10 +113,12 @@ def prepare(console: Console) -> None:
             export(directory)
 
 
-def _run(port: int, log: Path, replicas: int | None, console: Console) -> int:
+def _run(port: int, log: Path, replicas: int | None, drain_s: float, console: Console) -> int:
     config = log.with_name("serve_config.local.yaml")
     config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
-    environment = {**DEFAULTS, **connections(raise_limit()), **os.environ}
+    drain_file = log.with_name("draining").resolve()
+    drain_file.unlink(missing_ok=True)
+    environment = {"SENTIMENT_DRAIN_FILE": str(drain_file), **DEFAULTS, **connections(raise_limit()), **os.environ}
     environment |= side_ports(environment)
     environment = {**haproxy_that_ends_with_its_actor(log.parent), **environment}
     # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
@@ -134,6 +139,7 @@ def _run(port: int, log: Path, replicas: int | None, console: Console) -> int:
             return _failed(str(error), log, console)
         except Stopped as stopped:
             console.print(f"{stopped}: stopping")
+            _drain(drain_file, drain_s if stopped.number == signal.SIGTERM else 0)
             return 0 if stopped.number == signal.SIGINT else 128 + stopped.number
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -152,6 +158,15 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
         except (URLError, OSError):
             time.sleep(0.1)
     raise TimeoutError(f"no prediction succeeded within {START_TIMEOUT_S:.0f} s")
+
+
+def _drain(drain_file: Path, seconds: float) -> None:
+    """Have health say 503, and go on answering until those who balance load have seen it; another signal ends that."""
+    drain_file.touch()
+    try:
+        time.sleep(seconds)
+    except Stopped:
+        return
 
 
 def _failed(why: str, log: Path, console: Console) -> int:

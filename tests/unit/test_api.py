@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 
 from serve_app import errors
+from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
@@ -27,7 +29,7 @@ LIMITS = Settings(max_texts=5, max_text_chars=20, max_body_bytes=300)
 def make_apps(model: FakeModel, settings: Settings = LIMITS) -> dict[str, ASGIApp]:
     """The application with the short path and without: both must keep the contract."""
     metrics = Metrics()
-    predictor = Predictor(model, lambda _: NoSharedCache(), 100, metrics)
+    predictor = Predictor(model, lambda _: NoSharedCache(), Admission(settings, metrics), 100, metrics)
     endpoint = PredictEndpoint(settings, predictor, metrics)
     api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
     return {"fastapi": api, "short path": ShortPath(endpoint, api)}
@@ -209,10 +211,43 @@ async def test_a_model_that_does_not_answer_is_503(client: httpx.AsyncClient, mo
     assert response.json()["detail"][0]["type"] == "model_unavailable"
 
 
+@pytest.mark.parametrize(("error", "kind"), [(errors.TooBusy(7.1), "too_busy"), (errors.TooLate(), "too_late")])
+async def test_what_the_model_refuses_is_429_with_a_time(
+    client: httpx.AsyncClient, model: FakeModel, error: errors.TooBusy, kind: str
+) -> None:
+    model.refusals = [error]
+    response = await client.post("/project/predict", json={"text": [CANARY]})
+    assert response.status_code == 429
+    assert response.json()["detail"][0]["type"] == kind
+    assert set(response.json()["detail"][0]) == {"type", "loc", "msg"}
+    assert int(response.headers["retry-after"]) >= error.wait_s
+    assert CANARY not in response.text
+
+
+async def test_the_callers_time_reaches_the_model(client: httpx.AsyncClient, model: FakeModel) -> None:
+    headers = {"X-Request-Timeout-Ms": "5000", "x-envoy-expected-rq-timeout-ms": "never"}
+    assert (await client.post("/project/predict", json={"text": ["a"]}, headers=headers)).status_code == 200
+    (timeout_s,) = model.timeouts
+    assert timeout_s is not None
+    assert 4 < timeout_s <= 5
+
+
+async def test_a_service_that_drains_is_unhealthy_and_answers(model: FakeModel, tmp_path: Path) -> None:
+    settings = Settings(drain_file=tmp_path / "draining")
+    async with connect(make_apps(model, settings)["short path"]) as client:
+        await client.post("/project/predict", json={"text": ["a"]})
+        assert (await client.get("/project/health")).status_code == 200
+        (tmp_path / "draining").touch()
+        response = await client.get("/project/health")
+        assert response.status_code == 503
+        assert "draining" in response.json()["reason"]
+        assert (await client.post("/project/predict", json={"text": ["b"]})).status_code == 200
+
+
 async def test_a_defect_is_500_without_words_of_the_user(
     client: httpx.AsyncClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def explode(texts: list[str]) -> None:
+    async def explode(texts: list[str], _: float | None) -> None:
         raise RuntimeError(texts[0])
 
     monkeypatch.setattr(model, "classify", explode)
@@ -235,6 +270,7 @@ async def test_openapi_is_3_1_and_tells_limits_and_errors(client: httpx.AsyncCli
         assert "300 bytes" in operation["requestBody"]["description"]
         statuses = {str(error.status) for error in errors.PREDICT_ERRORS}
         assert set(operation["responses"]) == {"200", *statuses}
+        assert operation["responses"]["429"]["headers"]["Retry-After"]["schema"] == {"type": "integer", "minimum": 1}
 
 
 async def test_the_docs_need_no_internet(client: httpx.AsyncClient) -> None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.errors import ModelUnavailable
+from serve_app.admission import Admission
+from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity
 from serve_app.prediction import Prediction
 from serve_app.predictor import Outcome, Predictor
+from serve_app.settings import Settings
 from tests.fakes import IDENTITY, FakeModel, FakeShared, fake_scores
 from tests.wait import until_async
 
@@ -23,7 +25,8 @@ class Setup:
         self.model = FakeModel()
         self.store: dict[bytes, Prediction] = {}
         self.opened: list[FakeShared] = []
-        self.predictor = Predictor(self.model, self._open, entries, Metrics())
+        metrics = Metrics()
+        self.predictor = Predictor(self.model, self._open, Admission(Settings(), metrics), entries, metrics)
 
     def _open(self, identity: Identity) -> FakeShared:
         self.opened.append(FakeShared(self.store if identity == IDENTITY else {}))
@@ -155,3 +158,55 @@ async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_
     assert setup.opened[0].closed
     assert counts(await setup.predictor.predict(["b"])) == (0, 1, 0)
     assert await setup.predictor.identity() == new
+
+
+async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
+    setup = Setup()
+    setup.model.gate.clear()
+    setup.model.refusals = [TooLate()]
+    hurried = asyncio.create_task(setup.predictor.predict(["a", "b"], lambda: 0.05))
+    await until_async(lambda: setup.model.calls, "the model was asked")
+    patient = asyncio.create_task(setup.predictor.predict(["a"], lambda: 30.0))
+    endless = asyncio.create_task(setup.predictor.predict(["b"]))
+    with pytest.raises(TooLate):
+        await hurried
+    setup.model.gate.set()
+    assert scores(await patient) == [fake_scores("a")]
+    assert scores(await endless) == [fake_scores("b")]
+    assert sorted(setup.model.calls) == [["a"], ["a", "b"], ["b"]]
+
+
+async def test_the_model_is_told_the_callers_time() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a"])
+    await setup.predictor.predict(["b"], lambda: 5.0)
+    none, some = setup.model.timeouts
+    assert none is None
+    assert some is not None
+    assert 0 < some <= 5.0
+
+
+async def test_the_callers_time_is_not_asked_for_a_hit() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["a"])
+
+    def never() -> float:
+        raise AssertionError
+
+    assert counts(await setup.predictor.predict(["a", "a"], never)) == (2, 0, 0)
+
+
+async def test_past_the_bound_new_texts_are_refused_and_hits_are_not() -> None:
+    setup = Setup()
+    await setup.predictor.predict(["hit"])
+    setup.model.gate.clear()
+    waiting = [asyncio.create_task(setup.predictor.predict([f"{n} " + "x" * 400])) for n in range(100)]
+    await until_async(lambda: any(task.done() for task in waiting), "one is refused")
+    assert counts(await setup.predictor.predict(["hit"] * 50)) == (50, 0, 0)
+    with pytest.raises(TooBusy):
+        await setup.predictor.predict(["hit", "new"])
+    setup.model.gate.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, TooBusy)]
+    assert 0 < len(refused) < len(waiting)
+    assert counts(await setup.predictor.predict(["hit", "new"])) == (1, 1, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -15,7 +16,7 @@ class Work:
         self.cancelled = 0
         self.gate = asyncio.Event()
 
-    async def __call__(self, wanted: Mapping[str, int]) -> dict[str, int]:
+    async def __call__(self, wanted: Mapping[str, int], _: float) -> dict[str, int]:
         self.calls.append(dict(wanted))
         try:
             await self.gate.wait()
@@ -28,7 +29,7 @@ class Work:
 async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
     work = Work()
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
-    callers = [asyncio.create_task(flights.run({"a": 1})) for _ in range(1000)]
+    callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(1000)]
     await until_async(lambda: work.calls, "the work began")
     work.gate.set()
     results = await asyncio.gather(*callers)
@@ -40,9 +41,9 @@ async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
 async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
     work = Work()
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
-    first = asyncio.create_task(flights.run({"a": 1, "b": 2}))
+    first = asyncio.create_task(flights.run({"a": 1, "b": 2}, math.inf))
     await until_async(lambda: work.calls, "the work began")
-    second = asyncio.create_task(flights.run({"b": 2, "c": 3}))
+    second = asyncio.create_task(flights.run({"b": 2, "c": 3}, math.inf))
     await until_async(lambda: len(work.calls) == 2, "the second work began")
     work.gate.set()
     await first
@@ -53,9 +54,9 @@ async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
 async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
     work = Work()
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
-    leader = asyncio.create_task(flights.run({"a": 1}))
+    leader = asyncio.create_task(flights.run({"a": 1}, math.inf))
     await until_async(lambda: work.calls, "the work began")
-    follower = asyncio.create_task(flights.run({"a": 1}))
+    follower = asyncio.create_task(flights.run({"a": 1}, math.inf))
     await asyncio.sleep(0)
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -68,11 +69,11 @@ async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
 async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew() -> None:
     work = Work()
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
-    callers = [asyncio.create_task(flights.run({"a": 1})) for _ in range(3)]
+    callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(3)]
     await until_async(lambda: work.calls, "the work began")
     for caller in callers:
         caller.cancel()
-    newcomer = asyncio.create_task(flights.run({"a": 1}))
+    newcomer = asyncio.create_task(flights.run({"a": 1}, math.inf))
     await asyncio.gather(*callers, return_exceptions=True)
     await until_async(lambda: len(work.calls) == 2 or newcomer.done(), "the newcomer was served")
     work.gate.set()
@@ -83,14 +84,14 @@ async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew(
 async def test_a_failure_reaches_every_caller_and_is_not_kept() -> None:
     fail = True
 
-    async def work(wanted: Mapping[str, int]) -> dict[str, int]:
+    async def work(wanted: Mapping[str, int], _: float) -> dict[str, int]:
         await asyncio.sleep(0)
         if fail:
             raise LookupError
         return dict(wanted)
 
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
-    results = await asyncio.gather(*(flights.run({"a": 1}) for _ in range(3)), return_exceptions=True)
+    results = await asyncio.gather(*(flights.run({"a": 1}, math.inf) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [LookupError] * 3
     fail = False
-    assert await flights.run({"a": 1}) == ({"a": 1}, [])
+    assert await flights.run({"a": 1}, math.inf) == ({"a": 1}, [])

@@ -1,0 +1,1 @@
+"""`make overload`: ten times what the model can do, open loop, and what becomes of every client."""

@@ -1,0 +1,72 @@
+"""Start the service with a model of production size, overload it, and print what came of it against the bars."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import stacks
+from benchmarks.model import base_model
+from overload.clients import OK, TOO_BUSY, Record
+from overload.run import Plan, Result, run
+
+BUILD = Path("build/overload").absolute()
+GOODPUT, HITS_FACTOR, SECOND_TRY = 0.90, 2.0, 0.95
+
+
+def main(
+    model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
+    factor: Annotated[float, typer.Option(help="Times the peak that is offered.")] = 10,
+    texts: Annotated[int, typer.Option(help="New texts in each request.")] = 10,
+    seconds: Annotated[float, typer.Option(help="How long.")] = 60,
+) -> None:
+    """Overload the service, and say what became of every client."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    plan = Plan(factor=factor, texts=texts, overload_s=seconds)
+    with stacks.redis() as redis_url, stacks.ours(model or base_model(BUILD), redis_url, BUILD) as url:
+        result = asyncio.run(run(int(url.rpartition(":")[2]), plan))
+    rows = report(result, plan)
+    table = Table("what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s")
+    for what, measured, bar, held in rows:
+        table.add_row(what, measured, bar, "" if held is None else "ok" if held else "[red]missed")
+    Console().print(table)
+    if not all(held is not False for *_, held in rows):
+        raise typer.Exit(1)
+
+
+def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]]:
+    """Rows of name, figure, bar, and whether it holds; None where there is no bar."""
+    share = result.goodput / result.peak
+    idle, loaded = result.idle_hits.percentile_ms(99), result.hits.percentile_ms(99)
+    failed = result.first.failed + result.second.failed + result.hits.failed
+    tries = sum(result.second.statuses.values())
+    succeeded = result.second.statuses[OK] / tries if tries else 0.0
+    untold = result.first.without_retry_after + result.second.without_retry_after
+    return [
+        ("peak, requests/s", f"{result.peak:.1f} of {plan.texts} new texts", "", None),
+        ("offered, requests/s", f"{result.offered:.1f}", "", None),
+        ("statuses, new texts", _statuses(result.first), "", None),
+        ("statuses, second tries", _statuses(result.second), "", None),
+        ("statuses, hits", _statuses(result.hits), "only 200", set(result.hits.statuses) == {OK}),
+        ("5xx or no answer", f"{failed}", "0", not failed),
+        ("429 without Retry-After", f"{untold}", "0", not untold),
+        ("goodput / peak", f"{share:.2f}", f"{GOODPUT:.2f}", share >= GOODPUT),
+        ("p50 of admitted, ms", f"{result.first.percentile_ms(50):.0f}", "", None),
+        ("p99 of admitted, ms", f"{result.first.percentile_ms(99):.0f}", "", None),
+        ("p99 of hits, ms", f"{loaded:.1f}; idle {idle:.1f}", f"<= {HITS_FACTOR:g} x", loaded <= HITS_FACTOR * idle),
+        ("second tries that succeed", f"{succeeded:.1%} of {tries}", f"{SECOND_TRY:.0%}", succeeded >= SECOND_TRY),
+    ]
+
+
+def _statuses(record: Record) -> str:
+    named = {OK: "200", TOO_BUSY: "429", 0: "none"}
+    return ", ".join(f"{count} x {named.get(status, status)}" for status, count in sorted(record.statuses.items()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,104 @@
+"""The phases: hits alone, the model's peak, and then many times that peak with the same hits beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import orjson
+
+from benchmarks.texts import COURSE_FIXED
+from overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
+from overload.connections import Connections
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much, and for how long; rates in requests a second, times in seconds."""
+
+    factor: float = 10
+    texts: int = 10
+    users: int = 16
+    hits_rate: float = 100
+    idle_s: float = 15
+    peak_s: float = 20
+    overload_s: float = 60
+    returns_s: float = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured. Peak and goodput are requests a second that were answered with 200."""
+
+    idle_hits: Record
+    hits: Record
+    first: Record
+    second: Record
+    peak: float
+    goodput: float
+    offered: float
+
+
+async def run(port: int, plan: Plan) -> Result:
+    """Run all phases against the service on this port."""
+    connections = Connections(port)
+    novelties = Novelties(plan.texts)
+    loop = asyncio.get_running_loop()
+    # in a process of their own: what delays the other clients must not count as the service's delay
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, 1.0)
+    idle_hits = await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.idle_s)
+
+    # the first seconds teach the service its rate, and fill connections
+    await _closed_loop(connections, novelties, plan.users, plan.peak_s / 4)
+    peak = await _closed_loop(connections, novelties, plan.users, plan.peak_s)
+
+    first, second = Record(), Record()
+    rate = peak * plan.factor
+    began = time.perf_counter()
+    until = began + plan.overload_s + plan.returns_s
+    good = 0.0
+
+    async def overload() -> None:
+        await open_loop(
+            rate,
+            plan.overload_s,
+            lambda: ask_and_obey(connections, novelties.body(), first, second, until),
+        )
+
+    async def measure() -> None:
+        nonlocal good
+        await asyncio.sleep(plan.overload_s)
+        good = (first.statuses[OK] + second.statuses[OK]) / (time.perf_counter() - began)
+
+    hits, *_ = await asyncio.gather(
+        loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s), overload(), measure()
+    )
+    offered = sum(first.statuses.values()) / plan.overload_s
+    connections.close()
+    pool.shutdown()
+    return Result(idle_hits, hits, first, second, peak, good, offered)
+
+
+def ask_for_hits(port: int, rate: float, seconds: float) -> Record:
+    """An open loop of requests for what is cached."""
+    record = Record()
+    body = orjson.dumps({"text": COURSE_FIXED})
+
+    async def run() -> None:
+        connections = Connections(port)
+        await open_loop(rate, seconds, lambda: ask(connections, body, record))
+        connections.close()
+
+    asyncio.run(run())
+    return record
+
+
+async def _closed_loop(connections: Connections, novelties: Novelties, users: int, seconds: float) -> float:
+    record = Record()
+    began = time.perf_counter()
+    await asyncio.gather(*(ask_in_turn(connections, novelties, record, began + seconds) for _ in range(users)))
+    return record.statuses[OK] / (time.perf_counter() - began)
