@@ -22,6 +22,7 @@ from model.directory import open_directory
 from model.engine import choose_precision
 from model.errors import ModelError
 from model.export import export, is_exported
+from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.haproxy import LOOPBACK
@@ -94,10 +95,13 @@ def check(port: int, bind: str = LOOPBACK) -> list[str]:
     """What keeps the service from starting here, one line each."""
     problems = []
     try:
-        open_directory(Settings().model_dir)
+        settings = Settings()
+        if settings.api_keys_file is not None:
+            read_keys(settings.api_keys_file)
+        open_directory(settings.model_dir)
     except ValidationError as error:
         problems += explain(error)
-    except ModelError as error:
+    except (BadKeysFile, ModelError) as error:
         problems.append(str(error))
     try:
         own_address(bind)
