@@ -11,12 +11,22 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serve_app.errors import PREDICT_ERRORS, MethodNotAllowed, NotFound, ServiceError, openapi_responses
+from serve_app.docs_page import add_docs, describe_keys
+from serve_app.errors import (
+    PREDICT_ERRORS,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+    openapi_responses,
+)
+from serve_app.guard import open_paths
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.predict import PATHS, PredictEndpoint
 from serve_app.predictor import Predictor
 from serve_app.schemas import Health, ModelCard, PredictResponse
+from serve_app.security_headers import SecurityHeaders
 from serve_app.settings import Settings
 from serve_app.try_it import add_page
 
@@ -40,17 +50,20 @@ def build_api(
     api: FastAPI = FastAPIOffline(
         title="FastAPI",
         summary="Sentiment predictions from DistilBERT.",
-        docs_url=f"{ROOT}/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url=f"{ROOT}/openapi.json",
         static_url=f"{ROOT}/docs/static",
-        swagger_ui_oauth2_redirect_url=f"{ROOT}/docs/oauth2-redirect",
         redirect_slashes=False,
         lifespan=lifespan,
     )
     _add_error_handlers(api, metrics)
     _add_predict(api, settings, endpoint)
     add_page(api, ROOT)
+    add_docs(api, ROOT, f"{ROOT}/docs/static")
+    if settings.api_keys_file is not None:
+        describe_keys(api, open_paths(settings), openapi_responses([Unauthorized]))
+    api.add_middleware(SecurityHeaders)
 
     @api.get(
         f"{ROOT}/health",

@@ -42,6 +42,17 @@ class ServiceError(Exception):
         return Reply(self.status, headers, orjson.dumps({"detail": self.detail}))
 
 
+class Unauthorized(ServiceError):
+    """The request brings no key that is good here."""
+
+    status = 401
+    type = "unauthorized"
+    title = "This needs an API key, as Authorization: Bearer or X-API-Key."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": "Bearer"})
+
+
 class NotFound(ServiceError):
     """No route has this path."""
 

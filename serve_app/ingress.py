@@ -12,6 +12,7 @@ from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache, SharedCache
 from serve_app.cache.redis import RedisCache
+from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity, RemoteModel
@@ -37,7 +38,7 @@ class Ingress:
         predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)
         endpoint = PredictEndpoint(settings, predictor, metrics)
         api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
-        self._app = ShortPath(endpoint, api)
+        self._app = guarded(ShortPath(endpoint, api), settings, metrics)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""

@@ -48,6 +48,25 @@ class Settings(BaseSettings):
     max_text_chars: Annotated[int, Field(ge=1, le=10_000_000, description="Most characters in one text.")] = 100_000
     max_body_bytes: Annotated[int, Field(ge=64, le=64 << 20, description="Most bytes in a request's body.")] = 1 << 20
 
+    api_keys_file: Annotated[
+        Path | None,
+        Field(description="File of API keys, one a line, read again when it changes; none: no key is asked."),
+    ] = None
+    api_keys_exempt: Annotated[
+        str,
+        Field(
+            pattern=r"^(none|(health|docs)(,(health|docs))?)$",
+            description="What needs no key: health, docs, both with a comma between, or none.",
+        ),
+    ] = "health,docs"
+    cors_origins: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(\*|https?://[^\s,*/]+(,https?://[^\s,*/]+)*)$",
+            description="Origins whose pages may ask, as https://a.example,https://b.example; none: their own only.",
+        ),
+    ] = None
+
     redis_url: Annotated[
         SecretStr | None,
         Field(

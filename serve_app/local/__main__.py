@@ -22,10 +22,12 @@ from model.directory import open_directory
 from model.engine import choose_precision
 from model.errors import ModelError
 from model.export import export, is_exported
+from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
+from serve_app.local.haproxy import LOOPBACK
 from serve_app.local.open_files import connections, raise_limit
-from serve_app.local.ports import free_port, holder, is_free, side_ports
+from serve_app.local.ports import free_port, holder, is_free, own_address, side_ports
 from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_that_ends_with_its_actor, start, stop
 from serve_app.settings import Settings, explain
 
@@ -40,6 +42,8 @@ DEFAULTS = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
 START_TIMEOUT_S = 120.0
@@ -57,6 +61,9 @@ class Stopped(Exception):
 
 def main(
     port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port of the service.")] = 8000,
+    bind: Annotated[
+        str, typer.Option(envvar="BIND", help="IP address that the port is opened on; 0.0.0.0 is all of them.")
+    ] = LOOPBACK,
     log: Annotated[Path, typer.Option(help="Where Ray and Serve write.")] = Path("build/serve.log"),
     replicas: Annotated[
         int | None,
@@ -68,7 +75,7 @@ def main(
 ) -> None:
     """Run the service on this machine until Ctrl-C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    problems = check(port)
+    problems = check(port, bind)
     for problem in problems:
         console.print(f"error: {problem}", markup=False)
     if problems:
@@ -85,18 +92,25 @@ def main(
     except ModelError as error:
         console.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
-    raise typer.Exit(_run(port, log, replicas, drain_s, console))
+    raise typer.Exit(_run(bind, port, log, replicas, drain_s, console))
 
 
-def check(port: int) -> list[str]:
+def check(port: int, bind: str = LOOPBACK) -> list[str]:
     """What keeps the service from starting here, one line each."""
     problems = []
     try:
-        open_directory(Settings().model_dir)
+        settings = Settings()
+        if settings.api_keys_file is not None:
+            read_keys(settings.api_keys_file)
+        open_directory(settings.model_dir)
     except ValidationError as error:
         problems += explain(error)
-    except ModelError as error:
+    except (BadKeysFile, ModelError) as error:
         problems.append(str(error))
+    try:
+        own_address(bind)
+    except ValueError:
+        problems.append("BIND is no IP address; 127.0.0.1 is this machine alone, 0.0.0.0 is whoever reaches it")
     if not is_free(port):
         problems.append(
             f"port {port} is taken by {holder(port)}; stop that, or choose another: make run PORT={free_port()}"
@@ -113,17 +127,17 @@ def prepare(console: Console) -> None:
             export(directory)
 
 
-def _run(port: int, log: Path, replicas: int | None, drain_s: float, console: Console) -> int:
+def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, console: Console) -> int:
     config = log.with_name("serve_config.local.yaml")
     config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
     drain_file = log.with_name("draining").resolve()
     drain_file.unlink(missing_ok=True)
     environment = {"SENTIMENT_DRAIN_FILE": str(drain_file), **DEFAULTS, **connections(raise_limit()), **os.environ}
     environment |= side_ports(environment)
-    environment = {**haproxy_that_ends_with_its_actor(log.parent), **environment}
+    environment = {**haproxy_that_ends_with_its_actor(log.parent, bind), **environment}
     # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
     command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
-    url = f"http://127.0.0.1:{port}/project"
+    url = f"http://{own_address(bind)}:{port}/project"
     began = time.monotonic()
     with log.open("wb") as output:
         process = start(command, environment, output)

