@@ -55,6 +55,14 @@ class MethodNotAllowed(ServiceError):
     title = "This path does not take this method."
 
 
+class BodyTooSlow(ServiceError):
+    """The body was not whole in time."""
+
+    status = 408
+    type = "body_too_slow"
+    title = "The body was not whole in time."
+
+
 class BodyTooLarge(ServiceError):
     """The body has more bytes than the limit."""
 
@@ -79,7 +87,7 @@ class ModelUnavailable(ServiceError):
     title = "The model did not answer in time."
 
 
-PREDICT_ERRORS = (MethodNotAllowed, BodyTooLarge, InvalidRequest, ServiceError, ModelUnavailable)
+PREDICT_ERRORS = (MethodNotAllowed, BodyTooSlow, BodyTooLarge, InvalidRequest, ServiceError, ModelUnavailable)
 """What the predict routes can answer besides 200."""
 
 

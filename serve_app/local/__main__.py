@@ -26,7 +26,7 @@ from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.open_files import connections, raise_limit
 from serve_app.local.ports import free_port, holder, is_free, side_ports
-from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_that_ends_with_its_actor, start, stop
+from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_of_ours, start, stop
 from serve_app.settings import Settings, explain
 
 DEFAULTS = {
@@ -114,7 +114,7 @@ def _run(port: int, log: Path, replicas: int | None, console: Console) -> int:
     config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
     environment = {**DEFAULTS, **connections(raise_limit()), **os.environ}
     environment |= side_ports(environment)
-    environment = {**haproxy_that_ends_with_its_actor(log.parent), **environment}
+    environment = {**haproxy_of_ours(log.parent), **environment}
     # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
     command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
     url = f"http://127.0.0.1:{port}/project"

