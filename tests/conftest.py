@@ -16,10 +16,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {"unit": 0, "integration": 1, "e2e": 2}
+    level = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
     for item in items:
-        item.add_marker(item.path.parent.name)
+        item.add_marker(level[item])
     # integration shares one Serve, which must be gone before e2e starts its own
-    items.sort(key=lambda item: order[item.path.parent.name])
+    items.sort(key=lambda item: order[level[item]])
 
 
 @pytest.fixture

@@ -16,6 +16,14 @@ from tests.kubernetes_api import KubernetesApi
 from tests.redis_server import RedisServer
 from tests.service import Service
 
+BODY_TIMEOUT_S = 5.0
+
+
+@pytest.fixture(scope="session")
+def body_timeout_s() -> float:
+    """What the service waits for a body."""
+    return BODY_TIMEOUT_S
+
 
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
@@ -32,6 +40,7 @@ def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory)
         REDIS_URL=shared_redis.url,
         SENTIMENT_REDIS_PROBE_S="0.2",
         SENTIMENT_PRECISION="fp32",
+        SENTIMENT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S),
     )
     service.start()
     yield service
