@@ -7,6 +7,7 @@ Serve runs it at every change of replicas, so it takes nothing but the standard 
 import ctypes
 import importlib
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -23,12 +24,20 @@ request is not HTTP, or its head is too long."}}]}}'
     http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
 "The request was not whole within {REQUEST_TIMEOUT_S} s."}}]}}'
 """
+# Our application is at the root: where no backend has the path, HAProxy knows of no replica yet, after its own start.
+NOT_FOUND = re.compile(r"http-request return status 404 .*")
+NOT_YET = (
+    "http-request return status 503 hdr Retry-After 1 content-type application/json string "
+    """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
+)
 _PR_SET_PDEATHSIG = 1
 
 
 def with_our_directives(config: str) -> str:
-    """Serve's configuration with DIRECTIVES at the head of its defaults, once."""
-    return config if DIRECTIVES in config else config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1)
+    """Serve's configuration with DIRECTIVES at the head of its defaults, once, and no 404 for what only starts."""
+    if DIRECTIVES in config:
+        return config
+    return NOT_FOUND.sub(lambda _: NOT_YET, config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1))
 
 
 def main() -> None:

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# `make fuzz`: so many cases of each test that generates them, and no end to the search for more
+settings.register_profile("fuzz", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("default", deadline=None)  # a busy machine is no finding
+settings.load_profile("default")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -93,7 +93,7 @@ class CourseLoad:
 
     async def _user(self, chance: random.Random) -> None:
         while not self._stop.is_set():
-            await self._ask(self._choose(chance))
+            await ask(self._client, self._url, self._choose(chance), self._models, self.report)
             await asyncio.sleep(PAUSE_S)
 
     def _choose(self, chance: random.Random) -> list[str]:
@@ -104,20 +104,24 @@ class CourseLoad:
             return chance.sample(COURSE_POOL, len(COURSE_POOL))
         return [chance.choice(COURSE_FIXED)]
 
-    async def _ask(self, texts: list[str]) -> None:
-        began = time.monotonic()
-        try:
-            answer = await self._client.post(self._url, json={"text": texts})
-        except httpx.HTTPError as error:
-            self.report.failed_by(type(error).__name__, time.monotonic() - began)
-            return
-        seconds = time.monotonic() - began
-        if answer.status_code != httpx.codes.OK:
-            self.report.failed_by(f"status {answer.status_code}", seconds)
-            return
-        fingerprint = answer.headers.get("x-model", "").rpartition("@")[2]
-        model = self._models.get(fingerprint)
-        if model is not None and model.agrees(texts, answer.json()):
-            self.report.succeeded(fingerprint, seconds)
-        else:
-            self.report.went_wrong(seconds)
+
+async def ask(
+    client: httpx.AsyncClient, url: str, texts: Sequence[str], models: Mapping[str, Golden], report: Report
+) -> None:
+    """Send one predict request, and count what came of it."""
+    began = time.monotonic()
+    try:
+        answer = await client.post(url, json={"text": texts})
+    except httpx.HTTPError as error:
+        report.failed_by(type(error).__name__, time.monotonic() - began)
+        return
+    seconds = time.monotonic() - began
+    if answer.status_code != httpx.codes.OK:
+        report.failed_by(f"status {answer.status_code}", seconds)
+        return
+    fingerprint = answer.headers.get("x-model", "").rpartition("@")[2]
+    model = models.get(fingerprint)
+    if model is not None and model.agrees(texts, answer.json()):
+        report.succeeded(fingerprint, seconds)
+    else:
+        report.went_wrong(seconds)

@@ -21,6 +21,7 @@ class TcpProxy:
         self.swallow = False
         self._to = to
         self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> None:
@@ -29,12 +30,15 @@ class TcpProxy:
         self._server = asyncio.run_coroutine_threadsafe(listen, self._loop).result(10)
 
     def stop(self) -> None:
+        if self._server is None:
+            return
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
     async def _close(self) -> None:
+        assert self._server is not None
         self._server.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:

@@ -15,8 +15,16 @@ from tests.kuberay_commands import Commands, write_overlay
 from tests.kubernetes_api import KubernetesApi
 from tests.redis_server import RedisServer
 from tests.service import Service
+from tests.yardstick import slowdown
 
 BODY_TIMEOUT_S = 5.0
+DEADLINE_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def deadline_s() -> float:
+    """The contract's two seconds for bad input, on this machine."""
+    return DEADLINE_S * slowdown()
 
 
 @pytest.fixture(scope="session")

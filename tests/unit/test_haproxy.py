@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
-from serve_app.haproxy import DEFAULTS, DIRECTIVES, with_our_directives
+from serve_app.haproxy import DEFAULTS, DIRECTIVES, NOT_FOUND, NOT_YET, with_our_directives
 from serve_app.local.processes import haproxy_of_ours
 
 CONFIG = """global
@@ -20,11 +20,13 @@ defaults
     timeout server 1s
 listen here
     bind 127.0.0.1:{port}
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
 """
 
 
 def test_serves_template_has_the_place_where_ours_go() -> None:
     assert HAPROXY_CONFIG_TEMPLATE.count(DEFAULTS) == 1
+    assert len(NOT_FOUND.findall(HAPROXY_CONFIG_TEMPLATE)) == 1
 
 
 def test_they_are_added_once() -> None:
@@ -48,3 +50,4 @@ def test_haproxy_takes_the_file_though_the_variable_names_our_script(tmp_path: P
     assert done.returncode == 0, done.stderr
     assert "valid" in done.stdout + done.stderr
     assert DIRECTIVES in file.read_text()
+    assert NOT_YET in file.read_text()

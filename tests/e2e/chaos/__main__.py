@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,10 +14,12 @@ import typer
 from rich.console import Console
 
 from tests.e2e.chaos.faults import FAULTS
-from tests.e2e.chaos.measure import Row, measure
+from tests.e2e.chaos.measure import Row, measure, measure_disconnects
 from tests.e2e.chaos.stage import Stage
 
 HEAD = ("fault", "requests", "failed", "wrong", "slowest s", "recovered after s", "what failed; missed bars")
+
+DISCONNECTS, GOOD = 10_000, 1_000
 
 
 def markdown(rows: list[Row]) -> str:
@@ -32,18 +35,21 @@ def markdown(rows: list[Row]) -> str:
 
 
 def main(
-    only: Annotated[str, typer.Option(help="Run the faults whose name holds this.")] = "",
+    only: Annotated[str, typer.Option(help="Run the faults whose name this regular expression finds.")] = "",
     build: Annotated[Path, typer.Option(help="Where chaos.md and chaos.json go.")] = Path("build"),
 ) -> None:
     """Run the faults one after another on a service of their own; exit code 1 where a bar is missed."""
     console = Console(stderr=True)
-    faults = [fault for fault in FAULTS if only.lower() in fault.name.lower()]
+    faults = [fault for fault in FAULTS if re.search(only, fault.name, re.IGNORECASE)]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         stage = Stage(Path(folder))
         try:
             with console.status("starting the service"):
                 stage.start()
+            if not only or re.search(only, "clients gone", re.IGNORECASE):
+                with console.status("clients going"):
+                    rows.append(asyncio.run(measure_disconnects(stage, DISCONNECTS, GOOD)))
             for seed, fault in enumerate(faults):
                 with console.status(fault.name):
                     rows.append(asyncio.run(measure(stage, fault, seed)))

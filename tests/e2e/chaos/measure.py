@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
-from tests.course_load import CourseLoad
-from tests.e2e.chaos.faults import Fault, other_model
+from tests.course_load import CourseLoad, Report
+from tests.e2e.chaos.disconnects import disconnect, good_requests
+from tests.e2e.chaos.faults import Fault, nothing, other_model
 from tests.e2e.chaos.stage import Stage
 from tests.golden import golden, new_texts
 
@@ -47,7 +48,19 @@ async def measure(stage: Stage, fault: Fault, seed: int) -> Row:
         await asyncio.to_thread(fault.undo, stage)
         await asyncio.to_thread(stage.wait_until_whole)
         await asyncio.sleep(AFTER_S)
-    report = load.report
+    return row(fault, load.report, at)
+
+
+async def measure_disconnects(stage: Stage, number: int, good: int) -> Row:
+    """So many clients that go, then so many good requests: the row is theirs."""
+    at = time.monotonic()
+    await disconnect(stage.service.port, number, seed=100)
+    report = await good_requests(stage.service.url, good, seed=101)
+    return row(Fault(f"{number:,} clients gone, then {good:,} good requests", nothing), report, at)
+
+
+def row(fault: Fault, report: Report, at: float) -> Row:
+    """What the fault at that time cost, and which of its bars it misses."""
     recovery_s = report.recovery_s(at)
     missed = []
     if report.wrong:

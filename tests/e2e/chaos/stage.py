@@ -58,7 +58,8 @@ class Stage:
         self.wait_until_whole()
 
     def stop(self) -> None:
-        self.service.stop()
+        if self.service.process is not None and self.service.process.poll() is None:
+            self.service.stop()
         self.proxy.stop()
         self.redis.stop()
 
