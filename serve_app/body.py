@@ -25,7 +25,9 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_
         async with asyncio.timeout(timeout_s):
             return await _read(receive, max_bytes)
     except TimeoutError:
-        raise BodyTooSlow(f"The body was not whole within {timeout_s:g} s.", loc=["body"]) from None
+        raise BodyTooSlow(
+            f"The body was not whole within {timeout_s:g} s.", loc=["body"], headers={"Connection": "close"}
+        ) from None
 
 
 async def _read(receive: Receive, max_bytes: int) -> bytes:

@@ -15,16 +15,14 @@ from pathlib import Path
 DEFAULTS = "\ndefaults\n"
 REQUEST_TIMEOUT_S = 10
 # A request goes to a replica when it is whole, or as large as HAProxy's buffer: one that was sent in part to a replica
-# that dies could not be sent to another. So HAProxy must not wait for ever, and its own errors look like ours.
+# that dies could not be sent to another. So HAProxy must not wait for ever.
 DIRECTIVES = f"""\
     option http-buffer-request
     timeout http-request {REQUEST_TIMEOUT_S}s
-    http-error status 400 content-type application/json string '{{"detail":[{{"type":"bad_request","loc":[],"msg":"The \
-request is not HTTP, or its head is too long."}}]}}'
     http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
 "The request was not whole within {REQUEST_TIMEOUT_S} s."}}]}}'
 """
-# Our application is at the root: where no backend has the path, HAProxy knows of no replica yet, after its own start.
+# Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
 NOT_YET = (
     "http-request return status 503 hdr Retry-After 1 content-type application/json string "
@@ -34,10 +32,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def with_our_directives(config: str) -> str:
-    """Serve's configuration with DIRECTIVES at the head of its defaults, once, and no 404 for what only starts."""
+    """Serve's configuration with DIRECTIVES at the head of its defaults, once, and 503 while it has no replica."""
     if DIRECTIVES in config:
         return config
-    return NOT_FOUND.sub(lambda _: NOT_YET, config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1))
+    if "use_backend" not in config:
+        config = NOT_FOUND.sub(lambda _: NOT_YET, config)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1)
 
 
 def main() -> None:

@@ -51,3 +51,8 @@ def test_haproxy_takes_the_file_though_the_variable_names_our_script(tmp_path: P
     assert "valid" in done.stdout + done.stderr
     assert DIRECTIVES in file.read_text()
     assert NOT_YET in file.read_text()
+
+
+def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
+    config = CONFIG + "    use_backend sentiment\n"
+    assert NOT_FOUND.search(with_our_directives(config))
