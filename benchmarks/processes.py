@@ -17,6 +17,7 @@ NAMES = {
     r"dashboard/(dashboard|agent)\.py": r"Ray: dashboard \1",
     r"(runtime_env/agent/main|_private/log_monitor|autoscaler/_private/monitor|autoscaler/v2/monitor)": r"Ray: \1",
     r"^(?:\S*/)?haproxy\b": "HAProxy",
+    r"python\S* -m ([\w.]+)": r"\1",
 }
 
 
