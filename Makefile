@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 TORCH := 2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 POETRY ?= poetry
+FUZZ := tests/integration/fuzz tests/unit/test_body.py tests/unit/test_prediction.py
 
 .PHONY: help
 help: ## show this list
@@ -46,6 +47,14 @@ check: $(VENV)/.dev ## lint, format and types
 .PHONY: test
 test: $(VENV)/.dev ## every test; ARGS= goes to pytest
 	$(BIN)/pytest $(ARGS)
+
+.PHONY: chaos fuzz soak
+chaos: $(VENV)/.dev ## kill, stop and spoil each part under load: table of what it costs; ARGS='--only "Redis|roll"'
+	$(BIN)/python -m tests.e2e.chaos $(ARGS)
+fuzz: $(VENV)/.dev ## 30,000 generated requests, bodies and Redis values, each with its exact status
+	$(BIN)/pytest --hypothesis-profile=fuzz --hypothesis-show-statistics --timeout 1800 $(FUZZ) $(ARGS)
+soak: $(VENV)/.dev ## ten minutes of load, and whether any process grows; ARGS="--minutes 60"
+	$(BIN)/python -m tests.e2e.soak $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON, plots; ARGS="--rounds 1"

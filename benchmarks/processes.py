@@ -17,6 +17,7 @@ NAMES = {
     r"dashboard/(dashboard|agent)\.py": r"Ray: dashboard \1",
     r"(runtime_env/agent/main|_private/log_monitor|autoscaler/_private/monitor|autoscaler/v2/monitor)": r"Ray: \1",
     r"^(?:\S*/)?haproxy\b": "HAProxy",
+    r"python\S* -m ([\w.]+)": r"\1",
 }
 
 
@@ -31,7 +32,7 @@ def main(
         console.print(f"error: there is no process {pid}")
         raise typer.Exit(1) from None
     table = Table("process", "MB of its own share", "resident MB")
-    rows = [(_name(process), *_megabytes(process)) for process in [root, *root.children(recursive=True)]]
+    rows = [(name_of(process), *_megabytes(process)) for process in [root, *root.children(recursive=True)]]
     for name, share, resident in sorted(rows, key=lambda row: -row[1]):
         table.add_row(name, f"{share:.0f}", f"{resident:.0f}")
     table.add_row("all", f"{sum(row[1] for row in rows):.0f}", "")
@@ -47,7 +48,8 @@ def _megabytes(process: psutil.Process) -> tuple[float, float]:
     return memory.pss / 1e6, memory.rss / 1e6
 
 
-def _name(process: psutil.Process) -> str:
+def name_of(process: psutil.Process) -> str:
+    """What the process is, in words."""
     try:
         command = " ".join(process.cmdline()) or process.name()
     except psutil.Error:

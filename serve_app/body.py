@@ -1,23 +1,36 @@
-"""Read a request's body within its limit."""
+"""Read a request's body within its limits."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import Receive
 
-from serve_app.errors import BodyTooLarge
+from serve_app.errors import BodyTooLarge, BodyTooSlow
 from serve_app.reply import Headers
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
     """The body's bytes; what there is of it where the client goes before it is whole.
 
     Raises:
         BodyTooLarge: the body is larger, by its own word or while it is read: without the second
             check an endless chunked body would fill the memory.
+        BodyTooSlow: it was not whole within `timeout_s` seconds.
     """
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(receive, max_bytes)
+    except TimeoutError:
+        raise BodyTooSlow(
+            f"The body was not whole within {timeout_s:g} s.", loc=["body"], headers={"Connection": "close"}
+        ) from None
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
     # parts, not one growing body: that would be copied again for each of a million one-byte chunks
     parts: list[bytes] = []
     size = 0

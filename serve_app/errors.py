@@ -69,6 +69,14 @@ class MethodNotAllowed(ServiceError):
     title = "This path does not take this method."
 
 
+class BodyTooSlow(ServiceError):
+    """The body was not whole in time."""
+
+    status = 408
+    type = "body_too_slow"
+    title = "The body was not whole in time."
+
+
 class BodyTooLarge(ServiceError):
     """The body has more bytes than the limit."""
 
@@ -118,7 +126,15 @@ class ModelUnavailable(ServiceError):
     retry_after = "Seconds after which to try again."
 
 
-PREDICT_ERRORS = (MethodNotAllowed, BodyTooLarge, InvalidRequest, TooBusy, ServiceError, ModelUnavailable)
+PREDICT_ERRORS = (
+    MethodNotAllowed,
+    BodyTooSlow,
+    BodyTooLarge,
+    InvalidRequest,
+    TooBusy,
+    ServiceError,
+    ModelUnavailable,
+)
 """What the predict routes can answer besides 200."""
 
 

@@ -63,7 +63,7 @@ class KeyGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http" and not self._allows(scope["path"], scope["headers"]):
-            self._metrics.errors.inc(tags={"type": Unauthorized.type})
+            self._metrics.errors.add(Unauthorized.type, 1)
             await Unauthorized().reply().send(send)
         else:
             await self._app(scope, receive, send)

@@ -27,13 +27,14 @@ class PredictEndpoint:
     def __init__(self, settings: Settings, predictor: Predictor, metrics: Metrics) -> None:
         self.request_model: type[PredictRequest] = predict_request(settings)
         self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
         self._predictor = predictor
         self._metrics = metrics
 
     async def reply(self, headers: Headers, receive: Receive) -> Reply:
         """The reply to a request with these headers and this body; an error is a reply too."""
         try:
-            body = await read_body(headers, receive, self._max_body_bytes)
+            body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s)
             texts = parse_request(self.request_model, body)
             return predict_reply(await self._predictor.predict(texts, partial(client_timeout_s, headers)))
         except ServiceError as error:

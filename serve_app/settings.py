@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     max_texts: Annotated[int, Field(ge=1, le=100_000, description="Most texts in one request.")] = 1000
     max_text_chars: Annotated[int, Field(ge=1, le=10_000_000, description="Most characters in one text.")] = 100_000
     max_body_bytes: Annotated[int, Field(ge=64, le=64 << 20, description="Most bytes in a request's body.")] = 1 << 20
+    body_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="A body that is not whole within this time gets 408.")
+    ] = 30.0
 
     api_keys_file: Annotated[
         Path | None,

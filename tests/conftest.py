@@ -7,19 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# `make fuzz`: so many cases of each test that generates them, and no end to the search for more
+settings.register_profile("fuzz", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("default", deadline=None)  # a busy machine is no finding
+settings.load_profile("default")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {"unit": 0, "integration": 1, "e2e": 2}
+    level = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
     for item in items:
-        item.add_marker(item.path.parent.name)
+        item.add_marker(level[item])
     # integration shares one Serve, which must be gone before e2e starts its own
-    items.sort(key=lambda item: order[item.path.parent.name])
+    items.sort(key=lambda item: order[level[item]])
 
 
 @pytest.fixture

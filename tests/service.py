@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from serve_app.local.ports import free_port
+from serve_app.local.ports import SIDE_PORTS, free_port
 from tests.wait import until
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -25,7 +25,9 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "serve.log"
         self._output = folder / "output.txt"
-        self._environment = {**os.environ, "PORT": str(self.port), **environment}
+        # of its own, not the usual ones: two that start at once would both find those free
+        side_ports = {variable: str(free_port()) for variable in SIDE_PORTS}
+        self._environment = {**os.environ, **side_ports, "PORT": str(self.port), **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

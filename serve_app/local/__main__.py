@@ -23,12 +23,12 @@ from model.engine import choose_precision
 from model.errors import ModelError
 from model.export import export, is_exported
 from serve_app.api_keys import BadKeysFile, read_keys
+from serve_app.haproxy import LOOPBACK
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
-from serve_app.local.haproxy import LOOPBACK
 from serve_app.local.open_files import connections, raise_limit
 from serve_app.local.ports import free_port, holder, is_free, own_address, side_ports
-from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_that_ends_with_its_actor, start, stop
+from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_of_ours, start, stop
 from serve_app.settings import Settings, explain
 
 DEFAULTS = {
@@ -39,7 +39,7 @@ DEFAULTS = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
@@ -134,7 +134,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
     drain_file.unlink(missing_ok=True)
     environment = {"SENTIMENT_DRAIN_FILE": str(drain_file), **DEFAULTS, **connections(raise_limit()), **os.environ}
     environment |= side_ports(environment)
-    environment = {**haproxy_that_ends_with_its_actor(log.parent, bind), **environment}
+    environment = {**haproxy_of_ours(log.parent, bind), **environment}
     # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
     command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
     url = f"http://{own_address(bind)}:{port}/project"

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from serve_app.local.haproxy import LOOPBACK
+from serve_app.haproxy import LOOPBACK
 
 MOST_THREADS = 4
 SOURCE = Path(__file__).resolve().parent.parent.parent / "serve_config.yaml"

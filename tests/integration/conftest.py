@@ -15,6 +15,22 @@ from tests.kuberay_commands import Commands, write_overlay
 from tests.kubernetes_api import KubernetesApi
 from tests.redis_server import RedisServer
 from tests.service import Service
+from tests.yardstick import slowdown
+
+BODY_TIMEOUT_S = 5.0
+DEADLINE_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def deadline_s() -> float:
+    """The contract's two seconds for bad input, on this machine."""
+    return DEADLINE_S * slowdown()
+
+
+@pytest.fixture(scope="session")
+def body_timeout_s() -> float:
+    """What the service waits for a body."""
+    return BODY_TIMEOUT_S
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +48,7 @@ def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory)
         REDIS_URL=shared_redis.url,
         SENTIMENT_REDIS_PROBE_S="0.2",
         SENTIMENT_PRECISION="fp32",
+        SENTIMENT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S),
     )
     service.start()
     yield service

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from serve_app.local.ports import free_port, side_ports
-from serve_app.local.processes import haproxy_that_ends_with_its_actor
+from serve_app.local.ports import SIDE_PORTS, free_port
+from serve_app.local.processes import haproxy_of_ours
 from tests.manifests import of_kind
 from tests.service import REPOSITORY
 from tests.wait import until
@@ -58,12 +58,13 @@ class Cluster:
 
 
 def _ray_settings(folder: Path) -> dict[str, str]:
-    """What the manifest sets in every Ray container, with HAProxy's other ports where they are free."""
+    """What the manifest sets in every Ray container, with this machine's HAProxy script and free ports."""
     (service,) = of_kind("prod", "RayService").values()
     (container,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
     settings = {each["name"]: each["value"] for each in container["env"] if each["name"].startswith("RAY_SERVE_")}
     assert settings["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
-    return settings | side_ports(settings) | haproxy_that_ends_with_its_actor(folder)
+    side_ports = {variable: str(free_port()) for variable in SIDE_PORTS}
+    return settings | side_ports | haproxy_of_ours(folder)
 
 
 @pytest.fixture(scope="module")

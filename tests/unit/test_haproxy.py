@@ -1,0 +1,58 @@
+"""What we add to the HAProxy configuration that Serve writes, and the process that then takes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
+
+from serve_app.haproxy import DEFAULTS, DIRECTIVES, NOT_FOUND, NOT_YET, with_our_directives
+from serve_app.local.processes import haproxy_of_ours
+
+CONFIG = """global
+    maxconn 10
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+listen here
+    bind 127.0.0.1:{port}
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
+"""
+
+
+def test_serves_template_has_the_place_where_ours_go() -> None:
+    assert HAPROXY_CONFIG_TEMPLATE.count(DEFAULTS) == 1
+    assert len(NOT_FOUND.findall(HAPROXY_CONFIG_TEMPLATE)) == 1
+
+
+def test_they_are_added_once() -> None:
+    changed = with_our_directives(CONFIG)
+    assert changed.count(DIRECTIVES) == 1
+    assert with_our_directives(changed) == changed
+
+
+def test_haproxy_takes_the_file_though_the_variable_names_our_script(tmp_path: Path) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(CONFIG.format(port=8000))
+    environment = haproxy_of_ours(tmp_path)
+    done = subprocess.run(
+        [environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-c", "-f", str(file)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "valid" in done.stdout + done.stderr
+    assert DIRECTIVES in file.read_text()
+    assert NOT_YET in file.read_text()
+
+
+def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
+    config = CONFIG + "    use_backend sentiment\n"
+    assert NOT_FOUND.search(with_our_directives(config))
