@@ -14,7 +14,7 @@ FUZZ := tests/integration/fuzz tests/unit/test_body.py tests/unit/test_predictio
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=..." >&2; exit 1; }
@@ -62,7 +62,14 @@ bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON
 
 .PHONY: load
 load: $(VENV)/.dev ## a short load on the service that `make run` started; ARGS="-e SCENARIO=novel"
-	$(BIN)/k6 run --quiet --no-usage-report -e BASE_URL=http://127.0.0.1:$(PORT) -e DURATION=20s $(ARGS) load.js
+	@mkdir -p build
+	$(BIN)/k6 run --quiet --no-usage-report -e BASE_URL=http://127.0.0.1:$(PORT) -e DURATION=20s \
+		-e METRICS_URL=$$($(BIN)/python -m benchmarks.metrics_url $(PORT)) \
+		-e REPORT=build/load-report.html -e SUMMARY=build/load-report.json $(ARGS) load.js
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## pictures of the try-it page and of the report that `make load` wrote, into docs/images
+	$(BIN)/python -m benchmarks.screenshots --url http://127.0.0.1:$(PORT)
 
 .PHONY: overload
 overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when

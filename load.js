@@ -3,58 +3,54 @@
 //   k6 run -e NAMESPACE=${NAMESPACE} --summary-trend-stats "min,avg,med,max,p(90),p(95),p(99),p(99.99)" load.js
 //   k6 run -e BASE_URL=http://127.0.0.1:8000 -e SCENARIO=novel -e DURATION=60s load.js
 //
-// SCENARIO   course (the default), novel, hits, ramp, spike, soak
-// USERS      virtual users at the most (10);  DURATION  of the whole (10m);  CACHE_RATE  share of the fixed texts (0.95)
-// BASE_URL   or NAMESPACE, which stands for https://NAMESPACE.DOMAIN (DOMAIN: mids255.com);  SUMMARY  a file for the figures
+// SCENARIO    course (the default), novel, hits, ramp, spike, soak
+// USERS       virtual users at the most (10);  DURATION  of the whole (10m);  CACHE_RATE  share of the fixed texts (0.95)
+// BASE_URL    or NAMESPACE, which stands for https://NAMESPACE.DOMAIN (DOMAIN: mids255.com)
+// METRICS_URL where Ray tells its metrics, http://127.0.0.1:8080/metrics: the report then shows replicas too
+// REPORT      the page that it writes (load-report.html);  SUMMARY  the same as JSON (load-report.json);  empty: none
 //
-// It is one file without others, so that it can be copied to where the load comes from. Every answer is checked: its
-// shape, its sums, that a text always gets the same answer, and the labels of texts that leave no doubt.
+// Every answer is checked: its shape, its sums, that a text always gets the same answer, and the labels of texts that
+// leave no doubt. What makes the report is in load/, which has to lie beside this file.
 import http from "k6/http";
-import { check, group } from "k6";
-import { Rate, Trend } from "k6/metrics";
+import { check, group, sleep } from "k6";
+import exec from "k6/execution";
+import { Counter, Gauge, Rate, Trend } from "k6/metrics";
+import { page } from "./load/page.js";
+import { short } from "./load/plot.js";
+import { readReplicas } from "./load/replicas.js";
+import { failedThresholds, figures, STAGES, STATUSES } from "./load/figures.js";
+import { Slices } from "./load/slices.js";
+import { FIXED, novel, POOL, shuffled } from "./load/texts.js";
 
 const SCENARIO = __ENV.SCENARIO || "course";
-const USERS = Number(__ENV.USERS || 10);
+const USERS = number("USERS", 10, 1, 1e6);
 const SECONDS = seconds(__ENV.DURATION || "10m");
-const CACHE_RATE = Number(__ENV.CACHE_RATE || 0.95);
+const CACHE_RATE = number("CACHE_RATE", 0.95, 0, 1);
 const BASE_URL = __ENV.BASE_URL || `https://${__ENV.NAMESPACE}.${__ENV.DOMAIN || "mids255.com"}`;
+const { REPORT = "load-report.html", SUMMARY = "load-report.json", METRICS_URL } = __ENV;
 const TOLERANCE = 1e-5;
 const LEAST_PER_SECOND = 1; // predicts of the whole load, below which a run counts as idle
-
-// each with the label that any model worth serving gives it
-const FIXED = {
-  "I love this service, it is quick and kind.": "POSITIVE",
-  "What a wonderful day, everything went well!": "POSITIVE",
-  "This is the worst meal I have ever had.": "NEGATIVE",
-};
-const POOL = [
-  ...Object.keys(FIXED),
-  "Best soup I have had in years!",
-  "My umbrella broke on its first rainy day.",
-  "They painted the old bridge a cheerful green.",
-  "Never again will I stay at that hotel.",
-  "The concert made the whole street dance.",
-  "Half the lamps in the museum were out.",
-  "A long queue, a short temper and cold coffee.",
-];
-const WORDS = (
-  "a the this our one never always quite rather film story actor scene joke song end plot voice hero night city mother " +
-  "garden river train music camera colour heart idea moment world child friend good bad great dull funny sad warm cold " +
-  "bright empty honest clumsy gentle loud slow brilliant tired fresh loves hates makes takes finds loses tells shows"
-).split(" ");
+const NO_ANSWER_WAIT_S = 0.5; // a port that refuses would be asked thousands of times a second, with a line of log each
+const SETUP_TIMEOUT = "30s"; // less than k6 gives all of setup, so that a service that hangs is still reported
 
 if (!__ENV.BASE_URL && !__ENV.NAMESPACE) throw new Error("name the service: -e NAMESPACE=... or -e BASE_URL=http://...");
 
+function number(name, usual, least, most) {
+  const value = Number(__ENV[name] || usual);
+  if (!(value >= least && value <= most)) throw new Error(`${name} is ${__ENV[name]}; give a number from ${least} to ${most}`);
+  return value;
+}
+
 function seconds(duration) {
   const units = { s: 1, m: 60, h: 3600 };
-  let sum = 0;
-  for (const [, number, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(h|m|s)/g)) sum += Number(number) * units[unit];
+  const parts = /^(\d+(\.\d+)?[hms])+$/.test(duration) ? [...duration.matchAll(/([\d.]+)([hms])/g)] : [];
+  const sum = parts.reduce((total, [, count, unit]) => total + Number(count) * units[unit], 0);
   if (!sum) throw new Error(`DURATION is ${duration}; give it as 30s, 10m or 1h30m`);
   return sum;
 }
 
 function stages(...parts) {
-  return parts.map(([share, users]) => ({ duration: `${Math.max(1, Math.round(share * SECONDS))}s`, target: users }));
+  return parts.map(([share, users]) => ({ duration: `${Math.ceil(1000 * share * SECONDS)}ms`, target: users }));
 }
 
 const ramp = Math.min(30, SECONDS / 4) / SECONDS; // 30 seconds of ten minutes, as the course has it
@@ -65,45 +61,60 @@ const SHAPES = {
 const KINDS = ["course", "novel", "hits", "ramp", "spike", "soak"];
 if (!KINDS.includes(SCENARIO)) throw new Error(`SCENARIO is ${SCENARIO}; there are ${KINDS.join(", ")}`);
 
+const slices = new Slices(SECONDS);
+const scenarios = {
+  [SCENARIO]: {
+    executor: "ramping-vus",
+    startVUs: 1,
+    stages: SHAPES[SCENARIO] || stages([ramp, USERS], [1 - 2 * ramp, USERS], [ramp, 0]),
+  },
+};
+if (METRICS_URL) {
+  scenarios.replicas = {
+    executor: "constant-arrival-rate",
+    exec: "watchReplicas",
+    rate: 1,
+    timeUnit: `${1000 * slices.seconds}ms`,
+    duration: `${1000 * SECONDS}ms`,
+    preAllocatedVUs: 1,
+  };
+}
 export const options = {
-  stages: SHAPES[SCENARIO] || stages([ramp, USERS], [1 - 2 * ramp, USERS], [ramp, 0]),
+  scenarios,
   thresholds: {
     http_req_duration: ["p(99)<2000"],
     http_req_failed: ["rate==0"],
     checks: ["rate==1"],
     predict_duration: ["p(99)<2000"],
     "http_reqs{route:predict}": [`count>=${Math.ceil(LEAST_PER_SECOND * SECONDS)}`],
+    ...slices.kept(),
+    ...Object.fromEntries([...STATUSES, "another"].map((status) => [`failures{status:${status}}`, []])),
   },
   summaryTrendStats: ["min", "avg", "med", "max", "p(90)", "p(95)", "p(99)", "p(99.99)"],
 };
 
 const predictDuration = new Trend("predict_duration", true);
 const hitRate = new Rate("cache_hit_rate");
-const stageNames = ["cache", "queue", "tokenize", "model"];
-const stageTrends = Object.fromEntries(stageNames.map((name) => [name, new Trend(`stage_${name}`, true)]));
-const seen = new Map(); // this user's answers to texts that come again
+const stageTrends = Object.fromEntries(STAGES.map((name) => [name, new Trend(`stage_${name}`, true)]));
+const failures = new Counter("failures");
+const users = new Gauge("users");
+const seen = new Map(); // answers to texts that come again
 
-function pick(list) {
-  return list[Math.floor(Math.random() * list.length)];
-}
-
-function novel() {
-  const words = Array.from({ length: 2 + Math.floor(Math.random() * 34) }, () => pick(WORDS));
-  return [...words, Math.floor(Math.random() * 36 ** 8).toString(36)].join(" ");
-}
-
-function shuffled(list) {
-  const copy = list.slice();
-  for (let i = copy.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1));
-    [copy[i], copy[j]] = [copy[j], copy[i]];
-  }
-  return copy;
+function post(texts, params) {
+  return http.request("POST", `${BASE_URL}/project/predict`, JSON.stringify({ text: texts }), params);
 }
 
 function texts() {
   if (SCENARIO === "hits" || Math.random() < CACHE_RATE) return Object.keys(FIXED);
   return SCENARIO === "novel" ? Array.from({ length: 10 }, novel) : shuffled(POOL);
+}
+
+function predictionsOf(response) {
+  try {
+    return response.status === 200 ? response.json("predictions") : null;
+  } catch {
+    return null; // no JSON
+  }
 }
 
 function wellFormed(predictions, asked) {
@@ -121,13 +132,14 @@ function wellFormed(predictions, asked) {
   );
 }
 
-function asBefore(predictions, asked, model) {
+function asBefore(predictions, asked, model, first) {
   return predictions.every((pair, i) => {
-    if (!POOL.includes(asked[i])) return true;
-    const key = `${model} ${asked[i]}`; // another model may answer otherwise
-    const answer = pair.map((each) => `${each.label} ${each.score}`).join(); // JSON.stringify would follow no fixed order
-    if (!seen.has(key)) seen.set(key, answer);
-    return seen.get(key) === answer;
+    const text = asked[i];
+    if (!POOL.includes(text)) return true;
+    const key = `${model} ${text}`; // another model may answer otherwise
+    if (!seen.has(key)) seen.set(key, first.model === model && first.answers[text] ? first.answers[text] : pair);
+    const before = seen.get(key); // computed in another batch, so not the same to the last digit
+    return before[0].label === pair[0].label && Math.abs(before[0].score - pair[0].score) < 2 * TOLERANCE;
   });
 }
 
@@ -141,56 +153,76 @@ function tell(headers) {
   for (let i = 0; i < hit + miss + coalesced; i++) hitRate.add(i < hit);
 }
 
-export default function () {
+function count({ status }) {
+  if (status !== 200) failures.add(1, { status: STATUSES.includes(status) ? status : "another" });
+  if (status === 0) sleep(NO_ANSWER_WAIT_S);
+}
+
+// The answers that all users compare theirs with: users share nothing that they find out later.
+export function setup() {
+  const response = post(POOL, { tags: { route: "setup" }, timeout: SETUP_TIMEOUT });
+  count(response);
+  const predictions = predictionsOf(response);
+  const good = wellFormed(predictions, POOL);
+  const answers = good ? Object.fromEntries(POOL.map((text, i) => [text, predictions[i]])) : {};
+  return { model: response.headers["X-Model"], answers };
+}
+
+export default function (first) {
+  slices.begin();
+  users.add(exec.instance.vusActive - (METRICS_URL ? 1 : 0));
   group("health", () => {
     const response = http.get(`${BASE_URL}/project/health`, { tags: { route: "health" } });
+    count(response);
     check(response, { "is healthy": (r) => r.status === 200 && String(r.body).includes('"healthy"') });
   });
   group("predict", () => {
     const asked = texts();
-    const url = `${BASE_URL}/project/predict`;
-    const response = http.request("POST", url, JSON.stringify({ text: asked }), { tags: { route: "predict" } });
+    const response = post(asked, { tags: { route: "predict" } });
+    count(response);
     predictDuration.add(response.timings.duration);
-    let predictions = null;
-    try {
-      predictions = response.status === 200 ? response.json("predictions") : null;
-    } catch {
-      // no JSON: the first check fails
-    }
+    const predictions = predictionsOf(response);
     const good = check(predictions, { "is well-formed": (p) => wellFormed(p, asked) });
     if (!good) return;
     check(predictions, {
-      "is as before": (p) => asBefore(p, asked, response.headers["X-Model"]),
+      "is as before": (p) => asBefore(p, asked, response.headers["X-Model"], first),
       "has the right labels": (p) => p.every((pair, i) => pair[0].label === (FIXED[asked[i]] || pair[0].label)),
     });
     tell(response.headers);
   });
 }
 
+export function watchReplicas() {
+  slices.begin();
+  readReplicas(METRICS_URL);
+}
+
 export function handleSummary(data) {
-  const values = (name) => (data.metrics[name] ? data.metrics[name].values : {});
-  const failed = Object.entries(data.metrics).flatMap(([name, metric]) =>
-    Object.entries(metric.thresholds || {})
-      .filter(([, threshold]) => !threshold.ok)
-      .map(([rule]) => `${name} ${rule}`),
-  );
-  const ms = (name) => {
-    const v = values(name);
-    return ["med", "p(95)", "p(99)", "max"].map((key) => `${key} ${(v[key] ?? NaN).toFixed(1)}`).join("  ");
-  };
+  const settings = { scenario: SCENARIO, users: USERS, seconds: SECONDS, cache_rate: CACHE_RATE, url: BASE_URL };
+  const report = { settings, ...figures(data, slices) };
+  const written = [REPORT, SUMMARY].filter(Boolean);
+  const files = { stdout: text(report, written) };
+  if (REPORT) files[REPORT] = page(report);
+  if (SUMMARY) files[SUMMARY] = JSON.stringify(report, null, 1);
+  return files;
+}
+
+function text({ settings, metrics }, written) {
+  const values = (name) => (metrics[name] ? metrics[name].values : {});
+  const ms = (name) => ["med", "p(95)", "p(99)", "max"].map((key) => `${key} ${short(values(name)[key])}`).join("  ");
   const predicts = values("http_reqs{route:predict}");
+  const failed = failedThresholds(metrics);
   const lines = [
-    `${SCENARIO}, up to ${USERS} users, ${SECONDS} s at ${BASE_URL}`,
+    `${settings.scenario}, up to ${settings.users} users, ${settings.seconds} s at ${settings.url}`,
     `  predicts    ${predicts.count || 0}, ${(predicts.rate || 0).toFixed(1)} a second`,
     `  failed      ${((values("http_req_failed").rate ?? 1) * 100).toFixed(3)} % of the requests`,
     `  checks      ${values("checks").passes || 0} right, ${values("checks").fails || 0} wrong`,
     `  texts       ${((values("cache_hit_rate").rate || 0) * 100).toFixed(1)} % from the cache`,
     `  predict ms  ${ms("predict_duration")}`,
-    ...stageNames.map((name) => `  ${name.padEnd(11)} ${ms(`stage_${name}`)}`),
+    ...STAGES.map((name) => `  ${name.padEnd(11)} ${ms(`stage_${name}`)}`),
     failed.length ? `  FAILED      ${failed.join("; ")}` : "  every threshold holds",
+    ...(written.length ? [`  report      ${written.join(", ")}`] : []),
     "",
   ];
-  const files = { stdout: `\n${lines.join("\n")}` };
-  if (__ENV.SUMMARY) files[__ENV.SUMMARY] = JSON.stringify(data, null, 1);
-  return files;
+  return `\n${lines.join("\n")}`;
 }

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,18 +12,10 @@ from typing import Any
 import pytest
 
 from serve_app.local.ports import free_port
-from tests.service import REPOSITORY, Service
+from tests.k6 import THRESHOLDS_FAILED, load
+from tests.service import Service
 
-K6 = shutil.which("k6", path=str(Path(sys.executable).parent)) or "k6"
-THRESHOLDS_FAILED = 99  # k6's exit status
 Answer = Callable[[list[str]], tuple[int, Any]]
-
-
-def load(url: str, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {"BASE_URL": url, "DURATION": "4s", "USERS": "3", **settings}
-    named = [part for name, value in environment.items() for part in ("-e", f"{name}={value}")]
-    command = [K6, "run", "--quiet", "--no-usage-report", *named, *options, "load.js"]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
 
 
 def fair(texts: list[str]) -> tuple[int, Any]:
@@ -52,7 +41,10 @@ def serve() -> Iterator[Callable[[Answer], str]]:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                self._send(*answer(json.loads(body)["text"]))
+                if "Content-Type" in self.headers:
+                    self._send(415, {"detail": "the course sends none"})
+                else:
+                    self._send(*answer(json.loads(body)["text"]))
 
             def _send(self, status: int, body: object) -> None:
                 data = json.dumps(body).encode()
@@ -94,9 +86,36 @@ def test_the_courses_own_command_runs(service: Service) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_passes_on_an_honest_stand_in(serve: Callable[[Answer], str]) -> None:
-    done = load(serve(fair))
+def test_it_asks_what_the_course_asks(serve: Callable[[Answer], str]) -> None:
+    asked: list[list[str]] = []
+
+    def note(texts: list[str]) -> tuple[int, Any]:
+        asked.append(texts)
+        return fair(texts)
+
+    done = load(serve(note), CACHE_RATE="0.8", METRICS_URL=f"http://127.0.0.1:{free_port()}/metrics")
     assert done.returncode == 0, done.stdout + done.stderr
+    fixed = [texts for texts in asked if len(texts) == 3]
+    pool = [texts for texts in asked if len(texts) == 10]
+    assert len(fixed) + len(pool) == len(asked)
+    assert 0.5 < len(fixed) / len(asked) < 0.98
+    assert all(texts == fixed[0] for texts in fixed)
+    assert {frozenset(texts) for texts in pool} == {frozenset(pool[0])}
+    assert len({tuple(texts) for texts in pool}) > 1, "each time in another order"
+    assert set(fixed[0]) < set(pool[0])
+
+
+def test_novel_texts_are_new_each_time(serve: Callable[[Answer], str]) -> None:
+    asked: list[str] = []
+
+    def note(texts: list[str]) -> tuple[int, Any]:
+        asked.extend(texts)
+        return fair(texts)
+
+    load(serve(note), SCENARIO="novel", CACHE_RATE="0", DURATION="2s")
+    new = asked[10:]  # after the texts that come again, asked once at the start
+    assert len(new) > 20
+    assert len(set(new)) == len(new)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +147,33 @@ def test_it_fails_where_the_same_text_gets_two_answers(serve: Callable[[Answer],
     assert load(serve(fickle)).returncode == THRESHOLDS_FAILED
 
 
+def test_it_fails_where_users_get_answers_that_differ(serve: Callable[[Answer], str]) -> None:
+    """As of replicas with different models: each user's connection stays with one of them."""
+    order: dict[int, int] = {}
+
+    def split(texts: list[str]) -> tuple[int, Any]:
+        score = 0.75 + (order.setdefault(threading.get_ident(), len(order)) % 2) / 10
+        return 200, {"predictions": [pair("NEGATIVE" if "worst" in text else "POSITIVE", score) for text in texts]}
+
+    assert load(serve(split)).returncode == THRESHOLDS_FAILED
+
+
 def test_it_fails_where_nothing_answers() -> None:
-    assert load(f"http://127.0.0.1:{free_port()}").returncode == THRESHOLDS_FAILED
+    done = load(f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == THRESHOLDS_FAILED
+    assert len(done.stderr.splitlines()) < 500, "a port that refuses is not asked thousands of times"
 
 
-def test_bad_settings_are_told() -> None:
-    done = load("http://127.0.0.1:1", SCENARIO="curse")
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("SCENARIO", "curse", "SCENARIO is curse; there are course, novel"),
+        ("DURATION", "100ms", "DURATION is 100ms; give it as 30s, 10m or 1h30m"),
+        ("USERS", "many", "USERS is many; give a number from 1"),
+        ("CACHE_RATE", "95", "CACHE_RATE is 95; give a number from 0 to 1"),
+    ],
+)
+def test_bad_settings_are_told(name: str, value: str, told: str) -> None:
+    done = load("http://127.0.0.1:1", **{name: value})
     assert done.returncode
-    assert "SCENARIO is curse; there are course, novel" in done.stderr
+    assert told in done.stderr

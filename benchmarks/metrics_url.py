@@ -1,0 +1,46 @@
+"""`python -m benchmarks.metrics_url PORT`: where Ray tells the metrics of the service on this port of this machine.
+
+Prints the URL, or nothing where it is not found: `serve run` leaves the choice of the port to Ray's agent.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import httpx
+import psutil
+
+_AGENT = "DashboardAgent"
+_MARKER = "ray_serve_"
+
+
+def find_metrics(port: int) -> str | None:
+    """URL of the metrics that belong to what listens on `port`, or None."""
+    for process in psutil.process_iter(["cmdline"]):
+        if "serve_app.local" in (process.info["cmdline"] or []) and port in _ports_below(process, "haproxy"):
+            urls = (f"http://127.0.0.1:{each}/metrics" for each in _ports_below(process, _AGENT))
+            return next((url for url in urls if _tells_metrics(url)), None)
+    return None
+
+
+def _ports_below(parent: psutil.Process, title: str) -> set[int]:
+    ports = set()
+    for process in parent.children(recursive=True):
+        try:
+            if title in " ".join(process.cmdline()):
+                connections = process.net_connections("tcp")
+                ports |= {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return ports
+
+
+def _tells_metrics(url: str) -> bool:
+    try:
+        return _MARKER in httpx.get(url, timeout=2).text
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.stdout.write(find_metrics(int(sys.argv[1])) or "")

@@ -1,0 +1,46 @@
+// Figures over time. k6 hands its summary only what it has added up over the whole run, so each measurement is tagged
+// with the slice of time that it belongs to, and each slice is a sub-metric that k6 is told to keep.
+import exec from "k6/execution";
+import { STAGES } from "./figures.js";
+import { DEPLOYMENTS } from "./replicas.js";
+
+const MOST = 60;
+const SLICED = [
+  "http_reqs{route:predict",
+  "http_req_failed{",
+  "checks{",
+  "predict_duration{",
+  "cache_hit_rate{",
+  "users{",
+  "replicas_read{",
+  ...STAGES.map((name) => `stage_${name}{`),
+  ...DEPLOYMENTS.map((name) => `replicas_${name}{`),
+];
+
+export class Slices {
+  constructor(seconds) {
+    this.count = Math.min(MOST, Math.max(1, Math.floor(seconds)));
+    this.seconds = seconds / this.count;
+  }
+
+  // For `options.thresholds`: k6 keeps a sub-metric that has a list of thresholds, also an empty one.
+  kept() {
+    const numbers = Array.from({ length: this.count }, (_, slice) => slice);
+    return Object.fromEntries(numbers.flatMap((slice) => SLICED.map((name) => [this.name(name, slice), []])));
+  }
+
+  // Tags all that this user measures from here on with the present slice.
+  begin() {
+    const passed = (Date.now() - exec.scenario.startTime) / 1000;
+    exec.vu.metrics.tags.slice = String(Math.min(this.count - 1, Math.floor(passed / this.seconds)));
+  }
+
+  name(metric, slice) {
+    return `${metric}${metric.endsWith("{") ? "" : ","}slice:${slice}}`;
+  }
+
+  // The values of a sliced metric, slice by slice.
+  values(metrics, metric) {
+    return Array.from({ length: this.count }, (_, slice) => (metrics[this.name(metric, slice)] || { values: {} }).values);
+  }
+}
