@@ -19,6 +19,7 @@ from serve_app.local.processes import haproxy_that_ends_with_its_actor
 from tests.service import REPOSITORY, Service
 from tests.wait import until
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 Listener = tuple[str, str, int]
 """The table's name of a process, the address and the port that it listens on."""
 
@@ -114,7 +115,7 @@ def configuration(tmp_path: Path) -> tuple[Path, dict[str, int]]:
 @pytest.fixture
 def bound(tmp_path: Path, configuration: tuple[Path, dict[str, int]]) -> Iterator[psutil.Process]:
     """Serve's HAProxy, started by our script for all addresses."""
-    variables = haproxy_that_ends_with_its_actor(tmp_path, "0.0.0.0")
+    variables = haproxy_that_ends_with_its_actor(tmp_path, EVERYWHERE)
     if not variables:
         pytest.skip("setpriv or Serve's HAProxy is missing")
     script = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
@@ -130,14 +131,14 @@ def test_bind_opens_the_services_port_alone(bound: psutil.Process, configuration
     def bindings() -> set[tuple[str, int]]:
         return {(each.laddr.ip, each.laddr.port) for each in bound.net_connections("inet") if each.status == "LISTEN"}
 
-    wanted = {("0.0.0.0", ports["port"]), ("127.0.0.1", ports["metrics"]), ("127.0.0.1", ports["stats"])}
+    wanted = {(EVERYWHERE, ports["port"]), ("127.0.0.1", ports["metrics"]), ("127.0.0.1", ports["stats"])}
     until(lambda: bindings() == wanted, f"it listens on {wanted}")
     assert str(file) in bound.cmdline(), "Serve knows it by that"
 
 
 def test_a_change_made_twice_is_made_once() -> None:
-    once = haproxy.log_without_path(haproxy.bind_to(CONFIG, "::1"))
-    assert "bind [::1]:" in once
+    once = haproxy.log_without_path(haproxy.bind_to(CONFIG.format(metrics=1, port=2, stats=3), "::1"))
+    assert "bind [::1]:2\n" in once
     assert "option httplog" not in once
     assert haproxy.log_without_path(haproxy.bind_to(once, "::1")) == once
 
