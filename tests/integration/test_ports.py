@@ -45,6 +45,13 @@ def listeners(service: Service) -> list[Listener]:
     return found
 
 
+def replicas(service: Service) -> int:
+    """How many replicas run."""
+    assert service.process is not None
+    names = [process.name() for process in psutil.Process(service.process.pid).children(recursive=True)]
+    return sum("ServeReplica:sentiment" in name for name in names)
+
+
 def is_loopback(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
@@ -52,12 +59,14 @@ def is_loopback(address: str) -> bool:
 
 
 def test_only_what_the_table_says_listens_and_only_where(service: Service) -> None:
-    until(lambda: table().keys() - {"ray::IDLE"} <= {each[0] for each in listeners(service)}, "all of the table listen")
+    # a worker without work is not always there, nor are Ray's fixed metrics ports where another Ray has them
+    always = table().keys() - {"ray::IDLE", "autoscaler/_private/monitor.py"}
+    until(lambda: always <= {each[0] for each in listeners(service)}, "all of the table listen")
     found = listeners(service)
     assert {name for name, _, _ in found} <= set(table())
     outside = [(name, port) for name, address, port in found if not is_loopback(address)]
     assert {name for name, _ in outside} == {name for name, where in table().items() if where != "loopback"}
-    assert len(outside) == 2, "one for each replica"
+    assert len(outside) == replicas(service), "one for each"
     assert ("bin/haproxy", "127.0.0.1", service.port) in found
 
 
