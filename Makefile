@@ -75,6 +75,17 @@ screenshots: $(VENV)/.dev ## pictures of the try-it page and of the report that 
 overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when
 	$(BIN)/python -m overload $(ARGS)
 
+.PHONY: canaries
+canaries: $(VENV)/.dev ## send 10,000 marked texts through every path and fault, and look for them everywhere
+	CANARIES=$(or $(CANARIES),10000) $(BIN)/pytest --timeout=1800 tests/integration/test_canaries.py $(ARGS)
+
+.PHONY: audit sbom
+audit: $(VENV)/.dev ## known vulnerabilities of what the service needs; status 3 where the database cannot be asked
+	@scripts/audit $(BIN)/pip-audit requirements.txt
+sbom: $(VENV)/.dev ## the image's Python packages as CycloneDX, in build/sbom.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --output-reproducible -o build/sbom.json requirements.txt
+
 .PHONY: image push deploy
 image: ## build the image project:dev; MODEL=mini needs no model hub; DRY_RUN=--dry-run only prints
 	@scripts/release build $(DRY_RUN)

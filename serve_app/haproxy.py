@@ -53,6 +53,7 @@ def bind_to(config: str, address: str) -> str:
         if found := _SECTION.match(line):
             section = found[0].strip()
         host = address if section == "frontend http_frontend" else LOOPBACK
+        host = f"[{host}]" if ":" in host else host
         lines.append(_BIND.sub(rf"\g<1>{host}:\2", line))
     return "".join(lines)
 
