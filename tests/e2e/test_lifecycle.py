@@ -107,7 +107,7 @@ def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path)
     processes = started_by(service)
     assert service.process is not None
     health = f"{service.url}/project/health"
-    long = [f"{number} " + "word " * 400 for number in range(200)]
+    long = [f"{number} " + "word " * 400 for number in range(60)]
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(service.post, *long)
         service.process.send_signal(signal.SIGTERM)
