@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,6 @@ from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity, Refused
 from serve_app.settings import Settings
 
-NICENESS = 10
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
 
@@ -58,11 +56,9 @@ class Classifier:
         directory = open_directory(settings.model_dir)
         max_tokens = min(settings.max_tokens, directory.architecture.max_position_embeddings)
         self._tokenizer = TextTokenizer(directory.path, max_tokens)
-        # hits and refusals must not wait for a CPU behind the model, and its threads inherit this one's priority
-        self._thread = ThreadPoolExecutor(1, "engine", initializer=os.nice, initargs=(NICENESS,))
-        self._engine: Engine = self._thread.submit(
-            load_engine, directory, choose_precision(settings.precision), settings.batch_tokens, _threads()
-        ).result()
+        self._engine: Engine = load_engine(
+            directory, choose_precision(settings.precision), settings.batch_tokens, _threads()
+        )
         self._identity = Identity(
             directory.name,
             directory.revision,
@@ -74,6 +70,7 @@ class Classifier:
         )
         self._batch_tokens = settings.batch_tokens
         self._metrics = Metrics()
+        self._thread = ThreadPoolExecutor(1, "engine")
         self._free = asyncio.Event()
         self._free.set()
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
@@ -131,7 +128,7 @@ class Classifier:
         ids = [line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)]
         for _ in range(2):
             began = time.perf_counter()
-            self._thread.submit(self._engine.score, ids).result()
+            self._engine.score(ids)
         return sum(map(len, ids)) / (time.perf_counter() - began)
 
     async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:

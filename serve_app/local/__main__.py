@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
+from serve_app.local.drain import drain
 from serve_app.local.open_files import connections, raise_limit
 from serve_app.local.ports import free_port, holder, is_free, own_address, side_ports
 from serve_app.local.processes import adopt_orphans, end_with_parent, haproxy_of_ours, start, stop
@@ -153,7 +155,8 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
             return _failed(str(error), log, console)
         except Stopped as stopped:
             console.print(f"{stopped}: stopping")
-            _drain(drain_file, drain_s if stopped.number == signal.SIGTERM else 0)
+            if stopped.number == signal.SIGTERM:
+                _drain(drain_file, drain_s, int(environment["RAY_SERVE_HAPROXY_STATS_PORT"]))
             return 0 if stopped.number == signal.SIGINT else 128 + stopped.number
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -174,13 +177,9 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
     raise TimeoutError(f"no prediction succeeded within {START_TIMEOUT_S:.0f} s")
 
 
-def _drain(drain_file: Path, seconds: float) -> None:
-    """Have health say 503, and go on answering until those who balance load have seen it; another signal ends that."""
-    drain_file.touch()
-    try:
-        time.sleep(seconds)
-    except Stopped:
-        return
+def _drain(file: Path, seconds: float, stats_port: int) -> None:
+    with contextlib.suppress(Stopped):  # a second signal means now
+        drain(file, seconds, stats_port)
 
 
 def _failed(why: str, log: Path, console: Console) -> int:

@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from serve_app.local.ports import free_port, is_free
+from tests.replicas import frozen, replicas
 from tests.service import REPOSITORY, Service
 from tests.wait import until
 
@@ -96,3 +99,43 @@ def test_a_bad_setting_is_one_line_and_no_start() -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 512\n"
+
+
+def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path) -> None:
+    service = Service(tmp_path, DRAIN_S="3", SENTIMENT_PRECISION="fp32")
+    service.start()
+    processes = started_by(service)
+    assert service.process is not None
+    health = f"{service.url}/project/health"
+    long = [f"{number} " + "word " * 400 for number in range(60)]
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(service.post, *long)
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(health, timeout=10).status_code == 503, "health is 503", 3)
+        assert "draining" in httpx.get(health, timeout=10).json()["reason"]
+        assert service.post("It still answers.").status_code == 200
+        assert service.process.poll() is None
+        assert under_way.result().status_code == 200
+    assert service.process.wait(60) == 128 + signal.SIGTERM
+    nothing_is_left(service, processes)
+
+
+def test_health_is_503_with_the_reason_until_the_model_has_predicted(tmp_path: Path) -> None:
+    service = Service(tmp_path, SENTIMENT_PRECISION="fp32")
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(service.start)
+        until(lambda: service.process is not None and replicas(service, "classifier"), "a classifier starts", 60)
+        with frozen(service):
+            until(lambda: "starting" in reason(service), "health tells that it is starting", 60)
+            assert not started.done()
+        started.result()
+    assert reason(service) == ""
+    service.stop()
+
+
+def reason(service: Service) -> str:
+    """Why it is not healthy, by its own word; nothing where it is, or where it says nothing."""
+    try:
+        return str(httpx.get(f"{service.url}/project/health", timeout=10).json().get("reason", ""))
+    except (httpx.HTTPError, ValueError):
+        return ""

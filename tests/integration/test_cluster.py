@@ -82,6 +82,7 @@ def cluster() -> Iterator[Cluster]:
                 **_ray_settings(Path(folder)),
                 "PYTHONPATH": str(REPOSITORY),
                 "SENTIMENT_PRECISION": "fp32",
+                "SENTIMENT_MAX_WAIT_S": "60",  # a slow machine may take long, but must not refuse
                 "RAY_TMPDIR": folder,  # or others on this machine would take this cluster for theirs
             },
             stdin=subprocess.PIPE,
