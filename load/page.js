@@ -5,6 +5,8 @@ import { DEPLOYMENTS } from "./replicas.js";
 import { STYLE } from "./style.js";
 
 const LATENCIES = ["med", "p(90)", "p(95)", "p(99)", "max"];
+const STATS = ["min", "avg", "med", "p(90)", "p(95)", "p(99)", "p(99.9)", "p(99.99)", "max"]; // k6 has them in no order
+const FEW = 4; // an axis of counts is at least this high, so that its ticks are whole
 
 export function page(report) {
   const { settings } = report;
@@ -23,7 +25,7 @@ export function page(report) {
 <body>
 <header>
 <h1>${escape(title)}</h1>
-<p>Up to ${settings.users} users for ${clock(settings.seconds)} minutes at ${escape(settings.url)}, predict requests${share};
+<p>Up to ${settings.users} users for ${settings.seconds} seconds at ${escape(settings.url)}, predict requests${share};
 ended ${new Date().toISOString().slice(0, 19).replace("T", " ")} UTC.</p>
 </header>
 <main>
@@ -73,12 +75,13 @@ function plots({ slices }) {
     {
       title: "Failures",
       unit: "count",
+      most: FEW,
       series: [
         series("failed requests", (slice) => slice.failed_requests),
         series("failed checks", (slice) => slice.failed_checks),
       ],
     },
-    { title: "Replicas that are well", unit: "count", series: replicas },
+    { title: "Replicas that are well", unit: "count", most: FEW, series: replicas },
   ];
   const drawn = all.filter(({ series: lines }) => lines.some(([, values]) => values.some((value) => value !== null)));
   return `<section class="plots" aria-label="Over time">\n${drawn.map((each) => plot({ ...time, ...each })).join("\n")}\n</section>`;
@@ -89,7 +92,7 @@ function results({ metrics, checks, failures }) {
   const trends = ["predict_duration", "http_req_duration", ...STAGES.map((name) => `stage_${name}`)]
     .filter((name) => metrics[name])
     .map((name) => [name, metrics[name].values]);
-  const stats = Object.keys(trends[0][1]);
+  const stats = STATS.filter((stat) => stat in trends[0][1]);
   const statuses = Object.entries(failures).map(([status, count]) => [status === "0" ? "no answer" : `status ${status}`, count]);
   return [
     table("Thresholds", ["metric", "rule", ""], rules),

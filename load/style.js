@@ -14,9 +14,9 @@ dl > div, figure { background: var(--card); border: 1px solid var(--line); borde
 dt { color: var(--quiet); font-size: .85rem; } dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: .8rem; }
 figure { margin: 0; } figcaption { font-size: .9rem; min-height: 3rem; } svg { display: block; width: 100%; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--quiet); }
+svg text { font: 13px system-ui, sans-serif; fill: var(--quiet); }
 .grid { stroke: var(--line); fill: none; } .line { stroke: var(--c); fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
-.column { fill: transparent; } .column:hover { fill: var(--quiet); fill-opacity: .15; }
+path.c1 { stroke-dasharray: 8 4; } .column { fill: transparent; } .column:hover { fill: var(--quiet); fill-opacity: .15; }
 .key { color: var(--quiet); margin-right: .6rem; white-space: nowrap; }
 .key::before { content: ""; display: inline-block; width: 1em; height: .25em; margin-right: .35em; vertical-align: middle; background: var(--c); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
