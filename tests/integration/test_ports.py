@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serve_app.local import haproxy
+from serve_app import haproxy
 from serve_app.local.ports import free_port
-from serve_app.local.processes import haproxy_that_ends_with_its_actor
+from serve_app.local.processes import haproxy_of_ours
 from tests.service import REPOSITORY, Service
 from tests.wait import until
 
@@ -124,7 +124,7 @@ def configuration(tmp_path: Path) -> tuple[Path, dict[str, int]]:
 @pytest.fixture
 def bound(tmp_path: Path, configuration: tuple[Path, dict[str, int]]) -> Iterator[psutil.Process]:
     """Serve's HAProxy, started by our script for all addresses."""
-    variables = haproxy_that_ends_with_its_actor(tmp_path, EVERYWHERE)
+    variables = haproxy_of_ours(tmp_path, EVERYWHERE)
     if not variables:
         pytest.skip("setpriv or Serve's HAProxy is missing")
     script = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
