@@ -38,6 +38,16 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert listed == wanted
 
 
+def test_the_loads_document_lists_every_setting_and_scenario() -> None:
+    script, document = read("load.js"), read("docs/load.md")
+    named = set(re.findall(r'__ENV\.([A-Z_]+)|number\("([A-Z_]+)"', script))
+    wanted = {name for pair in named for name in pair if name} | {"REPORT", "SUMMARY", "METRICS_URL"}
+    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", document, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"[A-Z_]+", row)} == wanted
+    kinds = re.findall(r'"(\w+)"', re.findall(r"const KINDS = \[(.*)\]", script)[0])
+    assert re.findall(r"^\| (\w+) \| (?!what)[^|]+ \|$", document, re.MULTILINE) == kinds
+
+
 def test_torch_has_one_version() -> None:
     version = project()["tool"]["poetry"]["group"]["torch"]["dependencies"]["torch"]
     assert locked()["torch"] == version
