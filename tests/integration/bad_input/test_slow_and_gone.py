@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import select
 import socket
 import struct
@@ -86,12 +87,13 @@ def test_slow_clients_get_408_each_and_nobody_waits_for_them(
     connections = {name: connect(service) for name in SLOW}
     for name, connection in connections.items():
         connection.sendall(SLOW[name][0])
-    while time.monotonic() - began < REQUEST_TIMEOUT_S / 2:
+    for turn in itertools.takewhile(lambda _: time.monotonic() - began < REQUEST_TIMEOUT_S / 2, itertools.count()):
         sent = time.perf_counter()
         assert client.post("/project/predict", content=texts("a quick one")).status_code == 200
         assert time.perf_counter() - sent < deadline_s
         for name, connection in connections.items():
-            connection.sendall(SLOW[name][1])
+            if turn % 10 == 0:
+                connection.sendall(SLOW[name][1])
     for name, connection in connections.items():
         with connection:
             answer = answer_to(connection)
