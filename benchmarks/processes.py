@@ -13,6 +13,7 @@ from rich.table import Table
 NAMES = {
     r"ServeReplica:\w+:(\w+)": r"replica: \1",
     r"ray::(\w+)": r"Serve: \1",
+    r"^ray-dashboard-(\w+)-\d": r"Ray: dashboard \1",
     r"/(gcs_server|raylet)\b": r"Ray: \1",
     r"dashboard/(dashboard|agent)\.py": r"Ray: dashboard \1",
     r"(runtime_env/agent/main|_private/log_monitor|autoscaler/_private/monitor|autoscaler/v2/monitor)": r"Ray: \1",

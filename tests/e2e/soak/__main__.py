@@ -115,7 +115,7 @@ def run(minutes: float, build: Path, console: Console) -> bool:
     build.mkdir(exist_ok=True)
     text = markdown(trends, report, minutes)
     (build / "soak.md").write_text(text, encoding="utf-8")
-    record = {"minutes": minutes, "report": asdict(report), "trends": [asdict(each) for each in trends]}
+    record = {"minutes": minutes, "report": vars(report), "trends": [asdict(each) for each in trends]}
     (build / "soak.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     plot(sampler, build / "soak.png")
     typer.echo(text)
