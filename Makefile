@@ -73,7 +73,7 @@ screenshots: $(VENV)/.dev ## pictures of the try-it page and of the report that 
 
 .PHONY: overload
 overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when
-	$(BIN)/python -m overload $(ARGS)
+	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 .PHONY: canaries
 canaries: $(VENV)/.dev ## send 10,000 marked texts through every path and fault, and look for them everywhere

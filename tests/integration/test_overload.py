@@ -15,8 +15,8 @@ import httpx
 import orjson
 import pytest
 
-from overload.clients import OK, TOO_BUSY, Novelties, Record, ask, ask_and_obey
-from overload.connections import Connections
+from benchmarks.overload.clients import OK, TOO_BUSY, Novelties, Record, ask, ask_and_obey
+from benchmarks.overload.connections import Connections
 from serve_app.settings import MINI_MODEL
 from tests.replicas import frozen, metric, replicas
 from tests.service import Service

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from benchmarks.overload.connections import Answer, Connections
 from benchmarks.texts import WORD_QUANTILES, WORDS
-from overload.connections import Answer, Connections
 
 OK, TOO_BUSY = 200, 429
 _TICK_S = 0.005

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
+from benchmarks.overload.connections import Connections
 from benchmarks.texts import COURSE_FIXED
-from overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
-from overload.connections import Connections
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from benchmarks import stacks
 from benchmarks.model import base_model
-from overload.clients import OK, TOO_BUSY, Record
-from overload.run import Plan, Result, run
+from benchmarks.overload.clients import OK, TOO_BUSY, Record
+from benchmarks.overload.run import Plan, Result, run
 
 BUILD = Path("build/overload").absolute()
 GOODPUT, HITS_FACTOR, SECOND_TRY = 0.90, 2.0, 0.95
