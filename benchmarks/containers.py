@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 MODELS = "/app/models"
 # What an engine does, where only buildah is there: its chroot isolation has no network and no root of its own.
@@ -55,6 +57,7 @@ def hardened(builder: str, image: str) -> Iterator[list[str]]:
         raise ImageError("buildah alone runs an image only for root; use podman or docker")
     config = json.loads(_output(["buildah", "inspect", "--type", "image", image]) or "{}")["OCIv1"]["config"]
     name = (_output(["buildah", "from", "--pull-never", image]) or "").strip()
+    before = signal.signal(signal.SIGTERM, _exit)  # or a container would stay where we are told to end
     try:
         root = (_output(["buildah", "mount", name]) or "").strip()
         yield [
@@ -62,6 +65,7 @@ def hardened(builder: str, image: str) -> Iterator[list[str]]:
             *(root, "env", "-i", "-C", config["WorkingDir"], *config["Env"]),
         ]
     finally:
+        signal.signal(signal.SIGTERM, before)
         _output(["buildah", "rm", name])
 
 
@@ -76,6 +80,10 @@ def sizes(inside: Sequence[str]) -> dict[str, float]:
             raise ImageError(f"the image cannot be run: {done.stderr.strip()[-500:]}")
         found[key] = int(done.stdout.split()[0]) / 1e6  # a folder that its user may not read is left out
     return found
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _output(command: Sequence[str]) -> str | None:
