@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,11 +36,14 @@ def main(
     dev = load_split(data, "dev")
     sequences = BUILD / "sequences.json"
     sequences.write_text(json.dumps([line.ids for line in TextTokenizer(MINI_MODEL, 512).encode(dev.texts)]))
+    model, embedded = base_model(BUILD), _embedded()
+    onnx_python = str(stacks.onnx_python(BUILD))
     times, scores = {}, {}
     for name in ENGINES:
+        python = onnx_python if name.startswith("ONNX") else sys.executable
         console.print(f"{name}: time, then scores of {len(dev.texts)} texts")
-        times[name] = _run(base_model(BUILD), name)
-        scores[name] = _run(_embedded(), name, str(sequences))
+        times[name] = _run(python, model, name)
+        scores[name] = _run(python, embedded, name, str(sequences))
     table = Table("engine", *SHAPES, "accuracy", "labels flipped", "mean stray", "largest", "alone or batched")
     for name, figures in times.items():
         faster = [f"{figures[shape]:.1f} ({times[REFERENCE][shape] / figures[shape]:.1f})" for shape in SHAPES]
@@ -61,13 +65,10 @@ def _strays(scores: dict[str, list[float]], reference: list[float], labels: list
 
 def _embedded() -> Path:
     """A copy of the embedded model, since an ONNX export is written beside the weights."""
-    copy = BUILD / "mini"
-    subprocess.run(["cp", "-r", "--no-target-directory", str(MINI_MODEL), str(copy)], check=True)  # noqa: S603, S607
-    return copy
+    return shutil.copytree(MINI_MODEL, BUILD / "mini", dirs_exist_ok=True)
 
 
-def _run(model: Path, name: str, *arguments: str) -> Any:
-    python = str(stacks.onnx_python(BUILD)) if name.startswith("ONNX") else sys.executable
+def _run(python: str, model: Path, name: str, *arguments: str) -> Any:
     command = [python, "-m", "benchmarks.engine", str(model), name, THREADS, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return json.loads(done.stdout.splitlines()[-1])

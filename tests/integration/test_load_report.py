@@ -11,10 +11,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.browser import DESKTOP, PHONE
+from benchmarks.browser import DESKTOP
 from benchmarks.metrics_url import find_metrics
 from serve_app.local.ports import free_port
 from tests.k6 import THRESHOLDS_FAILED, load
+from tests.screens import assert_fits_screens
 from tests.service import Service
 from tests.wait import until
 
@@ -83,12 +84,7 @@ def test_every_plot_has_data(report: Path, page: Page, tmp_path: Path) -> None:
             points = re.findall(r"[ML](\S+) ([\d.]+)h0", path)
             assert len(points) >= LEAST_DRAWN, f"{title}, {name}"
             assert len({x for x, _ in points}) == len(points)
-    for name, (width, height) in {"phone": PHONE, "desktop": DESKTOP}.items():
-        page.set_viewport_size({"width": width, "height": height})
-        picture = tmp_path / f"{name}.png"
-        page.screenshot(path=picture, full_page=True)
-        assert picture.stat().st_size > 20_000
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
+    assert_fits_screens(page, tmp_path, least_bytes=20_000)
 
 
 def test_the_tables_say_what_was_asked_and_what_came(report: Path, page: Page) -> None:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from benchmarks.browser import DESKTOP, PHONE
+from benchmarks.browser import DESKTOP
+from tests.screens import assert_fits_screens
 from tests.service import Service
 
 
@@ -72,12 +73,7 @@ def test_a_person_sees_both_scores_the_cache_and_the_time(page: Page, tmp_path: 
 
     page.get_by_role("button", name="Predict").click()
     expect(page.get_by_role("status")).to_contain_text("2 from the cache")
-    for name, (width, height) in {"phone": PHONE, "desktop": DESKTOP}.items():
-        page.set_viewport_size({"width": width, "height": height})
-        picture = tmp_path / f"{name}.png"
-        page.screenshot(path=picture, full_page=True)
-        assert picture.stat().st_size > 10_000
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
+    assert_fits_screens(page, tmp_path, least_bytes=10_000)
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:

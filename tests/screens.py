@@ -1,0 +1,19 @@
+"""Pages at the widths of a phone and a desktop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from benchmarks.browser import DESKTOP, PHONE
+
+
+def assert_fits_screens(page: Page, folder: Path, least_bytes: int) -> None:
+    """Take a picture of the whole page at each width: it shows something, and there is nothing to scroll sideways."""
+    for name, (width, height) in {"phone": PHONE, "desktop": DESKTOP}.items():
+        page.set_viewport_size({"width": width, "height": height})
+        picture = folder / f"{name}.png"
+        page.screenshot(path=picture, full_page=True)
+        assert picture.stat().st_size > least_bytes
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
