@@ -24,7 +24,7 @@ def _ours(precision: str) -> Callable[[Path, int], Run]:
         from model.directory import open_directory  # noqa: PLC0415
         from model.engine import load_engine  # noqa: PLC0415
 
-        engine = load_engine(open_directory(directory), precision, 4096, threads)
+        engine = load_engine(open_directory(directory), precision, threads)
         return lambda sequences: [score[1] for score in engine.score(sequences)]
 
     return load_ours

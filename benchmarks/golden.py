@@ -14,6 +14,6 @@ TOLERANCE = 1e-3
 
 def golden_answers(model: Path, precision: str) -> dict[str, float]:
     """The POSITIVE score of each of the course's texts. fp32 is also what the reference must say."""
-    engine = load_engine(open_directory(model), precision, 1024, threads=1)
+    engine = load_engine(open_directory(model), precision, threads=1)
     ids = [line.ids for line in TextTokenizer(model, 512).encode(COURSE_POOL)]
     return {text: scores[1] for text, scores in zip(COURSE_POOL, engine.score(ids), strict=True)}

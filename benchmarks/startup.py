@@ -29,7 +29,7 @@ def main() -> None:
     stages["hashes checked"] = time.perf_counter() - began
     began = time.perf_counter()
     tokenizer = TextTokenizer(directory.path, 512)
-    engine = load_engine(directory, choose_precision("auto"), 1024, threads=cpus)
+    engine = load_engine(directory, choose_precision("auto"), threads=cpus)
     stages["model loaded"] = time.perf_counter() - began
     began = time.perf_counter()
     engine.score([line.ids for line in tokenizer.encode(["I love you."])])

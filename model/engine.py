@@ -20,6 +20,7 @@ from model.cpu import multiplies_int8
 from model.directory import WEIGHTS, ModelDirectory
 from model.errors import ModelError
 from model.graph import DistilBertGraph
+from model.mapped import forget_pages
 from model.tokenizer import TextTokenizer
 
 PRECISIONS = ("fp32", "int8")
@@ -28,27 +29,39 @@ GOLDEN = "golden.json"
 GOLDEN_TOLERANCE = 0.05
 """How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
 
+GROUP_TOKENS = 256
+"""Tokens that one forward pass has, or one longer text: more would hardly be faster, and take memory in proportion."""
+
 _CONFIGURATION = {
-    "PERFORMANCE_HINT": "LATENCY",
-    "NUM_STREAMS": "1",
     "INFERENCE_PRECISION_HINT": "f32",  # never bf16 behind our back
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
     # kernels are kept by shape; without a bound, memory grows with every new shape
     "CPU_RUNTIME_CACHE_CAPACITY": "64",
+    # a thread that is tied to a CPU waits for it while another one is free
+    "ENABLE_CPU_PINNING": "NO",
 }
 
 Scores = tuple[float, float]
 """Probabilities of label 0 and label 1; they add up to 1."""
 
 
-class Engine(Protocol):
+class Lane(Protocol):
     """Scores for token sequences. One call at a time; different sequences of one call may be batched at will."""
-
-    precision: str
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
         """Scores of each sequence of token ids, in order."""
         ...
+
+
+class Engine(Lane, Protocol):
+    """A lane with all the threads that there are, and `lanes` of one thread each, which run side by side.
+
+    All threads are the fastest for one text. For many texts lanes are: at the end of each layer, threads that
+    share a text wait for the last of them, which may have lost its CPU to another process meanwhile.
+    """
+
+    precision: str
+    lanes: Sequence[Lane]
 
 
 @dataclass(frozen=True)
@@ -60,21 +73,18 @@ class Golden:
     scores: list[Scores]
 
 
-class OpenVinoEngine:
-    """A compiled graph, with one inference at a time on `threads` threads."""
+class OpenVinoLane:
+    """One inference request of a compiled graph."""
 
-    def __init__(self, graph: ov.Model | Path, precision: str, max_batch_tokens: int, threads: int) -> None:
-        self.precision = precision
-        self._max_batch_tokens = max_batch_tokens
-        configuration: dict[str, Any] = {**_CONFIGURATION, "INFERENCE_NUM_THREADS": threads}
-        self._request = ov.Core().compile_model(graph, "CPU", configuration).create_infer_request()
+    def __init__(self, request: ov.InferRequest) -> None:
+        self._request = request
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
         """Scores of each sequence of token ids, in order; equal ones are run once, and alike lengths together."""
         asked = [tuple(sequence) for sequence in sequences]
         unique = list(dict.fromkeys(asked))
         scores: dict[tuple[int, ...], Scores] = {}
-        for group in length_groups([len(sequence) for sequence in unique], self._max_batch_tokens):
+        for group in length_groups([len(sequence) for sequence in unique], GROUP_TOKENS):
             members = [unique[index] for index in group.indices]
             for member, (negative, positive) in zip(members, self._logits(members, group.width), strict=True):
                 scores[member] = softmax(float(negative), float(positive))
@@ -88,6 +98,35 @@ class OpenVinoEngine:
             mask[row, : len(sequence)] = 1
         logits: NDArray[np.float32] = self._request.infer([ids, mask])[0]
         return logits
+
+
+class OpenVinoEngine(OpenVinoLane):
+    """A graph on `threads` threads: compiled for all of them together, and where there are several for each alone."""
+
+    def __init__(self, graph: ov.Model | Path, precision: str, threads: int) -> None:
+        core = ov.Core()
+        # read once: what is compiled twice then shares one mapping of the weights
+        model = core.read_model(graph) if isinstance(graph, Path) else graph
+
+        def compiled(lanes: int) -> ov.CompiledModel:
+            configuration: dict[str, Any] = {
+                **_CONFIGURATION,
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": str(lanes),
+                "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
+            }
+            return core.compile_model(model, "CPU", configuration)
+
+        super().__init__(compiled(1).create_infer_request())
+        self.precision = precision
+        self.lanes: Sequence[Lane] = [self]
+        if threads > 1:
+            split = compiled(threads)
+            self.lanes = [OpenVinoLane(split.create_infer_request()) for _ in range(threads)]
+        for lane in {self, *self.lanes}:
+            lane.score([[0]])  # the first pass copies the matrices
+        if isinstance(graph, Path):
+            forget_pages(graph.with_suffix(".bin"))
 
 
 def softmax(first: float, second: float) -> Scores:
@@ -120,18 +159,18 @@ def choose_precision(wanted: str) -> str:
     return "int8" if multiplies_int8() else "fp32"
 
 
-def load_engine(directory: ModelDirectory, precision: str, max_batch_tokens: int, threads: int) -> Engine:
+def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engine:
     """The engine for `precision`, ready: fp32 from the weights, int8 from what `python -m model.export` prepared.
 
     Raises:
         ModelError: there is no export, it is another model's, or it does not compute what it should on this CPU.
     """
     if precision == "fp32":
-        return OpenVinoEngine(build_graph(directory, precision), precision, max_batch_tokens, threads)
+        return OpenVinoEngine(build_graph(directory, precision), precision, threads)
     if precision not in PRECISIONS:
         raise ModelError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     golden = check_export(directory, precision)
-    engine = OpenVinoEngine(directory.path / precision / GRAPH, precision, max_batch_tokens, threads)
+    engine = OpenVinoEngine(directory.path / precision / GRAPH, precision, threads)
     test_on_golden(engine, golden, directory)
     return engine
 

@@ -65,7 +65,7 @@ def _score(directory: Path, texts: list[str], precision: str, threads: int, prog
     opened = open_directory(directory)
     max_tokens = opened.architecture.max_position_embeddings
     tokenizer = TextTokenizer(directory, max_tokens)
-    engine = load_engine(opened, precision, max_batch_tokens=4 * max_tokens, threads=threads)
+    engine = load_engine(opened, precision, threads=threads)
     scores: list[Scores] = []
     for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
         scores += engine.score([line.ids for line in tokenizer.encode(texts[start : start + _CHUNK])])

@@ -27,7 +27,6 @@ GOLDEN_TEXTS = [
     "good",
     "Nobody in the theatre laughed, not even once. " * 12,
 ]
-_BATCH_TOKENS = 1024
 
 
 def main(
@@ -52,7 +51,7 @@ def export(directory: ModelDirectory) -> None:
         ov.save_model(build_graph(directory, "int8"), folder / GRAPH, compress_to_fp16=False)
         golden = _golden(directory)
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
-        test_on_golden(OpenVinoEngine(folder / GRAPH, "int8", _BATCH_TOKENS, 1), golden, directory)
+        test_on_golden(OpenVinoEngine(folder / GRAPH, "int8", 1), golden, directory)
         folder.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
@@ -71,7 +70,7 @@ def is_exported(directory: ModelDirectory) -> bool:
 
 def _golden(directory: ModelDirectory) -> Golden:
     tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
-    engine = load_engine(directory, "fp32", _BATCH_TOKENS, threads=1)
+    engine = load_engine(directory, "fp32", threads=1)
     scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
     return Golden(directory.content, GOLDEN_TEXTS, scores)
 

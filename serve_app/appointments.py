@@ -12,7 +12,7 @@ LONGEST_S = 600
 _SPREAD = (1.05, 1.2)
 _LATE_S = 10.0
 _MOST = 50_000
-_SHOW_WEIGHT = 0.01
+_CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
 _LEAST_SHARE = 0.02
 
 
@@ -22,7 +22,8 @@ class Appointments:
     All that is promised drains at the model's rate, so each promise lies behind those before it, and they come
     back no faster than they can be served. Who comes when told is known by its key and goes before newcomers, who would
     otherwise take every place as long as the overload lasts. Who comes too early keeps the time it has. Many never
-    come, and are not waited for: only the share counts that came lately.
+    come, and are not waited for: only the share counts that came lately. Those who come weigh more in it than those who
+    do not: to promise too much would break promises, to promise too little only makes them later.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class Appointments:
         """Whether this request was told to come by now; it is asked once, and then has to be told anew."""
         if self._due.get(key, math.inf) > now or self._due.pop(key) + _LATE_S < now:
             return False
-        self._share += _SHOW_WEIGHT * (1 - self._share)
+        self._share += _CAME_WEIGHT * (1 - self._share)
         return True
 
     def book(self, key: bytes, tokens: int, wait_s: float, tokens_per_s: float, now: float) -> int:
@@ -61,6 +62,6 @@ class Appointments:
             oldest = next(iter(self._due))
             missed = self._due[oldest] + _LATE_S < now
             if missed:
-                self._share = max(_LEAST_SHARE, self._share * (1 - _SHOW_WEIGHT))
+                self._share = max(_LEAST_SHARE, self._share * (1 - _MISSED_WEIGHT))
             if missed or len(self._due) > _MOST:
                 del self._due[oldest]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +16,16 @@ from ray import serve
 
 from model.batches import chunks
 from model.directory import open_directory
-from model.engine import Engine, Scores, choose_precision, load_engine
+from model.engine import Engine, Lane, Scores, choose_precision, load_engine
 from model.tokenizer import TextTokenizer
 from serve_app.backlog import Backlog
+from serve_app.lanes import Lanes
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity, Refused
 from serve_app.settings import Settings
+
+NICENESS = 10
+"""How much the engine's threads stand back behind everything else."""
 
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
@@ -27,12 +33,14 @@ WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." f
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Token sequences of one request that are batched as one item, when they were queued, and until when they count."""
+    """Token sequences of one request that are batched as one item, when they came, and until when they count."""
 
     sequences: list[list[int]]
     tokens: int
     queued: float
     deadline: float
+    whole: bool
+    """Whether it is to have the engine for itself, with all its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +58,17 @@ def count_tokens(items: list[Chunk]) -> int:
 
 
 class Classifier:
-    """One model replica. Its engine runs on one thread, with as many threads inside as the replica has CPUs."""
+    """One model replica. Its engine has as many threads as the replica has CPUs."""
 
     def __init__(self, settings: Settings) -> None:
         directory = open_directory(settings.model_dir)
         max_tokens = min(settings.max_tokens, directory.architecture.max_position_embeddings)
         self._tokenizer = TextTokenizer(directory.path, max_tokens)
-        self._engine: Engine = load_engine(
-            directory, choose_precision(settings.precision), settings.batch_tokens, _threads()
-        )
+        threads = _threads()
+        self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
+        # loaded on one of these threads, since the runtime's own take their priority from it
+        load = self._threads.submit(load_engine, directory, choose_precision(settings.precision), threads)
+        self._engine: Engine = load.result()
         self._identity = Identity(
             directory.name,
             directory.revision,
@@ -70,9 +80,7 @@ class Classifier:
         )
         self._batch_tokens = settings.batch_tokens
         self._metrics = Metrics()
-        self._thread = ThreadPoolExecutor(1, "engine")
-        self._free = asyncio.Event()
-        self._free.set()
+        self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
         self._score.set_max_batch_size(settings.batch_tokens)  # type: ignore[attr-defined]  # added by serve.batch
         self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
@@ -124,42 +132,39 @@ class Classifier:
             raise RuntimeError("the batching loop has ended")
 
     def _warm_up(self) -> float:
-        """Touch every weight with a full batch; tokens a second of the second one, since the first also compiles."""
+        """Touch every weight with full batches; tokens a second of the last ones, since the first also compile."""
         ids = [line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)]
+        lanes = self._engine.lanes
+        self._engine.score(ids)
         for _ in range(2):
             began = time.perf_counter()
-            self._engine.score(ids)
-        return sum(map(len, ids)) / (time.perf_counter() - began)
+            list(self._threads.map(lambda lane: lane.score(ids), lanes))
+        return len(lanes) * sum(map(len, ids)) / (time.perf_counter() - began)
 
     async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:
-        """Wait until the engine is free, then join the batch that forms.
-
-        serve.batch cuts a batch as soon as it has an item, also while the engine is busy, and so would line up
-        batches of one. Held back here, all that came in the meantime enters its queue together.
-        """
-        chunk = Chunk(sequences, sum(map(len, sequences)), time.perf_counter(), deadline)
-        with self._backlog.hold(chunk.tokens):
-            await self._free.wait()
-            result: Scored | None = await self._score(chunk)
+        """Wait for a turn on the engine, then join the batch that forms."""
+        queued, tokens = time.perf_counter(), sum(map(len, sequences))
+        with self._backlog.hold(tokens):
+            async with self._lanes.turn(tokens) as whole:
+                result: Scored | None = await self._score(Chunk(sequences, tokens, queued, deadline, whole))
         return result
 
-    @serve.batch(max_batch_size=1024, batch_wait_timeout_s=0.0, batch_size_fn=count_tokens)
+    # of batches side by side there are as many as lanes, of which Lanes makes sure
+    @serve.batch(max_batch_size=1024, batch_wait_timeout_s=0.0, max_concurrent_batches=1024, batch_size_fn=count_tokens)
     async def _score(self, items: list[Chunk]) -> list[Scored | None]:
         """Run what is not too late by now; None stands for what is."""
-        began = time.perf_counter()
-        live = [item for item in items if item.deadline > began]
-        if not live:
-            return [None] * len(items)
-        self._free.clear()
-        try:
+        whole = items[0].whole
+        async with self._lanes.take(whole=whole) as lane:
+            began = time.perf_counter()
+            live = [item for item in items if item.deadline > began]
             sequences = [sequence for item in live for sequence in item.sequences]
-            loop = asyncio.get_running_loop()
-            scores = await loop.run_in_executor(self._thread, self._engine.score, sequences)
+            if not live:
+                return [None] * len(items)
+            run = (self._engine if whole else lane).score
+            scores = await asyncio.get_running_loop().run_in_executor(self._threads, run, sequences)
             seconds = time.perf_counter() - began
-        finally:
-            self._free.set()
         tokens = count_tokens(live)
-        self._backlog.ran(tokens, seconds)
+        self._backlog.ran(tokens, seconds if whole else seconds / len(self._engine.lanes))
         self._metrics.batch_texts.observe(len(sequences))
         self._metrics.batch_tokens.observe(tokens)
         self._metrics.waiting_tokens.set(self._backlog.tokens)
@@ -175,6 +180,12 @@ class Classifier:
 def _threads() -> int:
     resources: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     return max(1, int(resources.get("CPU", 1)))
+
+
+def _stand_back() -> None:
+    """Lower this thread's priority: what shares its CPU, as an ingress does, works for a moment at a time."""
+    if sys.platform == "linux":  # where threads have priorities of their own
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 def _token_sizes_are_no_requests(record: logging.LogRecord) -> bool:

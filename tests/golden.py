@@ -42,7 +42,7 @@ class Golden:
 def golden(model: Path, texts: Sequence[str]) -> Golden:
     """Run the model over the texts, in fp32 on one thread."""
     directory = open_directory(model)
-    engine = load_engine(directory, "fp32", 1024, threads=1)
+    engine = load_engine(directory, "fp32", threads=1)
     lines = TextTokenizer(model, MAX_TOKENS).encode(texts)
     scores: dict[str, float] = {}
     for start in range(0, len(texts), 32):

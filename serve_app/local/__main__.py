@@ -44,6 +44,8 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    # Ray would have all its workers stand back behind every other process; the engine's threads do so themselves
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -84,7 +84,7 @@ async def test_it_tells_its_tokens_and_its_rate(setup: Setup) -> None:
 async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup) -> None:
     gate = asyncio.Event()
     busy = setup.slow(gate)
-    await until_async(lambda: not setup.classifier._free.is_set(), "the engine is busy")
+    await until_async(lambda: setup.classifier._lanes.busy, "the engine is busy")
     late = asyncio.create_task(setup.classifier.classify(["late"] * 3, 0.01))
     early = asyncio.create_task(setup.classifier.classify(["early"] * 5, 30.0))
     over = time.perf_counter() + 0.01
@@ -101,7 +101,7 @@ async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup)
 async def test_what_was_cancelled_is_dropped_and_harms_nobody(setup: Setup) -> None:
     gate = asyncio.Event()
     busy = setup.slow(gate)
-    await until_async(lambda: not setup.classifier._free.is_set(), "the engine is busy")
+    await until_async(lambda: setup.classifier._lanes.busy, "the engine is busy")
     gone = [asyncio.create_task(setup.classifier.classify([f"gone {n}"] * 3, 30.0)) for n in range(10)]
     stays = asyncio.create_task(setup.classifier.classify(["stays"] * 5, 30.0))
     await until_async(lambda: setup.classifier._backlog.tokens > 11 * 5, "all wait")
@@ -119,7 +119,7 @@ async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> 
     setup.classifier._backlog.tokens_per_s = 1000.0
     gate = asyncio.Event()
     busy = setup.slow(gate)
-    await until_async(lambda: not setup.classifier._free.is_set(), "the engine is busy")
+    await until_async(lambda: setup.classifier._lanes.busy, "the engine is busy")
     calls = [asyncio.create_task(setup.classifier.classify([f"{n} wait"] * 50, 30.0)) for n in range(40)]
     probe = asyncio.create_task(setup.classifier.classify(["probe"], 30.0, bounded=False))
     await until_async(lambda: any(call.done() for call in calls), "some are refused")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.data import load_split
 from model.directory import open_directory
 from model.engine import Engine, Scores, build_graph, load_engine, softmax
 from model.errors import ModelError
+from model.export import export
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
 from tests import sentences
@@ -23,9 +27,9 @@ TOLERANCE = 1e-5
 
 
 class Runner:
-    def __init__(self, directory: Path, max_batch_tokens: int = 1024) -> None:
+    def __init__(self, directory: Path) -> None:
         self.tokenizer = TextTokenizer(directory, 512)
-        self.engine: Engine = load_engine(open_directory(directory), "fp32", max_batch_tokens, threads=1)
+        self.engine: Engine = load_engine(open_directory(directory), "fp32", threads=1)
 
     def __call__(self, texts: Sequence[str]) -> list[Scores]:
         return self.engine.score([line.ids for line in self.tokenizer.encode(texts)])
@@ -88,6 +92,19 @@ def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatc
     assert scores[0] == scores[2] == scores[3] != scores[1]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_lanes_side_by_side_give_what_the_whole_engine_gives(mini: Runner, precision: str, tmp_path: Path) -> None:
+    directory = open_directory(Path(shutil.copytree(MINI_MODEL, tmp_path / "mini")))
+    export(directory)
+    engine = load_engine(directory, precision, threads=2)
+    ids = [line.ids for line in mini.tokenizer.encode(sentences.ALL)]
+    whole = engine.score(ids)
+    with ThreadPoolExecutor(2) as threads:
+        for scores in threads.map(lambda lane: lane.score(ids), [*engine.lanes] * 2):
+            assert np.allclose(scores, whole, rtol=0, atol=TOLERANCE)
+    assert len(engine.lanes) == 2
+
+
 def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:
     love, hate = mini(["I love you.", "I hate you."])
     assert love[1] > 0.9
@@ -104,7 +121,7 @@ def test_softmax_is_exact_at_the_ends_and_refuses_nonsense() -> None:
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ModelError, match="precision 'int3' is not one of fp32, int8"):
-        load_engine(open_directory(MINI_MODEL), "int3", 1024, threads=1)
+        load_engine(open_directory(MINI_MODEL), "int3", threads=1)
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def engines() -> tuple[Engine, Engine]:
     directory = open_directory(MINI_MODEL)
     if not is_exported(directory):
         export(directory)
-    return load_engine(directory, "fp32", 1024, threads=1), load_engine(directory, "int8", 1024, threads=1)
+    return load_engine(directory, "fp32", threads=1), load_engine(directory, "int8", threads=1)
 
 
 def score(engine: Engine, texts: list[str]) -> list[Scores]:
@@ -77,12 +77,12 @@ def test_the_command_prepares_and_a_second_time_too(random_model: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{random_model / 'int8'}: ")
     assert sorted(file.name for file in (random_model / "int8").iterdir()) == ["golden.json", "model.bin", "model.xml"]
-    assert load_engine(open_directory(random_model), "int8", 1024, threads=1).precision == "int8"
+    assert load_engine(open_directory(random_model), "int8", threads=1).precision == "int8"
 
 
 def test_without_an_export_the_way_out_is_named(random_model: Path) -> None:
     with pytest.raises(ModelError, match=f"not prepared for int8; run: python -m model.export {random_model}"):
-        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+        load_engine(open_directory(random_model), "int8", threads=1)
 
 
 def test_an_export_of_other_weights_is_refused(random_model: Path) -> None:
@@ -91,7 +91,7 @@ def test_an_export_of_other_weights_is_refused(random_model: Path) -> None:
         file.write(" ")
     assert not is_exported(open_directory(random_model))
     with pytest.raises(ModelError, match="prepared from other weights"):
-        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+        load_engine(open_directory(random_model), "int8", threads=1)
 
 
 def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -> None:
@@ -101,7 +101,7 @@ def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -
     golden["scores"] = [[high, low] for low, high in golden["scores"]]
     file.write_text(json.dumps(golden))
     with pytest.raises(ModelError, match=r"off by 0\.\d+ on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"):
-        load_engine(open_directory(random_model), "int8", 1024, threads=1)
+        load_engine(open_directory(random_model), "int8", threads=1)
 
 
 @pytest.mark.parametrize(

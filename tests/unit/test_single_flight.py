@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -95,3 +97,39 @@ async def test_a_failure_reaches_every_caller_and_is_not_kept() -> None:
     assert [type(result) for result in results] == [LookupError] * 3
     fail = False
     assert await flights.run({"a": 1}, math.inf) == ({"a": 1}, [])
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_an_error_is_gone_with_those_who_saw_it() -> None:
+    """No ring is left for Python's collector, whose rounds would stop everything else."""
+    errors: list[weakref.ref[BaseException]] = []
+
+    class Refused(Exception):
+        pass
+
+    async def refuse(_: Mapping[str, int], __: float) -> None:
+        error = Refused()
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    async def see(flights: SingleFlight[str, int, None]) -> None:
+        try:  # pytest.raises would keep it
+            await flights.run({"a": 1}, math.inf)
+        except Refused:
+            return
+        raise AssertionError("nothing was raised")
+
+    flights: SingleFlight[str, int, None] = SingleFlight(refuse)
+    await asyncio.gather(*(asyncio.create_task(see(flights)) for _ in range(3)))
+    await asyncio.sleep(0)
+    assert [error() for error in errors] == [None]
