@@ -144,11 +144,11 @@ def _engines(model: Path) -> dict[str, dict[str, float]]:
 
 
 def _start(model: Path, cpus: int) -> Any:
-    return _json("benchmarks.startup", str(model), str(cpus))
+    return _json("benchmarks.startup", str(model), str(cpus), python=stacks.service_python())
 
 
-def _json(module: str, *arguments: str) -> Any:
-    command = [sys.executable, "-m", module, *arguments]
+def _json(module: str, *arguments: str, python: Path = Path(sys.executable)) -> Any:
+    command = [str(python), "-m", module, *arguments]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])  # noqa: S603
 
 

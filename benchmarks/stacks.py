@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
-import sys
 import time
 import venv
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def ours(model: Path, redis_url: str, build: Path, **settings: str) -> Iterator[
         "SENTIMENT_MODEL_DIR": str(model),
         **settings,
     }
-    command = [sys.executable, "-m", "serve_app.local", "--log", str(build / "serve.log")]
+    command = [str(service_python()), "-m", "serve_app.local", "--log", str(build / "serve.log")]
     with _running(command, HERE.parent, environment, build / "ours.log", port) as url:
         yield url
 
@@ -65,13 +65,28 @@ def reference(model: Path, redis_url: str, build: Path) -> Iterator[str]:
 
 def reference_python(build: Path) -> Path:
     """The Python of the reference's environment, made at the first call."""
-    folder = build / "reference-venv"
+    return _environment(build / "reference-venv", _torch(), ["-r", str(HERE / "reference" / "requirements.txt")])
+
+
+def service_python() -> Path:
+    """The Python of an environment as `make install` makes it, made at the first call.
+
+    Not that of the benchmark itself: Ray imports pandas where it finds it, as among what training needs, and every
+    process of the service would pay for that.
+    """
+    requirements = HERE.parent / "requirements.txt"
+    name = f"service-venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
+    return _environment(HERE.parent / "build" / name, ["--require-hashes", "-r", str(requirements)])
+
+
+def _environment(folder: Path, *installs: list[str]) -> Path:
+    """The Python of a virtual environment into which these arguments of pip are installed, at the first call."""
     python = folder / "bin" / "python"
     if not (folder / ".complete").is_file():
         venv.create(folder, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, *_torch()], check=True)  # noqa: S603
-        subprocess.run([*pip, "-r", str(HERE / "reference" / "requirements.txt")], check=True)  # noqa: S603
+        for install in installs:
+            command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *install]
+            subprocess.run(command, check=True)  # noqa: S603
         (folder / ".complete").touch()
     return python
 

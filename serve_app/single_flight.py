@@ -52,8 +52,11 @@ class SingleFlight(Generic[K, V, R]):
                 if not flight.callers and not flight.task.done():
                     flight.task.cancel()
                     self._forget(flight)  # at once, or somebody could still join it
+        results = []
         try:
-            return (own.task.result() if own else None), [flight.task.result() for flight in joined]
+            for flight in joined:
+                results.append(flight.task.result())  # no comprehension, which is a frame of its own
+            return (own.task.result() if own else None), results
         finally:
             # an error's traceback holds this frame, and so would the error itself: a ring that only Python's collector
             # frees, and thousands of refusals make it stop the whole process for a quarter of a second at a time
