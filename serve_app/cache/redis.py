@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
@@ -19,7 +19,6 @@ from serve_app.prediction import BadValue, Prediction, dump, load
 from serve_app.settings import Settings
 
 PREFIX = "fastapi-cache-project::"
-MAX_CONNECTIONS = 64
 WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
 MAX_PENDING = 10_000
 MOST_KEYS = 1000  # in one MGET, if several requests share it
@@ -35,21 +34,24 @@ class RedisCache:
         if settings.redis_url is None:
             raise ValueError("RedisCache needs redis_url")
         self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
-        pool = BlockingConnectionPool.from_url(
-            settings.redis_url.get_secret_value(),
-            max_connections=MAX_CONNECTIONS,
-            timeout=WRITE_TIMEOUT_S,
-            socket_timeout=WRITE_TIMEOUT_S,
-            socket_connect_timeout=WRITE_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
+        # each has one connection of its own, and no time limits of the client's: there is one read at a time, and one
+        # write, and each has its deadline; a pool and the client's timers would make a read half as dear again
+        self._for_reads, self._for_writes = (
+            Redis.from_url(
+                settings.redis_url.get_secret_value(),
+                single_connection_client=True,
+                socket_timeout=None,
+                socket_connect_timeout=WRITE_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+            for _ in range(2)
         )
-        self._client: Redis = Redis.from_pool(pool)
         self._prefix = f"{PREFIX}{fingerprint}:"
         self._labels = labels
         self._ttl_s = settings.cache_ttl_s
         self._jitter = settings.cache_ttl_jitter
         self._metrics = metrics
-        self._breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._client.ping)
+        self._breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._ping)
         self._writes: dict[bytes, Prediction] = {}
         self._kept: dict[bytes, Prediction] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -85,12 +87,13 @@ class RedisCache:
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         await self._breaker.close()
-        await self._client.aclose()
+        await self._for_reads.aclose()
+        await self._for_writes.aclose()
 
     async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction]:
         if self._breaker.open:
             return {}
-        values = await self._ask("get", deadline, lambda: self._client.mget([self._name(key) for key in keys]))
+        values = await self._ask("get", deadline, lambda: self._for_reads.mget([self._name(key) for key in keys]))
         found: dict[bytes, Prediction] = {}
         for key, value in zip(keys, values or (), strict=False):
             if value is not None:
@@ -118,11 +121,11 @@ class RedisCache:
         """What of `kept` has to be written again: all of it where TOUCH finds fewer, nothing where it finds all."""
         if not kept or self._breaker.open:
             return {}
-        there = await self._ask("touch", _write_deadline(), lambda: self._client.touch(*map(self._name, kept)))
+        there = await self._ask("touch", _write_deadline(), lambda: self._for_writes.touch(*map(self._name, kept)))
         return {} if there is None or there == len(kept) else kept
 
     async def _store(self, predictions: Mapping[bytes, Prediction]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
+        async with self._for_writes.pipeline(transaction=False) as pipeline:
             for key, prediction in predictions.items():
                 ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
                 pipeline.set(self._name(key), dump(prediction), px=max(1, int(ttl_s * 1000)))
@@ -143,6 +146,10 @@ class RedisCache:
             return None
         self._breaker.succeeded()
         return answer
+
+    async def _ping(self) -> None:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await self._for_reads.ping()
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()
