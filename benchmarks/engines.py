@@ -7,6 +7,7 @@ threads of their own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,28 @@ def _ours(precision: str) -> Callable[[Path, int], Run]:
         return lambda sequences: [score[1] for score in engine.score(sequences)]
 
     return load_ours
+
+
+def _lanes(precision: str) -> Callable[[Path, int], Run]:
+    """The engine's lanes side by side, each with its part of the sequences."""
+
+    def load_lanes(directory: Path, threads: int) -> Run:
+        from model.directory import open_directory  # noqa: PLC0415
+        from model.engine import load_engine  # noqa: PLC0415
+
+        lanes = load_engine(open_directory(directory), precision, threads).lanes
+        pool = ThreadPoolExecutor(len(lanes))
+
+        def run(sequences: list[list[int]]) -> list[float]:
+            parts = [sequences[index :: len(lanes)] for index in range(len(lanes))]
+            scores = [0.0] * len(sequences)
+            for index, part in enumerate(pool.map(lambda lane, part: lane.score(part), lanes, parts)):
+                scores[index :: len(lanes)] = [score[1] for score in part]
+            return scores
+
+        return run
+
+    return load_lanes
 
 
 def _openvino_bf16(directory: Path, threads: int) -> Run:
@@ -98,6 +121,7 @@ ENGINES: dict[str, Callable[[Path, int], Run]] = {
     "OpenVINO bf16": _openvino_bf16,
     "fp32": _ours("fp32"),
     "int8": _ours("int8"),
+    "int8 lanes": _lanes("int8"),
 }
 
 

@@ -43,7 +43,12 @@ class Setup:
 
 
 @pytest.fixture
-def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
+def threads() -> int:
+    return 1
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
     """A replica as Serve makes it. serve.batch keeps one queue for the module, so each test has one of its own."""
     replica = ReplicaID("test", DeploymentID(name="classifier", app_name="test"))
     monkeypatch.setattr(context, "_INTERNAL_REPLICA_CONTEXT", None)  # to be put back
@@ -60,7 +65,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "_threads", lambda: 1)
+    monkeypatch.setattr(module, "_threads", lambda: threads)
     classifier = module.Classifier(Settings(precision="fp32", batch_tokens=512, max_wait_s=0.1))
     runs: list[int] = []
     score = classifier._engine.score
@@ -113,6 +118,36 @@ async def test_what_was_cancelled_is_dropped_and_harms_nobody(setup: Setup) -> N
     await busy
     assert setup.runs == [1, 5]
     assert setup.classifier._backlog.tokens == 0
+
+
+@pytest.mark.parametrize("threads", [2])
+async def test_batches_run_side_by_side_on_threads_of_their_own(setup: Setup) -> None:
+    classifier, loop, gate = setup.classifier, asyncio.get_running_loop(), asyncio.Event()
+    sizes: list[int] = []
+    for lane in classifier._engine.lanes:
+        score = lane.score
+
+        def wait_and_score(sequences: list[list[int]], score: Any = score) -> Any:
+            sizes.append(len(sequences))
+            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+            return score(sequences)
+
+        lane.score = wait_and_score
+    first = setup.slow(gate)
+    await until_async(lambda: classifier._lanes.busy, "the engine is busy")
+    texts = [f"text {number}" for number in range(8)]
+    calls = [asyncio.create_task(classifier.classify([text], 30.0)) for text in texts]
+    await until_async(lambda: len(classifier._lanes._waiting) == len(texts), "all wait")
+    gate.set()
+    gate.clear()
+    await first
+    await until_async(lambda: len(sizes) == 2, "both lanes are busy")
+    assert sizes == [4, 4]
+    gate.set()
+    answers = await asyncio.gather(*calls)
+    wanted = [await classifier.classify([text], 30.0) for text in texts]
+    for answer, alone in zip(answers, wanted, strict=True):
+        assert answer.scores[0] == pytest.approx(alone.scores[0], abs=1e-6)
 
 
 async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> None:
