@@ -59,6 +59,7 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
         ("p50 of admitted, ms", f"{result.first.percentile_ms(50):.0f}", "", None),
         ("p99 of admitted, ms", f"{result.first.percentile_ms(99):.0f}", "", None),
         ("p99 of hits, ms", f"{loaded:.1f}; idle {idle:.1f}", f"<= {HITS_FACTOR:g} x", loaded <= HITS_FACTOR * idle),
+        ("CPUs used", "\n".join(f"{cpus:.2f} {name}" for name, cpus in result.cpus), "", None),
         ("second tries that succeed", f"{succeeded:.1%} of {tries}", f"{SECOND_TRY:.0%}", succeeded >= SECOND_TRY),
     ]
 

@@ -14,6 +14,7 @@ import orjson
 
 from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
+from benchmarks.overload.cpus import busiest, cpu_seconds
 from benchmarks.texts import COURSE_FIXED
 
 
@@ -42,6 +43,8 @@ class Result:
     peak: float
     goodput: float
     offered: float
+    cpus: list[tuple[str, float]]
+    """How many CPUs each of the busiest processes used during the overload."""
 
 
 async def run(port: int, plan: Plan) -> Result:
@@ -66,6 +69,7 @@ async def run(port: int, plan: Plan) -> Result:
     began = time.perf_counter()
     until = began + plan.overload_s + plan.returns_s
     good = 0.0
+    cpus: list[tuple[str, float]] = []
 
     async def overload() -> None:
         await open_loop(
@@ -75,9 +79,12 @@ async def run(port: int, plan: Plan) -> Result:
         )
 
     async def measure() -> None:
-        nonlocal good
+        nonlocal good, cpus
+        before = await asyncio.to_thread(cpu_seconds)
         await asyncio.sleep(plan.overload_s)
-        good = (first.statuses[OK] + second.statuses[OK]) / (time.perf_counter() - began)
+        elapsed_s = time.perf_counter() - began
+        good = (first.statuses[OK] + second.statuses[OK]) / elapsed_s
+        cpus = busiest(before, await asyncio.to_thread(cpu_seconds), elapsed_s)
 
     hits, *_ = await asyncio.gather(
         loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s), overload(), measure()
@@ -85,7 +92,7 @@ async def run(port: int, plan: Plan) -> Result:
     offered = sum(first.statuses.values()) / plan.overload_s
     connections.close()
     pool.shutdown()
-    return Result(idle_hits, hits, first, second, peak, good, offered)
+    return Result(idle_hits, hits, first, second, peak, good, offered, cpus)
 
 
 def go_first() -> None:
