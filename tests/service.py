@@ -18,20 +18,24 @@ START_TIMEOUT_S = 120.0
 
 
 class Service:
-    """`python -m serve_app.local` with some environment; `stop` ends it in good order."""
+    """`python -m serve_app.local` with some environment; `stop` ends it in good order.
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    `python` is that of the tests, or of an environment as users have it, where that makes a difference.
+    """
+
+    def __init__(self, folder: Path, python: Path = Path(sys.executable), **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "serve.log"
         self._output = folder / "output.txt"
+        self._python = python
         # of its own, not the usual ones: two that start at once would both find those free
         side_ports = {variable: str(free_port()) for variable in SIDE_PORTS}
         self._environment = {**os.environ, **side_ports, "PORT": str(self.port), **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "serve_app.local", "--log", str(self.log)]
+        command = [str(self._python), "-m", "serve_app.local", "--log", str(self.log)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=self._environment, stdout=output, stderr=output, start_new_session=True

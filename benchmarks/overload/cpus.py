@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 
 import psutil
 
@@ -11,9 +12,9 @@ from benchmarks.processes import name_of
 MOST = 6
 
 
-def cpu_seconds() -> Counter[str]:
+def cpu_seconds() -> Mapping[str, float]:
     """CPU seconds of every process so far, by its name in words."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for process in psutil.process_iter():
         try:
             times = process.cpu_times()
@@ -23,6 +24,7 @@ def cpu_seconds() -> Counter[str]:
     return seconds
 
 
-def busiest(before: Counter[str], after: Counter[str], elapsed_s: float) -> list[tuple[str, float]]:
+def busiest(before: Mapping[str, float], after: Mapping[str, float], elapsed_s: float) -> list[tuple[str, float]]:
     """The names that used the CPUs most between two readings, and how many CPUs each did."""
-    return [(name, seconds / elapsed_s) for name, seconds in (after - before).most_common(MOST)]
+    used = {name: (seconds - before.get(name, 0.0)) / elapsed_s for name, seconds in after.items()}
+    return sorted(used.items(), key=lambda item: -item[1])[:MOST]

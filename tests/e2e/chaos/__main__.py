@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.stacks import service_python
 from tests.e2e.chaos.faults import FAULTS
 from tests.e2e.chaos.measure import Row, measure, measure_disconnects
 from tests.e2e.chaos.stage import Stage
@@ -43,7 +44,7 @@ def main(
     faults = [fault for fault in FAULTS if re.search(only, fault.name, re.IGNORECASE)]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        stage = Stage(Path(folder))
+        stage = Stage(Path(folder), service_python())
         try:
             with console.status("starting the service"):
                 stage.start()

@@ -36,12 +36,13 @@ Config = dict[str, Any]
 class Stage:
     """A running service and its Redis, and the means to harm both. `texts` are new to the service."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
         self.folder = folder
         self.redis = RedisServer(folder)
         self.proxy = TcpProxy(self.redis.port)
         self.service = Service(
             folder,
+            python,
             REPLICAS=str(REPLICAS),
             REDIS_URL=f"redis://127.0.0.1:{self.proxy.port}/0",
             SENTIMENT_REDIS_PROBE_S="0.2",

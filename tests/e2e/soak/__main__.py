@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.processes import name_of
+from benchmarks.stacks import service_python
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
 from tests.course_load import CourseLoad, Report
@@ -97,7 +98,7 @@ def run(minutes: float, build: Path, console: Console) -> bool:
         folder = Path(name)
         redis = RedisServer(folder)
         redis.start()
-        service = Service(folder, REDIS_URL=redis.url, **SETTINGS)
+        service = Service(folder, service_python(), REDIS_URL=redis.url, **SETTINGS)
         leaky = subprocess.Popen([sys.executable, "-m", CONTROL, str(LEAK_KB)])
         try:
             with console.status("starting the service"):
