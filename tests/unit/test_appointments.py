@@ -63,3 +63,16 @@ def test_those_who_never_come_are_not_waited_for() -> None:
     told = [appointments.book(key(number), 10, 1.0, RATE, now=number / 100) for number in range(20_000)]
     assert max(told[:1000]) > 5
     assert max(told[-100:]) < max(told) / 3
+
+
+def test_a_crowd_that_keeps_its_word_is_believed_soon_after_one_that_did_not() -> None:
+    appointments = Appointments()
+    for number in range(20_000):
+        appointments.book(key(number), 10, 1.0, RATE, now=number / 100)
+    assert appointments._share < 0.1
+    now = 300.0
+    for number in range(30_000, 30_060):
+        seconds = appointments.book(key(number), 10, 0.0, RATE, now)
+        now += seconds
+        assert appointments.keeps(key(number), now)
+    assert appointments._share > 0.5
