@@ -34,8 +34,8 @@ class RedisCache:
         if settings.redis_url is None:
             raise ValueError("RedisCache needs redis_url")
         self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
-        # each has one connection of its own, and no time limits of the client's: there is one read at a time, and one
-        # write, and each has its deadline; a pool and the client's timers would make a read half as dear again
+        # kept connections without time limits of the client's: there is one read at a time, beside one write, and each
+        # command has its deadline; with a pool and the client's timers a read would cost half as much again
         self._for_reads, self._for_writes = (
             Redis.from_url(
                 settings.redis_url.get_secret_value(),
