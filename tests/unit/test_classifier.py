@@ -122,7 +122,8 @@ async def test_what_was_cancelled_is_dropped_and_harms_nobody(setup: Setup) -> N
 
 @pytest.mark.parametrize("threads", [2])
 async def test_batches_run_side_by_side_on_threads_of_their_own(setup: Setup) -> None:
-    classifier, loop, gate = setup.classifier, asyncio.get_running_loop(), asyncio.Event()
+    classifier, loop = setup.classifier, asyncio.get_running_loop()
+    busy, gate = asyncio.Event(), asyncio.Event()
     sizes: list[int] = []
     for lane in classifier._engine.lanes:
         score = lane.score
@@ -133,13 +134,12 @@ async def test_batches_run_side_by_side_on_threads_of_their_own(setup: Setup) ->
             return score(sequences)
 
         lane.score = wait_and_score
-    first = setup.slow(gate)
+    first = setup.slow(busy)
     await until_async(lambda: classifier._lanes.busy, "the engine is busy")
     texts = [f"text {number}" for number in range(8)]
     calls = [asyncio.create_task(classifier.classify([text], 30.0)) for text in texts]
     await until_async(lambda: len(classifier._lanes._waiting) == len(texts), "all wait")
-    gate.set()
-    gate.clear()
+    busy.set()
     await first
     await until_async(lambda: len(sizes) == 2, "both lanes are busy")
     assert sizes == [4, 4]
