@@ -107,7 +107,9 @@ class Classifier:
         ]
         if bounded and self._backlog.full:  # by those who were tokenized at the same time
             return Refused(self._backlog.wait_s)
-        scored = await asyncio.gather(*(self._enqueue(part, deadline) for part in parts))
+        tokens = sum(len(encoding.ids) for encoding in encodings)
+        with self._backlog.hold(tokens):  # at once: others may look before the tasks begin
+            scored = await asyncio.gather(*(self._enqueue(part, deadline) for part in parts))
         done = [part for part in scored if part is not None]
         if len(done) < len(scored):
             return Refused(self._backlog.wait_s, late=True)
@@ -118,7 +120,7 @@ class Classifier:
             tokenize_ms,
             max((part.queue_ms for part in done), default=0.0),
             max((part.model_ms for part in done), default=0.0),
-            sum(len(encoding.ids) for encoding in encodings),
+            tokens,
             self._backlog.tokens_per_s,
         )
 
@@ -144,9 +146,8 @@ class Classifier:
     async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:
         """Wait for a turn on the engine, then join the batch that forms."""
         queued, tokens = time.perf_counter(), sum(map(len, sequences))
-        with self._backlog.hold(tokens):
-            async with self._lanes.turn(tokens) as whole:
-                result: Scored | None = await self._score(Chunk(sequences, tokens, queued, deadline, whole))
+        async with self._lanes.turn(tokens) as whole:
+            result: Scored | None = await self._score(Chunk(sequences, tokens, queued, deadline, whole))
         return result
 
     # of batches side by side there are as many as lanes, of which Lanes makes sure

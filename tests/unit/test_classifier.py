@@ -168,6 +168,29 @@ async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> 
     assert isinstance(await setup.classifier.classify(["room again"], 30.0), Classified)
 
 
+async def test_the_bound_holds_for_requests_that_are_tokenized_together(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.classifier._backlog.tokens_per_s = 1000.0
+    gate, together = asyncio.Event(), asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: setup.classifier._lanes.busy, "the engine is busy")
+
+    async def to_thread(function: Any, *arguments: Any) -> Any:
+        await together.wait()
+        return function(*arguments)
+
+    monkeypatch.setattr(setup.module.asyncio, "to_thread", to_thread)
+    calls = [asyncio.create_task(setup.classifier.classify([f"{n} wait"] * 50, 30.0)) for n in range(40)]
+    await asyncio.sleep(0)
+    together.set()
+    await until_async(lambda: any(call.done() for call in calls), "some are refused")
+    gate.set()
+    answers = await asyncio.gather(*calls)
+    assert 0 < sum(isinstance(answer, Refused) for answer in answers) < len(calls)
+    await busy
+
+
 async def test_ray_66140_a_sizing_error_ends_the_batching_loop_and_health_tells(setup: Setup) -> None:
     assert isinstance(await setup.classifier.classify(["fine"], 30.0), Classified)
     await setup.classifier.check_health()
