@@ -137,10 +137,10 @@ class Classifier:
         """Touch every weight with full batches; tokens a second of the last ones, since the first also compile."""
         ids = [line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)]
         lanes = self._engine.lanes
-        self._engine.score(ids)
-        for _ in range(2):
-            began = time.perf_counter()
-            list(self._threads.map(lambda lane: lane.score(ids), lanes))
+        for each in {self._engine, *lanes}:  # which are one where there is one thread
+            each.score(ids)
+        began = time.perf_counter()
+        list(self._threads.map(lambda lane: lane.score(ids), lanes))
         return len(lanes) * sum(map(len, ids)) / (time.perf_counter() - began)
 
     async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:
