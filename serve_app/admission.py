@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from serve_app.appointments import BUNCH_S, Appointments
 from serve_app.errors import TooBusy, TooLate
@@ -48,9 +49,8 @@ class Admission:
         """Outstanding tokens at which new ones are refused; without end before the model has first answered."""
         return math.inf if self._tokens_per_s is None else self._tokens_per_s * self._max_wait_s + self._batch_tokens
 
-    @contextmanager
-    def admit(self, texts: Mapping[bytes, str], deadline: float) -> Iterator[Callable[[Classified], None]]:
-        """Count the texts as outstanding while the block runs, which hands the model's answer to what it is given.
+    def admit(self, texts: Mapping[bytes, str], deadline: float) -> Place:
+        """Count the texts as outstanding until they leave their place.
 
         The size of a request does not decide, so that a text gets the same treatment alone and in a list, and a
         service without work takes any request.
@@ -60,37 +60,26 @@ class Admission:
             TooLate: the answer cannot be there by `deadline`, in seconds of `time.monotonic`.
         """
         lengths = [len(text.encode()) for text in texts.values()]
-        tokens = sum(min(self._max_tokens, _SPECIAL_TOKENS + int(size * self._tokens_per_byte)) for size in lengths)
+        tokens = sum([min(self._max_tokens, _SPECIAL_TOKENS + int(size * self._tokens_per_byte)) for size in lengths])
         key = next(iter(texts))
         now = self._clock()
         room = self.bound
         if self._appointments.keeps(key, now):
             room += (self._tokens_per_s or 0) * BUNCH_S
         if self._outstanding >= room:
-            raise self._refuse(TooBusy(), key, tokens, deadline)
+            raise self.refusal(TooBusy, 0, key, tokens, deadline)
         if self._tokens_per_s and now + (self._outstanding + tokens) / self._tokens_per_s > deadline:
-            raise self._refuse(TooLate(), key, tokens, deadline)
-        self._count(tokens)
-        ahead = self._outstanding
+            raise self.refusal(TooLate, 0, key, tokens, deadline)
+        self.count(tokens)
+        return Place(self, key, lengths, tokens, deadline, self._outstanding, now)
 
-        def answered(answer: Classified) -> None:
-            self._learn_rate(ahead, now, answer.tokens_per_s)
-            if not any(answer.truncated):
-                words = answer.tokens - _SPECIAL_TOKENS * len(lengths)
-                self._tokens_per_byte += _GUESS_WEIGHT * (words / max(1, sum(lengths)) - self._tokens_per_byte)
-
-        try:
-            yield answered
-        except TooBusy as busy:  # said by the model, which knows of its own queue only
-            raise self._refuse(busy, key, tokens, deadline) from None
-        finally:
-            self._count(-tokens)
-
-    def _count(self, tokens: int) -> None:
+    def count(self, tokens: int) -> None:
+        """So many tokens more are outstanding, or fewer."""
         self._outstanding += tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
-    def _learn_rate(self, outstanding: int, began: float, reported: float) -> None:
+    def learn_rate(self, outstanding: int, began: float, reported: float) -> None:
+        """Learn from a call that found so many tokens, itself included, and has just ended."""
         if self._tokens_per_s is None:
             self._tokens_per_s = self._metrics.drain_tokens_per_s.value = reported
         if outstanding < self._batch_tokens:
@@ -103,9 +92,45 @@ class Admission:
         self._sampled = now
         self._metrics.drain_tokens_per_s.value = self._tokens_per_s
 
-    def _refuse(self, busy: TooBusy, key: bytes, tokens: int, deadline: float) -> TooBusy:
-        """The refusal with the time to come back, no earlier than the one it has."""
+    def learn_length(self, tokens: int, size: int) -> None:
+        """Learn how many tokens so many bytes were."""
+        self._tokens_per_byte += _GUESS_WEIGHT * (tokens / max(1, size) - self._tokens_per_byte)
+
+    def refusal(self, kind: type[TooBusy], wait_s: float, key: bytes, tokens: int, deadline: float) -> TooBusy:
+        """The error with the time to come back, no earlier than the one it has."""
         tokens_per_s = self._tokens_per_s or self._batch_tokens / self._max_wait_s
-        wait_s = max(busy.wait_s, self._outstanding / tokens_per_s)
-        kind = type(busy)
+        wait_s = max(wait_s, self._outstanding / tokens_per_s)
         return kind(self._appointments.book(key, tokens, wait_s, tokens_per_s, self._clock()), deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one call has with the model, until it leaves."""
+
+    _admission: Admission
+    _key: bytes
+    _lengths: Sequence[int]
+    _tokens: int
+    _deadline: float
+    _outstanding: int
+    _began: float
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def answered(self, answer: Classified) -> None:
+        """Learn from the model's answer."""
+        self._admission.learn_rate(self._outstanding, self._began, answer.tokens_per_s)
+        if not any(answer.truncated):
+            self._admission.learn_length(answer.tokens - _SPECIAL_TOKENS * len(self._lengths), sum(self._lengths))
+
+    def refused(self, busy: TooBusy) -> TooBusy:
+        """The refusal by the model, which knows of its own queue only, with the time to come back."""
+        return self._admission.refusal(type(busy), busy.wait_s, self._key, self._tokens, self._deadline)
+
+    def leave(self) -> None:
+        """Make room; to be called once."""
+        self._admission.count(-self._tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import OrderedDict
 
 BUNCH_S = 1.5
 """How much work may come back at one moment: Retry-After tells whole seconds, so all of a second may come at once."""
@@ -27,7 +28,9 @@ class Appointments:
     """
 
     def __init__(self) -> None:
-        self._due: dict[bytes, float] = {}
+        self._due: OrderedDict[bytes, float] = (
+            OrderedDict()
+        )  # a dict's first key is slow to find after its old first ones
         self._promised = 0.0
         self._drained = 0.0
         self._share = 1.0

@@ -82,7 +82,7 @@ class Classifier:
         self._metrics = Metrics()
         self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
-        self._score.set_max_batch_size(settings.batch_tokens)  # type: ignore[attr-defined]  # added by serve.batch
+        self._score.set_max_batch_size(2 * settings.batch_tokens)  # type: ignore[attr-defined]  # added by serve.batch
         self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
 
     def identify(self) -> Identity:

@@ -117,6 +117,14 @@ class TooLate(TooBusy):
     type = "too_late"
 
 
+class ClientGone(ServiceError):
+    """The caller closed the connection while it waited. Nobody reads this; it is counted."""
+
+    status = 499
+    type = "client_gone"
+    title = "The caller closed the connection."
+
+
 class ModelUnavailable(ServiceError):
     """No model replica answered in time."""
 

@@ -9,6 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+FAR_BEHIND = 4
+"""Batches that wait from which on they are twice as large: what is alike then runs in fuller groups, which counts more
+than when each is done."""
+
 L = TypeVar("L")
 
 
@@ -75,10 +79,11 @@ class Lanes(Generic[L]):
             return
         whole = len(self._waiting) == 1 and not self.busy
         part = self._tokens / self._idle.qsize()
+        most = self._batch_tokens * (2 if self._tokens > FAR_BEHIND * self._batch_tokens else 1)
         tokens = 0
         while self._waiting and (not tokens or tokens < part):
             waiter = next(iter(self._waiting))
-            if self._forming and tokens + waiter.tokens > self._batch_tokens:
+            if self._forming and tokens + waiter.tokens > most:
                 break
             self._forget(waiter)
             if not waiter.turn.done():  # else it was cancelled, and will leave in a moment

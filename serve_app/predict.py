@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.body import read_body
-from serve_app.deadline import client_timeout_s
+from serve_app.caller import Caller
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.predictor import Outcome, Predictor
@@ -36,7 +35,7 @@ class PredictEndpoint:
         try:
             body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s)
             texts = parse_request(self.request_model, body)
-            return predict_reply(await self._predictor.predict(texts, partial(client_timeout_s, headers)))
+            return predict_reply(await self._predictor.predict(texts, Caller(headers, receive)))
         except ServiceError as error:
             self._metrics.errors.add(error.type, 1)
             return error.reply()

@@ -1,4 +1,4 @@
-"""The one road a text takes: in-process LRU -> single flight -> Redis -> admission -> the model -> both caches."""
+"""The one road a text takes: in-process LRU -> Redis -> single flight -> admission -> the model -> both caches."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextvars import Context
+from dataclasses import dataclass, replace
+from functools import partial
 
 from cachetools import LRUCache
 
-from serve_app.admission import Admission
+from serve_app.admission import Admission, Place
 from serve_app.cache.base import SharedCache
-from serve_app.errors import TooLate
+from serve_app.caller import Caller
+from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity, Model
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
 OpenSharedCache = Callable[[Identity], SharedCache]
-Timeout = Callable[[], float | None]
 
 
 @dataclass(slots=True)
@@ -45,13 +47,12 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """What one flight brought: predictions by key, those of them from Redis, and the time it took."""
+class _Computed:
+    """What one call of the model brought, by key."""
 
     predictions: Mapping[bytes, Prediction]
-    from_redis: frozenset[bytes]
     identity: Identity
-    timings: Timings = field(default_factory=Timings)
+    timings: Timings
 
 
 class _ModelChanged(Exception):
@@ -60,10 +61,6 @@ class _ModelChanged(Exception):
     def __init__(self, identity: Identity) -> None:
         super().__init__(identity.fingerprint)
         self.identity = identity
-
-
-def _no_timeout() -> None:
-    return None
 
 
 class Predictor:
@@ -77,7 +74,7 @@ class Predictor:
         self._open_shared = open_shared
         self._metrics = metrics
         self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
-        self._flights: SingleFlight[bytes, str, _Looked] = SingleFlight(self._look_up)
+        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
         self._identity: Identity | None = None
         self._shared: SharedCache | None = None
 
@@ -87,29 +84,28 @@ class Predictor:
             await self._adopt(await self._model.identify())
         return self._identity  # type: ignore[return-value]  # set by _adopt
 
-    async def predict(self, texts: Sequence[str], timeout_s: Timeout = _no_timeout) -> Outcome:
+    async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
         """Predict each text, from the caches where they know it.
-
-        `timeout_s`, the seconds that the caller will wait or None, is only asked where texts have to be predicted.
 
         Raises:
             TooBusy: a text had to go to the model, and too many wait for it.
             TooLate: the answer cannot be there within the caller's time, or was not.
+            ClientGone: the caller went while the model was waited for.
             ModelUnavailable: a text had to go to the model, and that did not answer in time.
         """
         identity = await self.identity()
         try:
-            return await self._predict(texts, identity, timeout_s)
+            return await self._predict(texts, identity, caller or Caller())
         except _ModelChanged as changed:
             await self._adopt(changed.identity)
-            return await self._predict_afresh(texts, _deadline(timeout_s))
+            return await self._predict_afresh(texts, caller or Caller())
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
         if self._shared is not None:
             await self._shared.close()
 
-    async def _predict(self, texts: Sequence[str], identity: Identity, timeout_s: Timeout) -> Outcome:
+    async def _predict(self, texts: Sequence[str], identity: Identity, caller: Caller) -> Outcome:
         began = time.perf_counter()
         keys = [text_key(text) for text in texts]
         found: dict[bytes, Prediction] = {}
@@ -123,77 +119,102 @@ class Predictor:
             self._shared.keep_soon(found)
         hit = len(keys) if not wanted else sum(key in found for key in keys)
         self._metrics.hits.add("memory", hit)
-        timings = Timings(cache=(time.perf_counter() - began) * 1000)
         miss = 0
+        timings = Timings()
         if wanted:
-            own, joined = await self._fly(wanted, _deadline(timeout_s))
-            for looked in (*joined, *([own] if own else [])):
-                if looked.identity != identity:
-                    raise _ModelChanged(looked.identity)
-                found.update(looked.predictions)
+            known = await self._look_up(wanted, identity)
+            found.update(known)
+            hit += len(known)
+        timings.cache = (time.perf_counter() - began) * 1000
+        rest = {key: text for key, text in wanted.items() if key not in found}
+        if rest:
+            own, joined = await self._fly(rest, caller)
+            for computed in (*joined, *([own] if own else [])):
+                if computed.identity != identity:
+                    raise _ModelChanged(computed.identity)
+                found.update(computed.predictions)
             if own is not None:
-                hit += len(own.from_redis)
-                miss = len(own.predictions) - len(own.from_redis)
-                timings = own.timings
+                miss = len(own.predictions)
+                timings = replace(own.timings, cache=timings.cache)
         outcome = Outcome(
             [found[key] for key in keys], identity, hit, miss, coalesced=len(keys) - hit - miss, timings=timings
         )
         self._count(outcome)
         return outcome
 
-    async def _fly(self, wanted: Mapping[bytes, str], deadline: float) -> tuple[_Looked | None, list[_Looked]]:
-        """Work on `wanted`, or join who does; anew where that was given up for a deadline that is shorter than ours."""
+    async def _look_up(self, wanted: Mapping[bytes, str], identity: Identity) -> dict[bytes, Prediction]:
+        """Ask Redis at once for all of `wanted` that nobody works on, and remember what it knows."""
+        asked = [key for key in wanted if key not in self._flights]
+        if not asked or self._shared is None:
+            return {}
+        known = await self._shared.get_many(asked)
+        if self._identity is not identity:
+            raise _ModelChanged(self._identity or identity)
+        self._metrics.hits.add("redis", len(known))
+        for key in asked:  # what others have had computed meanwhile
+            if key not in known and (prediction := self._memory.get(key)) is not None:
+                known[key] = prediction
+                self._metrics.hits.add("memory", 1)
+        self._remember(known)
+        return known
+
+    async def _fly(self, rest: Mapping[bytes, str], caller: Caller) -> tuple[_Computed | None, list[_Computed]]:
+        """Work on `rest`, or join who does; anew where that was given up for a deadline that is shorter than ours."""
+        deadline = caller.deadline()
         while True:
             try:
-                async with asyncio.timeout(None if deadline == math.inf else deadline - time.monotonic()):
-                    return await self._flights.run(wanted, deadline)
+                return await self._flights.run(rest, deadline, partial(caller.waits, deadline))
             except TooLate as late:
                 if late.deadline >= deadline:
                     raise
-            except TimeoutError:
-                raise TooLate(deadline=deadline) from None
 
-    async def _look_up(self, wanted: Mapping[bytes, str], deadline: float) -> _Looked:
-        """Ask Redis for all of `wanted` at once, then the model for the rest, and remember both."""
-        identity = await self.identity()
-        shared = self._shared
-        began = time.perf_counter()
-        known = await shared.get_many(list(wanted)) if shared is not None else {}
-        timings = Timings(cache=(time.perf_counter() - began) * 1000)
-        rest = {key: text for key, text in wanted.items() if key not in known}
-        computed: dict[bytes, Prediction] = {}
-        if rest:
-            answer = await self._classify(rest, deadline)
-            if answer.identity != identity:
-                raise _ModelChanged(answer.identity)
-            computed = dict(zip(rest, _predictions(answer), strict=True))
-            timings.queue, timings.tokenize, timings.model = answer.queue_ms, answer.tokenize_ms, answer.model_ms
+    def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
+        place = self._admission.admit(texts, deadline)
+        # in a context of its own: Serve cancels all that is called in a request's context when its client goes
+        task = asyncio.get_running_loop().create_task(self._compute(texts, place, deadline), context=Context())
+        task.add_done_callback(lambda _: place.leave())  # the task may be cancelled before it begins
+        return task
+
+    async def _compute(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> _Computed:
+        """Have the model predict the texts, and remember that where the caches are still those of this model."""
+        identity, shared = self._identity, self._shared
+        answer = await self._classify(texts, place, deadline)
+        predictions = dict(zip(texts, _predictions(answer), strict=True))
+        if answer.identity == identity:
             if shared is not None:
-                shared.put_soon(computed)
-        predictions = {**known, **computed}
-        if identity == self._identity and self._memory.maxsize:
-            self._memory.update(predictions)
-        self._metrics.hits.add("redis", len(known))
-        return _Looked(predictions, frozenset(known), identity, timings)
+                shared.put_soon(predictions)
+            if self._identity is identity:
+                self._remember(predictions)
+        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
+        return _Computed(predictions, answer.identity, timings)
 
-    async def _classify(self, texts: Mapping[bytes, str], deadline: float) -> Classified:
-        with self._admission.admit(texts, deadline) as answered:
-            timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+    async def _classify(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> Classified:
+        timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        try:
             answer = await self._model.classify(list(texts.values()), timeout_s)
-            answered(answer)
+        except TooBusy as busy:
+            raise place.refused(busy) from None
+        place.answered(answer)
         return answer
 
-    async def _predict_afresh(self, texts: Sequence[str], deadline: float) -> Outcome:
+    async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
         keys = [text_key(text) for text in texts]
         rest = dict(zip(keys, texts, strict=True))
-        answer = await self._classify(rest, deadline)
+        deadline = caller.deadline()
+        with self._admission.admit(rest, deadline) as place:
+            async with caller.waits(deadline):
+                answer = await self._classify(rest, place, deadline)
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         found = dict(zip(rest, _predictions(answer), strict=True))
         predictions = [found[key] for key in keys]
         outcome = Outcome(predictions, answer.identity, 0, len(rest), len(keys) - len(rest), timings)
         self._count(outcome)
         return outcome
+
+    def _remember(self, predictions: Mapping[bytes, Prediction]) -> None:
+        if self._memory.maxsize:
+            self._memory.update(predictions)
 
     async def _adopt(self, identity: Identity) -> None:
         if identity == self._identity:
@@ -218,8 +239,3 @@ def _predictions(answer: Classified) -> list[Prediction]:
         make_prediction(scores, answer.identity.labels, truncated=truncated)
         for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
     ]
-
-
-def _deadline(timeout_s: Timeout) -> float:
-    seconds = timeout_s()
-    return math.inf if seconds is None else time.monotonic() + seconds

@@ -35,7 +35,8 @@ class Settings(BaseSettings):
         int, Field(ge=8, le=512, description="Longer texts are truncated here, as transformers does.")
     ] = 512
     batch_tokens: Annotated[
-        int, Field(ge=512, le=65536, description="Most tokens that one batch of the model holds.")
+        int,
+        Field(ge=512, le=65536, description="Most tokens in a batch; twice as many where the model is far behind."),
     ] = 1024
     model_timeout_s: Annotated[
         float, Field(gt=0, le=600, description="A request waits this long for the model, then gets 503.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from contextvars import Context
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,20 +21,30 @@ class _Flight(Generic[K, R]):
 
 
 class SingleFlight(Generic[K, V, R]):
-    """Runs `work(mapping, deadline)` for the keys that nobody works on yet, and lets everybody wait for the rest.
+    """Has `start(mapping, deadline)` begin work on the keys that nobody works on yet, and all wait for the others'.
 
     The work is nobody's own: a caller that is cancelled leaves it to the others that wait for any part of it,
-    and it is cancelled only when the last of them has gone.
+    and it is cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
     """
 
-    def __init__(self, work: Callable[[Mapping[K, V], float], Coroutine[Any, Any, R]]) -> None:
-        self._work = work
+    def __init__(self, start: Callable[[Mapping[K, V], float], asyncio.Task[R]]) -> None:
+        self._start = start
         self._flights: dict[K, _Flight[K, R]] = {}
 
-    async def run(self, wanted: Mapping[K, V], deadline: float) -> tuple[R | None, list[R]]:
+    def __contains__(self, key: K) -> bool:
+        """Whether somebody works on the key."""
+        return key in self._flights
+
+    async def run(
+        self,
+        wanted: Mapping[K, V],
+        deadline: float,
+        waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> tuple[R | None, list[R]]:
         """Results that together cover `wanted`: that of the caller's own work, if it had any, and those it joined.
 
-        The deadline is told to the caller's own work; what it joins has that of its first caller.
+        The deadline is told to the caller's own work; what it joins has that of its first caller. The wait is spent
+        within `waiting()`, which can end it.
         """
         own: _Flight[K, R] | None = None
         joined = {id(flight): flight for key in wanted if (flight := self._flights.get(key))}.values()
@@ -45,7 +55,8 @@ class SingleFlight(Generic[K, V, R]):
         for flight in flights:
             flight.callers += 1
         try:
-            await asyncio.wait([flight.task for flight in flights])
+            async with waiting():
+                await asyncio.wait([flight.task for flight in flights])
         finally:
             for flight in flights:
                 flight.callers -= 1
@@ -59,13 +70,11 @@ class SingleFlight(Generic[K, V, R]):
             return (own.task.result() if own else None), results
         finally:
             # an error's traceback holds this frame, and so would the error itself: a ring that only Python's collector
-            # frees, and thousands of refusals make it stop the whole process for a quarter of a second at a time
+            # frees, and thousands of them make it stop the whole process for a quarter of a second at a time
             del own, flight, flights, joined
 
     def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:
-        # in a context of its own: Serve cancels all that is called in a request's context when its client goes
-        task = asyncio.get_running_loop().create_task(self._work(fresh, deadline), context=Context())
-        flight = _Flight(list(fresh), task)
+        flight = _Flight(list(fresh), self._start(fresh, deadline))
         for key in fresh:
             self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._land(flight))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +29,7 @@ def main(
     BUILD.mkdir(parents=True, exist_ok=True)
     plan = Plan(factor=factor, texts=texts, overload_s=seconds)
     with stacks.redis() as redis_url, stacks.ours(model or base_model(BUILD), redis_url, BUILD) as url:
-        result = asyncio.run(run(int(url.rpartition(":")[2]), plan))
+        result = uvloop.run(run(int(url.rpartition(":")[2]), plan))
     rows = report(result, plan)
     table = Table("what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s")
     for what, measured, bar, held in rows:

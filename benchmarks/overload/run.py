@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import orjson
+import uvloop
 
 from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
@@ -116,7 +117,7 @@ def ask_for_hits(port: int, rate: float, seconds: float) -> Record:
         await open_loop(rate, seconds, lambda: ask(connections, body, record))
         connections.close()
 
-    asyncio.run(run())
+    uvloop.run(run())
     return record
 
 

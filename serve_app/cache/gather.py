@@ -38,7 +38,7 @@ class Gather(Generic[K, V]):
     async def get(self, keys: Collection[K]) -> Mapping[K, V]:
         """What `fetch` knows of `keys`, and perhaps of others."""
         loop = asyncio.get_running_loop()
-        read = _Read[K, V](keys, loop.time() + self._timeout_s, loop.create_future())
+        read: _Read[K, V] = _Read(keys, loop.time() + self._timeout_s, loop.create_future())
         self._reads.append(read)
         if self._task is None:
             self._task = loop.create_task(self._fetch_all())

@@ -42,6 +42,9 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+    # the replicas then count requests and times themselves, under the same names; HAProxy would write a line for each,
+    # for its actor to parse
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
     # Ray would have all its workers stand back behind every other process; the engine's threads do so themselves

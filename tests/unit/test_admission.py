@@ -45,8 +45,8 @@ def clock() -> Clock:
 def admission(clock: Clock) -> Admission:
     """After a first answer, which tells the model's rate."""
     admission = Admission(SETTINGS, Metrics(), clock)
-    with admission.admit(texts(0), math.inf) as answered:
-        answered(answer(100))
+    with admission.admit(texts(0), math.inf) as place:
+        place.answered(answer(100))
     return admission
 
 
@@ -81,7 +81,7 @@ def test_what_has_ended_makes_room(admission: Admission) -> None:
 def test_an_idle_service_takes_the_largest_request(admission: Admission) -> None:
     largest = {number.to_bytes(16): "x" * 5000 for number in range(1000)}
     with admission.admit(largest, math.inf), pytest.raises(TooBusy):
-        admission.admit(texts(1), math.inf).__enter__()
+        admission.admit(texts(1), math.inf)
 
 
 def test_a_text_alone_and_in_a_list_get_the_same_treatment(admission: Admission, held: ExitStack) -> None:
@@ -89,7 +89,7 @@ def test_a_text_alone_and_in_a_list_get_the_same_treatment(admission: Admission,
     many = {number.to_bytes(16): "y" for number in range(5000, 5500)}
     for wanted in ({b"one": "y"}, many):
         with pytest.raises(TooBusy):
-            admission.admit(wanted, math.inf).__enter__()
+            admission.admit(wanted, math.inf)
 
 
 def test_a_refusal_tells_when_to_come_back(admission: Admission, held: ExitStack) -> None:
@@ -97,7 +97,7 @@ def test_a_refusal_tells_when_to_come_back(admission: Admission, held: ExitStack
     told = []
     for number in range(1000):
         with pytest.raises(TooBusy) as refused:
-            admission.admit(texts(50_000 + number), math.inf).__enter__()
+            admission.admit(texts(50_000 + number), math.inf)
         assert refused.value.status == 429
         told.append(int(refused.value.headers["Retry-After"]))
     # a thousand texts of a hundred tokens are ten seconds' work, after the one that is there
@@ -107,40 +107,40 @@ def test_a_refusal_tells_when_to_come_back(admission: Admission, held: ExitStack
 
 def test_who_comes_back_as_told_goes_before_newcomers(admission: Admission, held: ExitStack, clock: Clock) -> None:
     with pytest.raises(TooBusy) as refused:
-        admission.admit(texts(7), math.inf).__enter__()
+        admission.admit(texts(7), math.inf)
     clock.now += int(refused.value.headers["Retry-After"])
     with pytest.raises(TooBusy):
-        admission.admit(texts(8), math.inf).__enter__()
+        admission.admit(texts(8), math.inf)
     held.enter_context(admission.admit(texts(7), math.inf))
 
 
 def test_the_rate_is_learnt_from_a_busy_model_alone(admission: Admission, clock: Clock) -> None:
     bound = admission.bound
     for number in range(100):
-        with admission.admit(texts(number), math.inf) as answered:
+        with admission.admit(texts(number), math.inf) as place:
             clock.now += 1  # a hundred tokens a second: so little was asked for
-            answered(answer(100))
+            place.answered(answer(100))
     assert admission.bound == bound
     for number in range(20):
         with admission.admit({number.to_bytes(16): "x" * 1992}, math.inf) as some:
-            with admission.admit({b"more": "x" * 1992}, math.inf) as answered:
+            with admission.admit({b"more": "x" * 1992}, math.inf) as place:
                 clock.now += 0.5
-                answered(answer(500))
-            some(answer(500))
+                place.answered(answer(500))
+            some.answered(answer(500))
     assert admission.bound == pytest.approx(1000 / 0.5 + BATCH, rel=0.05)
 
 
 def test_an_outage_is_not_taken_for_a_rate(admission: Admission, clock: Clock) -> None:
-    with admission.admit({b"a": "x" * 3000}, math.inf) as answered:
+    with admission.admit({b"a": "x" * 3000}, math.inf) as place:
         clock.now += 30
-        answered(answer(750))
+        place.answered(answer(750))
     assert admission.bound >= RATE / 2
 
 
 def test_the_guess_of_tokens_follows_what_the_model_counts(admission: Admission) -> None:
     for number in range(200):
-        with admission.admit(texts(number), math.inf) as answered:
-            answered(answer(2 + 392))  # each byte a token
+        with admission.admit(texts(number), math.inf) as place:
+            place.answered(answer(2 + 392))  # each byte a token
     with ExitStack() as stack:
         assert fill(admission, stack, 1000) == pytest.approx((RATE + BATCH) / 394, rel=0.05)
 
@@ -151,18 +151,16 @@ def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, 
             stack.enter_context(admission.admit(texts(number), math.inf))
         stack.enter_context(admission.admit(texts(60), clock.now + 0.6))
         with pytest.raises(TooLate) as refused:
-            admission.admit(texts(61), clock.now + 0.4).__enter__()
+            admission.admit(texts(61), clock.now + 0.4)
     assert refused.value.status == 429
     assert int(refused.value.headers["Retry-After"]) >= 1
     assert refused.value.deadline == clock.now + 0.4
 
 
 def test_a_refusal_of_the_model_itself_is_told_with_a_time(admission: Admission) -> None:
-    with pytest.raises(TooBusy) as refused, admission.admit(texts(1), math.inf):
-        raise TooBusy(wait_s=7.5)
-    assert int(refused.value.headers["Retry-After"]) >= 8
-    with pytest.raises(TooLate), admission.admit(texts(2), math.inf):
-        raise TooLate
+    with admission.admit(texts(1), math.inf) as place:
+        assert int(place.refused(TooBusy(wait_s=7.5)).headers["Retry-After"]) >= 8
+        assert isinstance(place.refused(TooLate()), TooLate)
 
 
 def test_shares_of_several_ingress_replicas_become_equal(clock: Clock) -> None:
@@ -170,8 +168,8 @@ def test_shares_of_several_ingress_replicas_become_equal(clock: Clock) -> None:
     model_rate = 30_000.0
     replicas = [Admission(SETTINGS, Metrics(), clock) for _ in range(3)]
     for replica, reported in zip(replicas, (model_rate, 300, 300), strict=True):
-        with replica.admit(texts(0), math.inf) as answered:
-            answered(answer(100, reported))
+        with replica.admit(texts(0), math.inf) as place:
+            place.answered(answer(100, reported))
     queue: list[tuple[ExitStack, Admission]] = []
     done = [0.0, 0.0, 0.0]
     for step in range(60_000):
@@ -179,8 +177,8 @@ def test_shares_of_several_ingress_replicas_become_equal(clock: Clock) -> None:
             if replica._outstanding >= replica.bound:
                 continue
             stack = ExitStack()
-            answered = stack.enter_context(replica.admit(texts(step * 3 + turn), math.inf))
-            stack.callback(answered, answer(100))
+            place = stack.enter_context(replica.admit(texts(step * 3 + turn), math.inf))
+            stack.callback(place.answered, answer(100))
             queue.append((stack, replica))
         clock.now += 100 / model_rate
         stack, replica = queue.pop(0)

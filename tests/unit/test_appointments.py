@@ -18,7 +18,7 @@ def test_what_is_promised_comes_back_no_faster_than_it_can_be_served() -> None:
     assert sum(due.values()) == 200
     for second in range(1, max(due)):
         # what is due within a few seconds is what is served in them, whatever the jitter
-        assert sum(due[each] for each in range(second, second + 10)) * 50 <= 10 * RATE * 1.3
+        assert sum(due[each] for each in range(second, second + 10)) * 50 <= 10 * RATE * 1.5
 
 
 def test_who_comes_as_told_is_known_once() -> None:

@@ -6,9 +6,22 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
-from serve_app.haproxy import DEFAULTS, DIRECTIVES, NOT_FOUND, NOT_YET, with_our_directives
+from serve_app.haproxy import (
+    DEFAULTS,
+    DIRECTIVES,
+    FRONTEND,
+    LOG_TARGET,
+    METRICS_LINE,
+    NO_LOG,
+    NO_WATCH,
+    NOT_FOUND,
+    NOT_YET,
+    with_our_directives,
+    without_request_log,
+)
 from serve_app.local.processes import haproxy_of_ours
 
 CONFIG = """global
@@ -18,7 +31,7 @@ defaults
     timeout connect 1s
     timeout client 1s
     timeout server 1s
-listen here
+frontend http_frontend
     bind 127.0.0.1:{port}
     http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
 """
@@ -26,12 +39,15 @@ listen here
 
 def test_serves_template_has_the_place_where_ours_go() -> None:
     assert HAPROXY_CONFIG_TEMPLATE.count(DEFAULTS) == 1
+    assert HAPROXY_CONFIG_TEMPLATE.count(FRONTEND) == 1
+    assert METRICS_LINE in HAPROXY_CONFIG_TEMPLATE
     assert len(NOT_FOUND.findall(HAPROXY_CONFIG_TEMPLATE)) == 1
 
 
 def test_they_are_added_once() -> None:
     changed = with_our_directives(CONFIG)
     assert changed.count(DIRECTIVES) == 1
+    assert changed.count(NO_WATCH) == 1
     assert with_our_directives(changed) == changed
 
 
@@ -56,3 +72,12 @@ def test_haproxy_takes_the_file_though_the_variable_names_our_script(tmp_path: P
 def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
     config = CONFIG + "    use_backend sentiment\n"
     assert NOT_FOUND.search(with_our_directives(config))
+
+
+def test_requests_are_logged_only_where_somebody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LOG_TARGET, raising=False)
+    assert without_request_log(CONFIG).count(NO_LOG) == 1
+    metrics = f"{CONFIG}    {METRICS_LINE} something\n"
+    assert without_request_log(metrics) == metrics, "Serve counts requests by these lines"
+    monkeypatch.setenv(LOG_TARGET, "127.0.0.1:514")
+    assert without_request_log(CONFIG) == CONFIG

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from serve_app.lanes import Lanes
+from serve_app.lanes import FAR_BEHIND, Lanes
 
 BATCH = 100
 
@@ -70,6 +70,19 @@ async def test_with_one_lane_all_that_waits_goes_together_within_the_batchs_toke
     await batches.end()
     await batches.end()
     assert [names for names, _ in batches.formed] == [["first"], ["0", "1"], ["2", "3"], ["4"]]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_batches_are_twice_as_large_where_the_engine_is_far_behind() -> None:
+    batches = Batches(1)
+    tasks = [batches.ask("first")]
+    await batches.settle()
+    tasks += [batches.ask(str(number), 50) for number in range(FAR_BEHIND * 2 + 4)]
+    await batches.settle()
+    for _ in range(5):
+        await batches.end()
+    assert [len(names) for names, _ in batches.formed[1:]] == [4, 2, 2, 2, 2]
     for task in tasks:
         task.cancel()
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.admission import Admission
+from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity
@@ -31,6 +32,10 @@ class Setup:
     def _open(self, identity: Identity) -> FakeShared:
         self.opened.append(FakeShared(self.store if identity == IDENTITY else {}))
         return self.opened[-1]
+
+
+def waits_ms(milliseconds: int) -> Caller:
+    return Caller([(b"x-request-timeout-ms", b"%d" % milliseconds)])
 
 
 def scores(outcome: Outcome) -> list[tuple[float, float]]:
@@ -164,9 +169,9 @@ async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
     setup = Setup()
     setup.model.gate.clear()
     setup.model.refusals = [TooLate()]
-    hurried = asyncio.create_task(setup.predictor.predict(["a", "b"], lambda: 0.05))
+    hurried = asyncio.create_task(setup.predictor.predict(["a", "b"], waits_ms(50)))
     await until_async(lambda: setup.model.calls, "the model was asked")
-    patient = asyncio.create_task(setup.predictor.predict(["a"], lambda: 30.0))
+    patient = asyncio.create_task(setup.predictor.predict(["a"], waits_ms(30_000)))
     endless = asyncio.create_task(setup.predictor.predict(["b"]))
     with pytest.raises(TooLate):
         await hurried
@@ -179,21 +184,22 @@ async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
 async def test_the_model_is_told_the_callers_time() -> None:
     setup = Setup()
     await setup.predictor.predict(["a"])
-    await setup.predictor.predict(["b"], lambda: 5.0)
+    await setup.predictor.predict(["b"], waits_ms(5000))
     none, some = setup.model.timeouts
     assert none is None
     assert some is not None
     assert 0 < some <= 5.0
 
 
-async def test_the_callers_time_is_not_asked_for_a_hit() -> None:
+async def test_a_caller_is_not_asked_for_a_hit() -> None:
     setup = Setup()
     await setup.predictor.predict(["a"])
 
-    def never() -> float:
-        raise AssertionError
+    class NotAsked(Caller):
+        def deadline(self) -> float:
+            raise AssertionError
 
-    assert counts(await setup.predictor.predict(["a", "a"], never)) == (2, 0, 0)
+    assert counts(await setup.predictor.predict(["a", "a"], NotAsked())) == (2, 0, 0)
 
 
 async def test_past_the_bound_new_texts_are_refused_and_hits_are_not() -> None:

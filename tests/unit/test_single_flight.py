@@ -4,12 +4,22 @@ import asyncio
 import gc
 import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import pytest
 
 from serve_app.single_flight import SingleFlight
 from tests.wait import until_async
+
+R = TypeVar("R")
+Job = Callable[[Mapping[str, int], float], Coroutine[Any, Any, R]]
+
+
+def begin(job: Job[R]) -> Callable[[Mapping[str, int], float], asyncio.Task[R]]:
+    """A start of the job as a task."""
+    return lambda wanted, deadline: asyncio.get_running_loop().create_task(job(wanted, deadline))
 
 
 class Work:
@@ -30,7 +40,7 @@ class Work:
 
 async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(1000)]
     await until_async(lambda: work.calls, "the work began")
     work.gate.set()
@@ -42,7 +52,7 @@ async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
 
 async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     first = asyncio.create_task(flights.run({"a": 1, "b": 2}, math.inf))
     await until_async(lambda: work.calls, "the work began")
     second = asyncio.create_task(flights.run({"b": 2, "c": 3}, math.inf))
@@ -55,7 +65,7 @@ async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
 
 async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     leader = asyncio.create_task(flights.run({"a": 1}, math.inf))
     await until_async(lambda: work.calls, "the work began")
     follower = asyncio.create_task(flights.run({"a": 1}, math.inf))
@@ -70,7 +80,7 @@ async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
 
 async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(3)]
     await until_async(lambda: work.calls, "the work began")
     for caller in callers:
@@ -92,11 +102,47 @@ async def test_a_failure_reaches_every_caller_and_is_not_kept() -> None:
             raise LookupError
         return dict(wanted)
 
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(work)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     results = await asyncio.gather(*(flights.run({"a": 1}, math.inf) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [LookupError] * 3
     fail = False
     assert await flights.run({"a": 1}, math.inf) == ({"a": 1}, [])
+
+
+async def test_who_is_refused_at_once_leaves_nothing_behind() -> None:
+    work = Work()
+    refuse = False
+
+    def start(wanted: Mapping[str, int], deadline: float) -> asyncio.Task[dict[str, int]]:
+        if refuse:
+            raise LookupError
+        return begin(work)(wanted, deadline)
+
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(start)
+    first = asyncio.create_task(flights.run({"a": 1}, math.inf))
+    await until_async(lambda: work.calls, "the work began")
+    refuse = True
+    with pytest.raises(LookupError):
+        await flights.run({"a": 1, "b": 2}, math.inf)
+    assert "a" in flights
+    assert "b" not in flights
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await until_async(lambda: work.cancelled, "whom the refused one had joined is not kept for it")
+
+
+async def test_the_wait_can_be_ended_from_outside() -> None:
+    work = Work()
+
+    @asynccontextmanager
+    async def a_moment() -> AsyncIterator[None]:
+        async with asyncio.timeout(0.02):
+            yield
+
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
+    with pytest.raises(TimeoutError):
+        await flights.run({"a": 1}, math.inf, a_moment)
+    await until_async(lambda: work.cancelled, "nobody waits any more")
 
 
 @pytest.fixture
@@ -129,7 +175,7 @@ async def test_an_error_is_gone_with_those_who_saw_it() -> None:
             return
         raise AssertionError("nothing was raised")
 
-    flights: SingleFlight[str, int, None] = SingleFlight(refuse)
+    flights: SingleFlight[str, int, None] = SingleFlight(begin(refuse))
     await asyncio.gather(*(asyncio.create_task(see(flights)) for _ in range(3)))
     await asyncio.sleep(0)
     assert [error() for error in errors] == [None]
