@@ -25,6 +25,7 @@ DIRECTIVES = f"""\
 """
 # Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
+ROUTE = re.compile(r"^\s*use_backend ", re.MULTILINE)  # Serve's comments speak of it too
 NOT_YET = (
     "http-request return status 503 hdr Retry-After 1 content-type application/json string "
     """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
@@ -48,7 +49,7 @@ def with_our_directives(config: str) -> str:
     """Serve's configuration with DIRECTIVES and NO_WATCH at their places, once, and 503 while it has no replica."""
     if DIRECTIVES in config:
         return config
-    if "use_backend" not in config:
+    if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + NO_WATCH, 1)
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from jinja2 import ChainableUndefined, Environment
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from serve_app.haproxy import (
@@ -67,6 +68,16 @@ def test_haproxy_takes_the_file_though_the_variable_names_our_script(tmp_path: P
     assert "valid" in done.stdout + done.stderr
     assert DIRECTIVES in file.read_text()
     assert NOT_YET in file.read_text()
+
+
+def test_serves_own_configuration_without_a_replica_says_that_there_is_none_yet() -> None:
+    environment = Environment(undefined=ChainableUndefined)  # noqa: S701  (as Serve renders it)
+    environment.filters["haproxy_fmt"] = str
+    config = environment.from_string(HAPROXY_CONFIG_TEMPLATE).render(config={}, backends=[])
+    assert "use_backend" in config, "it speaks of routes, though it has none"
+    assert NOT_FOUND.search(config)
+    assert not NOT_FOUND.search(with_our_directives(config))
+    assert NOT_YET in with_our_directives(config)
 
 
 def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
