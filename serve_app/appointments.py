@@ -28,9 +28,8 @@ class Appointments:
     """
 
     def __init__(self) -> None:
-        self._due: OrderedDict[bytes, float] = (
-            OrderedDict()
-        )  # a dict's first key is slow to find after its old first ones
+        # a plain dict's first key is slow to find where those before it were deleted
+        self._due: OrderedDict[bytes, float] = OrderedDict()
         self._promised = 0.0
         self._drained = 0.0
         self._share = 1.0

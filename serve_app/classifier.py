@@ -19,7 +19,7 @@ from model.directory import open_directory
 from model.engine import Engine, Lane, Scores, choose_precision, load_engine
 from model.tokenizer import TextTokenizer
 from serve_app.backlog import Backlog
-from serve_app.lanes import Lanes
+from serve_app.lanes import LARGER, Lanes
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Identity, Refused
 from serve_app.settings import Settings
@@ -82,7 +82,7 @@ class Classifier:
         self._metrics = Metrics()
         self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
-        self._score.set_max_batch_size(2 * settings.batch_tokens)  # type: ignore[attr-defined]  # added by serve.batch
+        self._score.set_max_batch_size(LARGER * settings.batch_tokens)  # type: ignore[attr-defined]  # by serve.batch
         self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
 
     def identify(self) -> Identity:

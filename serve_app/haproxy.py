@@ -31,10 +31,10 @@ NOT_YET = (
     """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
 )
 FRONTEND = "\nfrontend http_frontend\n"
-# Serve would watch each request's connection with two tasks and a queue, a tenth of what a cache hit costs; the ingress
-# watches itself, where there is something to wait for (serve_app/caller.py).
+# Serve would watch each request's connection with two tasks and a queue; the ingress watches itself, where there is
+# something to wait for (serve_app/caller.py).
 NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
-# Serve has a line for each request sent to a port where seldom anybody listens, at a sixth of what HAProxy costs.
+# Serve has a line for each request sent to a port where seldom anybody listens.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
 METRICS_LINE = "log-format-sd"  # one that Serve counts requests by
@@ -56,7 +56,7 @@ def with_our_directives(config: str) -> str:
 
 def without_request_log(config: str) -> str:
     """No line for each request, where nobody has said who reads it, and Serve does not count by it."""
-    if METRICS_LINE in config or LOG_TARGET in os.environ:
+    if NO_LOG in config or METRICS_LINE in config or LOG_TARGET in os.environ:
         return config
     return config.replace(FRONTEND, FRONTEND + NO_LOG, 1)
 

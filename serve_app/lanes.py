@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-FAR_BEHIND = 4
-"""Batches that wait from which on they are twice as large: what is alike then runs in fuller groups, which counts more
-than when each is done."""
+FAR_BEHIND, LARGER = 4, 2
+"""How many batches wait from which on they are larger, and how many times so: what is alike then runs in fuller groups,
+which counts more than when each is done."""
 
 L = TypeVar("L")
 
@@ -79,7 +79,7 @@ class Lanes(Generic[L]):
             return
         whole = len(self._waiting) == 1 and not self.busy
         part = self._tokens / self._idle.qsize()
-        most = self._batch_tokens * (2 if self._tokens > FAR_BEHIND * self._batch_tokens else 1)
+        most = self._batch_tokens * (LARGER if self._tokens > FAR_BEHIND * self._batch_tokens else 1)
         tokens = 0
         while self._waiting and (not tokens or tokens < part):
             waiter = next(iter(self._waiting))

@@ -17,7 +17,7 @@ from serve_app.cache.base import SharedCache
 from serve_app.caller import Caller
 from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
-from serve_app.model_client import Classified, Identity, Model
+from serve_app.model_client import Identity, Model
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
@@ -93,12 +93,13 @@ class Predictor:
             ClientGone: the caller went while the model was waited for.
             ModelUnavailable: a text had to go to the model, and that did not answer in time.
         """
+        caller = caller or Caller()
         identity = await self.identity()
         try:
-            return await self._predict(texts, identity, caller or Caller())
+            return await self._predict(texts, identity, caller)
         except _ModelChanged as changed:
             await self._adopt(changed.identity)
-            return await self._predict_afresh(texts, caller or Caller())
+            return await self._predict_afresh(texts, caller)
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
@@ -178,24 +179,27 @@ class Predictor:
     async def _compute(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> _Computed:
         """Have the model predict the texts, and remember that where the caches are still those of this model."""
         identity, shared = self._identity, self._shared
-        answer = await self._classify(texts, place, deadline)
-        predictions = dict(zip(texts, _predictions(answer), strict=True))
-        if answer.identity == identity:
+        computed = await self._classify(texts, place, deadline)
+        if computed.identity == identity:
             if shared is not None:
-                shared.put_soon(predictions)
+                shared.put_soon(computed.predictions)
             if self._identity is identity:
-                self._remember(predictions)
-        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        return _Computed(predictions, answer.identity, timings)
+                self._remember(computed.predictions)
+        return computed
 
-    async def _classify(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> Classified:
+    async def _classify(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> _Computed:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
         try:
             answer = await self._model.classify(list(texts.values()), timeout_s)
         except TooBusy as busy:
             raise place.refused(busy) from None
         place.answered(answer)
-        return answer
+        predictions = [
+            make_prediction(scores, answer.identity.labels, truncated=truncated)
+            for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
+        ]
+        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
+        return _Computed(dict(zip(texts, predictions, strict=True)), answer.identity, timings)
 
     async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
@@ -204,11 +208,9 @@ class Predictor:
         deadline = caller.deadline()
         with self._admission.admit(rest, deadline) as place:
             async with caller.waits(deadline):
-                answer = await self._classify(rest, place, deadline)
-        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        found = dict(zip(rest, _predictions(answer), strict=True))
-        predictions = [found[key] for key in keys]
-        outcome = Outcome(predictions, answer.identity, 0, len(rest), len(keys) - len(rest), timings)
+                computed = await self._classify(rest, place, deadline)
+        predictions = [computed.predictions[key] for key in keys]
+        outcome = Outcome(predictions, computed.identity, 0, len(rest), len(keys) - len(rest), computed.timings)
         self._count(outcome)
         return outcome
 
@@ -232,10 +234,3 @@ class Predictor:
         if outcome.miss:
             for stage in ("cache", "queue", "tokenize", "model"):
                 self._metrics.stage_ms.observe(getattr(outcome.timings, stage), tags={"stage": stage})
-
-
-def _predictions(answer: Classified) -> list[Prediction]:
-    return [
-        make_prediction(scores, answer.identity.labels, truncated=truncated)
-        for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
-    ]

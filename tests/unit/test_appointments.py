@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
+
+import pytest
 
 from serve_app.appointments import LONGEST_S, Appointments
 
@@ -11,14 +14,15 @@ def key(number: int) -> bytes:
     return number.to_bytes(16)
 
 
-def test_what_is_promised_comes_back_no_faster_than_it_can_be_served() -> None:
+def test_what_is_promised_comes_back_no_faster_than_it_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", random.Random(1).uniform)  # one time in a hundred chance spreads it worse
     appointments = Appointments()
     due = Counter(appointments.book(key(number), 50, 1.0, RATE, now=0.0) for number in range(200))
     assert min(due) >= 2
     assert sum(due.values()) == 200
     for second in range(1, max(due)):
         # what is due within a few seconds is what is served in them, whatever the jitter
-        assert sum(due[each] for each in range(second, second + 10)) * 50 <= 10 * RATE * 1.5
+        assert sum(due[each] for each in range(second, second + 10)) * 50 <= 10 * RATE * 1.3
 
 
 def test_who_comes_as_told_is_known_once() -> None:

@@ -88,6 +88,7 @@ def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
 def test_requests_are_logged_only_where_somebody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(LOG_TARGET, raising=False)
     assert without_request_log(CONFIG).count(NO_LOG) == 1
+    assert without_request_log(without_request_log(CONFIG)).count(NO_LOG) == 1
     metrics = f"{CONFIG}    {METRICS_LINE} something\n"
     assert without_request_log(metrics) == metrics, "Serve counts requests by these lines"
     monkeypatch.setenv(LOG_TARGET, "127.0.0.1:514")
