@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -25,7 +26,7 @@ from serve_app.model_client import Classified, Identity, Refused
 from serve_app.settings import Settings
 
 NICENESS = 10
-"""How much the engine's threads stand back behind everything else."""
+"""How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
 
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
@@ -184,9 +185,15 @@ def _threads() -> int:
 
 
 def _stand_back() -> None:
-    """Lower this thread's priority: what shares its CPU, as an ingress does, works for a moment at a time."""
-    if sys.platform == "linux":  # where threads have priorities of their own
+    """Have this thread run only where nothing else of the service wants its CPU.
+
+    What shares the CPU, as an ingress does, works for a moment at a time. SCHED_IDLE lets it begin that moment at once,
+    where a low priority would first let this thread finish its slice.
+    """
+    if sys.platform == "linux":  # where each thread has a policy of its own
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+        with contextlib.suppress(PermissionError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _token_sizes_are_no_requests(record: logging.LogRecord) -> bool:

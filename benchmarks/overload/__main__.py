@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks import stacks
 from benchmarks.model import base_model
 from benchmarks.overload.clients import OK, TOO_BUSY, Record
+from benchmarks.overload.cpus import move_to, split_cpus
 from benchmarks.overload.run import Plan, Result, run
 
 BUILD = Path("build/overload").absolute()
@@ -24,14 +25,20 @@ def main(
     factor: Annotated[float, typer.Option(help="Times the peak that is offered.")] = 10,
     texts: Annotated[int, typer.Option(help="New texts in each request.")] = 10,
     seconds: Annotated[float, typer.Option(help="How long.")] = 60,
+    shared: Annotated[bool, typer.Option("--shared", help="Have clients use the service's CPUs too.")] = False,  # noqa: FBT002
 ) -> None:
     """Overload the service, and say what became of every client."""
     BUILD.mkdir(parents=True, exist_ok=True)
     plan = Plan(factor=factor, texts=texts, overload_s=seconds)
-    with stacks.redis() as redis_url, stacks.ours(model or base_model(BUILD), redis_url, BUILD) as url:
+    model = model or base_model(BUILD)
+    for_service, for_clients = (set(), set()) if shared else split_cpus()
+    move_to(for_service)
+    with stacks.redis() as redis_url, stacks.ours(model, redis_url, BUILD) as url:
+        move_to(for_clients)
         result = uvloop.run(run(int(url.rpartition(":")[2]), plan))
     rows = report(result, plan)
-    table = Table("what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s")
+    where = _where(for_service, for_clients)
+    table = Table("what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s, {where}")
     for what, measured, bar, held in rows:
         table.add_row(what, measured, bar, "" if held is None else "ok" if held else "[red]missed")
     Console().print(table)
@@ -62,6 +69,16 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
         ("CPUs used", "\n".join(f"{cpus:.2f} {name}" for name, cpus in result.cpus), "", None),
         ("second tries that succeed", f"{succeeded:.1%} of {tries}", f"{SECOND_TRY:.0%}", succeeded >= SECOND_TRY),
     ]
+
+
+def _where(for_service: set[int], for_clients: set[int]) -> str:
+    if for_service == for_clients:
+        return "service and clients on the same CPUs"
+    return f"service on CPUs {_list(for_service)}, clients on CPU {_list(for_clients)}"
+
+
+def _list(cpus: set[int]) -> str:
+    return ", ".join(map(str, sorted(cpus)))
 
 
 def _statuses(record: Record) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -148,6 +150,25 @@ async def test_batches_run_side_by_side_on_threads_of_their_own(setup: Setup) ->
     wanted = [await classifier.classify([text], 30.0) for text in texts]
     for answer, alone in zip(answers, wanted, strict=True):
         assert answer.scores[0] == pytest.approx(alone.scores[0], abs=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no policies of their own")
+async def test_only_the_engine_stands_back(setup: Setup) -> None:
+    policy = setup.classifier._threads.submit(os.sched_getscheduler, 0).result()
+    assert policy == os.SCHED_IDLE
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_where_its_policy_is_forbidden_a_low_priority_does(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    module = setup.module
+    with ThreadPoolExecutor(1, initializer=module._stand_back) as threads:
+        niceness = threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + module.NICENESS
 
 
 async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> None:
