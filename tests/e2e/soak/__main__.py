@@ -18,7 +18,6 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks.processes import name_of
 from benchmarks.stacks import service_python
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
@@ -74,7 +73,8 @@ def plot(sampler: Sampler, file: Path) -> None:
     for process, samples in sampler.samples.items():
         if len(samples) > 2:
             times = [sample.at_s / 60 for sample in samples]
-            axes.plot(times, [sample.megabytes - samples[0].megabytes for sample in samples], label=name_of(process))
+            more = [sample.megabytes - samples[0].megabytes for sample in samples]
+            axes.plot(times, more, label=sampler.names[process])
     axes.set(xlabel="minutes", ylabel="MB above the first sample")
     axes.legend(fontsize=6, ncols=2)
     figure.savefig(file, dpi=120)

@@ -19,6 +19,8 @@ class Sampler:
         self._roots = roots
         self._began = time.monotonic()
         self.samples: dict[psutil.Process, list[Sample]] = {}
+        self.names: dict[psutil.Process, str] = {}
+        """What each was called when last seen: Ray's workers take their names late, and what has ended has none."""
 
     def sample(self) -> None:
         """Look at every process that is there now."""
@@ -30,6 +32,7 @@ class Sampler:
                     continue
                 now = Sample(time.monotonic() - self._began, memory, files)
                 self.samples.setdefault(process, []).append(now)
+                self.names[process] = name_of(process)
 
     def trends(self, warm_up_s: float) -> list[Trend]:
         """What became of each process that was there from the end of the warm-up to the last sample."""
@@ -39,5 +42,5 @@ class Sampler:
             after = [sample for sample in samples if sample.at_s >= warm_up_s]
             whole = after and samples[0].at_s <= warm_up_s and after[-1].at_s > last - 60
             if whole and len(after) >= FEWEST and process.is_running():
-                found.append(trend(name_of(process), after))
+                found.append(trend(self.names[process], after))
         return sorted(found, key=lambda each: -each.mb_per_hour)

@@ -51,6 +51,7 @@ def test_a_process_that_leaks_is_caught() -> None:
             until(lambda before=before: root.num_fds() > before, "another file is lost")  # type: ignore[misc]
         (found,) = sampler.trends(warm_up_s=1.0)
         assert len(found.missed) == 2, found
+        assert found.name == "tests.e2e.soak.leaky"
     finally:
         process.kill()
         process.wait()
