@@ -49,6 +49,8 @@ DEFAULTS = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
     # Ray would have all its workers stand back behind every other process; the engine's threads do so themselves
     "RAY_worker_niceness": "0",
+    # gRPC's many threads would have glibc make arenas that grow apart, and give nothing back
+    "MALLOC_ARENA_MAX": "2",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -384,8 +384,9 @@ def test_the_ray_cluster_is_set_as_the_operator_needs_it(overlay: str) -> None:
 
 
 @each_ray_overlay
-def test_head_and_workers_run_haproxy_as_a_laptop_does(overlay: str) -> None:
-    wanted = {name: value for name, value in DEFAULTS.items() if name.startswith("RAY_SERVE_")}
+def test_head_and_workers_run_serve_as_a_laptop_does(overlay: str) -> None:
+    shared = ("RAY_SERVE_", "RAY_worker_niceness", "MALLOC_ARENA_MAX")
+    wanted = {name: value for name, value in DEFAULTS.items() if name.startswith(shared)}
     for name, template in pod_templates(overlay):
         if "RayService" in name:
             (container,) = template["spec"]["containers"]
