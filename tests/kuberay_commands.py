@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kuberay.cli import main
-from tests.kubernetes_api import KubernetesApi
+from tests.kubernetes_api.server import KubernetesApi
 
 MANIFESTS = """
 apiVersion: ray.io/v1

@@ -16,7 +16,18 @@ from tests.service import REPOSITORY
 
 KUBERAY = REPOSITORY / "kuberay"
 OVERLAYS = ("local", "prod", "course")
+PORT = 8000
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "readOnlyRootFilesystem": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 Manifest = dict[str, Any]
+
+each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+each_ray_overlay = pytest.mark.parametrize("overlay", ["local", "prod"])
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from benchmarks.browser import chromium, find_chromium
 from tests.kuberay_commands import Commands, write_overlay
-from tests.kubernetes_api import KubernetesApi
+from tests.kubernetes_api.server import KubernetesApi
 from tests.redis_server import RedisServer
 from tests.service import Service
 from tests.yardstick import slowdown

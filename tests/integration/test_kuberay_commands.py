@@ -1,4 +1,4 @@
-"""apply, render, scale, logs and delete against an API server of the test's own."""
+"""apply, render, logs and delete against an API server of the test's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,21 +17,12 @@ from kuberay.errors import ExitCode
 from kuberay.logs import follow
 from tests import kubernetes_objects as objects
 from tests.kuberay_commands import Commands
-from tests.kubernetes_api import APPLY
+from tests.kubernetes_api.answers import APPLY
 from tests.service import REPOSITORY
-
-PATCH = "application/json-patch+json"
 
 
 def kinds(commands: Commands) -> list[str]:
     return [request.body["kind"] for request in commands.api.sent("PATCH", APPLY)]
-
-
-def workers(obj: dict[str, Any] | None) -> tuple[int, int, int]:
-    assert obj is not None
-    spec = obj["spec"].get("rayClusterConfig", obj["spec"])
-    (group,) = spec["workerGroupSpecs"]
-    return group["minReplicas"], group["maxReplicas"], group["replicas"]
 
 
 def test_apply_is_server_side_in_order_and_changes_nothing_the_second_time(commands: Commands) -> None:
@@ -145,48 +135,6 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         stdin=subprocess.DEVNULL,
         timeout=60,
     )
-
-
-def test_scale_patches_the_ray_service_and_its_cluster(commands: Commands) -> None:
-    commands.api.put(*objects.everything_up())
-    assert commands("scale", "3", "6") == 0, commands.err
-    assert [request.path.rpartition("/")[2] for request in commands.api.sent("PATCH", PATCH)] == [
-        "project-prediction",
-        objects.CLUSTER,
-    ]
-    assert workers(commands.api.get("rayservices", "project-prediction")) == (3, 6, 3)
-    assert workers(commands.api.get("rayclusters", objects.CLUSTER)) == (3, 6, 3)
-
-
-def test_scale_patches_both_clusters_during_an_upgrade(commands: Commands) -> None:
-    pending = {**objects.application("DEPLOYING"), "rayClusterName": "project-prediction-new"}
-    service = objects.ray_service(objects.up(pendingServiceStatus=pending))
-    commands.api.put(service, objects.ray_cluster(), objects.ray_cluster("project-prediction-new"))
-    assert commands("scale", "1") == 0
-    for name in (objects.CLUSTER, "project-prediction-new"):
-        assert workers(commands.api.get("rayclusters", name)) == (1, 1, 1)
-
-
-def test_scale_of_a_group_that_is_not_there_patches_nothing(commands: Commands) -> None:
-    commands.api.put(*objects.everything_up())
-    assert commands("scale", "1", "--group", "gpu") == ExitCode.USAGE
-    assert "there are: model" in commands.err
-    assert commands("scale", "5", "2") == ExitCode.USAGE
-    assert not commands.api.sent("PATCH")
-
-
-def test_scale_of_the_plain_deployment_patches_its_hpa(commands: Commands) -> None:
-    hpa = {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "project-api-hpa", "namespace": "dev"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "project-api-deployment"}, "maxReplicas": 2},
-    }
-    commands.api.put(hpa)
-    assert commands("scale", "2", "8") == 0, commands.err
-    after = commands.api.get("horizontalpodautoscalers", "project-api-hpa")
-    assert after is not None
-    assert (after["spec"]["minReplicas"], after["spec"]["maxReplicas"]) == (2, 8)
 
 
 def test_logs_of_a_role_or_of_all_hold_no_credentials(commands: Commands) -> None:

@@ -8,7 +8,7 @@ from kuberay.cli import main
 from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, REDIS_INIT_CONTAINERS, STATEFUL_SETS
 from kuberay.render import OVERLAYS, namespace_of, render
 from tests.kuberay_commands import Commands
-from tests.kubernetes_api import APPLY
+from tests.kubernetes_api.answers import APPLY
 
 IMAGE, LAB = "registry.example/team/project:0a1b2c3", "registry.example/team/lab:v1"
 NAMES = {path.name for path in OVERLAYS.glob("*/")}
