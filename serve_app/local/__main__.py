@@ -27,6 +27,7 @@ from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
+from serve_app.local.deploying import given_up
 from serve_app.local.drain import drain
 from serve_app.local.open_files import connections, raise_limit
 from serve_app.local.ports import free_port, holder, is_free, own_address, side_ports
@@ -153,7 +154,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
         process = start(command, environment, output)
         try:
             with console.status(f"starting Serve (log: {log})"):
-                _wait_until_healthy(process, url)
+                _wait_until_healthy(process, url, log)
             console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})")
             console.print(f"""Try: curl -s {url}/predict -d '{{"text": ["I love you."]}}'""", markup=False)
             console.print("Ctrl-C stops it.")
@@ -172,11 +173,13 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
             stop(process)
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise TimeoutError(f"Serve ended with status {process.returncode} before it was ready")
+        if given_up(log):
+            raise TimeoutError("Serve could not deploy the application")
         try:
             with urlopen(f"{url}/health", timeout=2):  # noqa: S310  (our own http address)
                 return

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from serve_app.local.__main__ import START_TIMEOUT_S
 from serve_app.local.ports import free_port, is_free
 from tests.replicas import frozen, replicas
 from tests.service import REPOSITORY, Service
@@ -99,6 +101,24 @@ def test_a_bad_setting_is_one_line_and_no_start() -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 512\n"
+
+
+def test_an_application_that_does_not_import_ends_the_run_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "redis.py").write_text("raise ImportError('not this redis')\n")
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "serve_app.local", "--log", str(tmp_path / "serve.log")],
+        cwd=REPOSITORY,
+        env={**os.environ, "PORT": str(free_port()), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: Serve could not deploy the application; the end of " in done.stderr
+    assert "not this redis" in done.stderr
+    assert time.monotonic() - began < START_TIMEOUT_S / 2
 
 
 def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path) -> None:

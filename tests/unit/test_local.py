@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 from collections.abc import Iterator
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.serve._private import application_state
 
 from serve_app.local.__main__ import check
 from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
+from serve_app.local.deploying import given_up
 from serve_app.local.open_files import MOST_CONNECTIONS, connections
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 
@@ -93,3 +96,21 @@ def test_haproxy_takes_no_more_connections_than_files_may_be_open() -> None:
     assert connections(-1) == connections(65536) == {}
     few = int(connections(1024)["RAY_SERVE_HAPROXY_MAXCONN"])
     assert 300 < few < 1024 / 2.5 < MOST_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Deploying app '{self._name}' failed",
+        "Runtime env setup for app '{self._name}' failed",
+        "Unexpected error occurred while deploying application",
+        "Failed to update the deployments {failed_deployments}",
+    ],
+)
+def test_serve_gives_up_by_the_words_of_the_installed_one(message: str, tmp_path: Path) -> None:
+    assert message in inspect.getsource(application_state)
+    log = tmp_path / "serve.log"
+    log.write_text("Deploying app 'sentiment'.\n")
+    assert not given_up(log)
+    log.write_text(message.replace("{self._name}", "sentiment").replace("{failed_deployments}", "['classifier']"))
+    assert given_up(log)
