@@ -32,6 +32,8 @@ EVERY_S = 5.0
 WARM_UP_SHARE = 0.25
 MOST_WARM_UP_S = 600.0
 NEW_TEXTS = 4000
+LEAST_SAMPLES = 2  # for a line
+NAMED = 8
 CONTROL = "tests.e2e.soak.leaky"
 LEAK_KB = 10
 """Twice a second: 72 MB in an hour."""
@@ -65,18 +67,21 @@ def markdown(trends: list[Trend], report: Report, minutes: float) -> str:
 
 
 def plot(sampler: Sampler, file: Path) -> None:
-    """Each process' memory above its first, over time."""
+    """Each process' memory above its first, over time; those that changed most have a colour and a name."""
     mpl.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415  (after the backend is chosen)
 
-    figure, axes = pyplot.subplots(figsize=(10, 5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(11, 5), layout="constrained")
+    curves = {}
     for process, samples in sampler.samples.items():
-        if len(samples) > 2:
-            times = [sample.at_s / 60 for sample in samples]
-            more = [sample.megabytes - samples[0].megabytes for sample in samples]
-            axes.plot(times, more, label=sampler.names[process])
+        if len(samples) >= LEAST_SAMPLES:
+            above = [sample.megabytes - samples[0].megabytes for sample in samples]
+            curves[process] = ([sample.at_s / 60 for sample in samples], above)
+    for place, process in enumerate(sorted(curves, key=lambda each: -abs(curves[each][1][-1]))):
+        style = {"label": sampler.names[process]} if place < NAMED else {"color": "lightgrey", "zorder": 1}
+        axes.plot(*curves[process], **style)
     axes.set(xlabel="minutes", ylabel="MB above the first sample")
-    axes.legend(fontsize=6, ncols=2)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="grey: the others")
     figure.savefig(file, dpi=120)
 
 
