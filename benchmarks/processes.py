@@ -19,6 +19,7 @@ NAMES = {
     r"(runtime_env/agent/main|_private/log_monitor|autoscaler/_private/monitor|autoscaler/v2/monitor)": r"Ray: \1",
     r"^(?:\S*/)?haproxy\b": "HAProxy",
     r"python\S* -m ([\w.]+)": r"\1",
+    r"from multiprocessing\.(\w+) import": r"Python: multiprocessing.\1",
 }
 
 

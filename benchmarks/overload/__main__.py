@@ -48,6 +48,7 @@ def main(
 
 def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]]:
     """Rows of name, figure, bar, and whether it holds; None where there is no bar."""
+    before, after = result.peaks
     share = result.goodput / result.peak
     idle, loaded = result.idle_hits.percentile_ms(99), result.hits.percentile_ms(99)
     failed = result.first.failed + result.second.failed + result.hits.failed
@@ -55,7 +56,7 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
     succeeded = result.second.statuses[OK] / tries if tries else 0.0
     untold = result.first.without_retry_after + result.second.without_retry_after
     return [
-        ("peak, requests/s", f"{result.peak:.1f} of {plan.texts} new texts", "", None),
+        ("peak, requests/s", f"{before:.1f} before, {after:.1f} after, of {plan.texts} new texts", "", None),
         ("offered, requests/s", f"{result.offered:.1f}", "", None),
         ("statuses, new texts", _statuses(result.first), "", None),
         ("statuses, second tries", _statuses(result.second), "", None),
@@ -66,7 +67,12 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
         ("p50 of admitted, ms", f"{result.first.percentile_ms(50):.0f}", "", None),
         ("p99 of admitted, ms", f"{result.first.percentile_ms(99):.0f}", "", None),
         ("p99 of hits, ms", f"{loaded:.1f}; idle {idle:.1f}", f"<= {HITS_FACTOR:g} x", loaded <= HITS_FACTOR * idle),
-        ("CPUs used", "\n".join(f"{cpus:.2f} {name}" for name, cpus in result.cpus), "", None),
+        (
+            "CPUs used, and at the peak",
+            "\n".join(f"{cpus:.2f}, {peak:.2f} {name}" for name, cpus, peak in result.cpus),
+            "",
+            None,
+        ),
         ("second tries that succeed", f"{succeeded:.1%} of {tries}", f"{SECOND_TRY:.0%}", succeeded >= SECOND_TRY),
     ]
 

@@ -43,7 +43,11 @@ def cpu_seconds() -> Mapping[str, float]:
     return seconds
 
 
-def busiest(before: Mapping[str, float], after: Mapping[str, float], elapsed_s: float) -> list[tuple[str, float]]:
-    """The names that used the CPUs most between two readings, and how many CPUs each did."""
-    used = {name: (seconds - before.get(name, 0.0)) / elapsed_s for name, seconds in after.items()}
+def cpus_used(before: Mapping[str, float], after: Mapping[str, float], elapsed_s: float) -> dict[str, float]:
+    """How many CPUs each name used between two readings of `cpu_seconds`."""
+    return {name: (seconds - before.get(name, 0.0)) / elapsed_s for name, seconds in after.items()}
+
+
+def busiest(used: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The names that used the CPUs most, and how many."""
     return sorted(used.items(), key=lambda item: -item[1])[:MOST]

@@ -1,4 +1,4 @@
-"""The phases: hits alone, the model's peak, and many times that peak, both with the same hits beside them."""
+"""The phases: hits alone, the model's peak, many times that peak, and the peak again, all with the same hits beside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
-from benchmarks.overload.cpus import busiest, cpu_seconds
+from benchmarks.overload.cpus import busiest, cpu_seconds, cpus_used
 from benchmarks.texts import COURSE_FIXED
 
 
@@ -35,17 +35,23 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured. Peak and goodput are requests a second that were answered with 200."""
+    """What was measured. Peaks and goodput are requests a second that were answered with 200."""
 
     idle_hits: Record
     hits: Record
     first: Record
     second: Record
-    peak: float
+    peaks: tuple[float, float]
+    """Before the overload and after it: machines whose speed drifts would else tell in the goodput."""
     goodput: float
     offered: float
-    cpus: list[tuple[str, float]]
-    """How many CPUs each of the busiest processes used during the overload."""
+    cpus: list[tuple[str, float, float]]
+    """How many CPUs each of the busiest processes used during the overload, and at the peak before it."""
+
+    @property
+    def peak(self) -> float:
+        """The mean of the two."""
+        return sum(self.peaks) / 2
 
 
 async def run(port: int, plan: Plan) -> Result:
@@ -59,18 +65,25 @@ async def run(port: int, plan: Plan) -> Result:
     await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, 1.0)
     idle_hits = await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.idle_s)
 
-    # the first seconds teach the service its rate, and fill connections
-    await _closed_loop(connections, novelties, plan.users, plan.peak_s / 4)
-    beside = loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.peak_s)
-    peak = await _closed_loop(connections, novelties, plan.users, plan.peak_s)
-    await beside
+    async def measure_peak() -> float:
+        # the first seconds teach the service its rate, and fill connections
+        await _closed_loop(connections, novelties, plan.users, plan.peak_s / 4)
+        beside = loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.peak_s)
+        peak = await _closed_loop(connections, novelties, plan.users, plan.peak_s)
+        await beside
+        return peak
+
+    began = time.perf_counter()
+    used_before = await asyncio.to_thread(cpu_seconds)
+    peak_before = await measure_peak()
+    at_peak = cpus_used(used_before, await asyncio.to_thread(cpu_seconds), time.perf_counter() - began)
 
     first, second = Record(), Record()
-    rate = peak * plan.factor
+    rate = peak_before * plan.factor
     began = time.perf_counter()
     until = began + plan.overload_s + plan.returns_s
     good = 0.0
-    cpus: list[tuple[str, float]] = []
+    overloaded: dict[str, float] = {}
 
     async def overload() -> None:
         await open_loop(
@@ -80,20 +93,22 @@ async def run(port: int, plan: Plan) -> Result:
         )
 
     async def measure() -> None:
-        nonlocal good, cpus
+        nonlocal good, overloaded
         before = await asyncio.to_thread(cpu_seconds)
         await asyncio.sleep(plan.overload_s)
         elapsed_s = time.perf_counter() - began
         good = (first.statuses[OK] + second.statuses[OK]) / elapsed_s
-        cpus = busiest(before, await asyncio.to_thread(cpu_seconds), elapsed_s)
+        overloaded = cpus_used(before, await asyncio.to_thread(cpu_seconds), elapsed_s)
 
     hits, *_ = await asyncio.gather(
         loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s), overload(), measure()
     )
     offered = sum(first.statuses.values()) / plan.overload_s
+    peak_after = await measure_peak()
     connections.close()
     pool.shutdown()
-    return Result(idle_hits, hits, first, second, peak, good, offered, cpus)
+    cpus = [(name, used, at_peak.get(name, 0.0)) for name, used in busiest(overloaded)]
+    return Result(idle_hits, hits, first, second, (peak_before, peak_after), good, offered, cpus)
 
 
 def go_first() -> None:
