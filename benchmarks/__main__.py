@@ -181,9 +181,6 @@ if __name__ == "__main__":
     app.command()(main)
     try:
         app()
-    except FileNotFoundError as error:
-        console.print(f"error: {error.filename} is not there; `make bench` has k6 on its PATH", markup=False)
-        sys.exit(1)
     except (RuntimeError, subprocess.CalledProcessError) as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(1)

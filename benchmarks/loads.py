@@ -86,8 +86,11 @@ def _k6(load: Load, url: str, seconds: int, golden: Golden, tolerance: float, bu
     }
     options.write_text(json.dumps(settings))
     script = Path(__file__).with_name("load.js")
-    k6 = [shutil.which("k6") or "k6", "run", "--quiet", "--no-usage-report", "-e", f"OPTIONS={options}", str(script)]
-    subprocess.run(k6, check=True, capture_output=True)  # noqa: S603
+    k6 = shutil.which("k6")
+    if k6 is None:
+        raise RuntimeError("k6 is not on PATH; `make bench` puts it there")
+    command = [k6, "run", "--quiet", "--no-usage-report", "-e", f"OPTIONS={options}", str(script)]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
     metrics = json.loads(out.read_text())
     times, checks = metrics["predict_ms"]["values"], metrics["checks"]["values"]
     return Figures(

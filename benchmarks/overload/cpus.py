@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
 
 import psutil
 
 from benchmarks.processes import name_of
 
 MOST = 6
+
+T = TypeVar("T")
 
 
 def split_cpus() -> tuple[set[int], set[int]]:
@@ -43,9 +48,12 @@ def cpu_seconds() -> Mapping[str, float]:
     return seconds
 
 
-def cpus_used(before: Mapping[str, float], after: Mapping[str, float], elapsed_s: float) -> dict[str, float]:
-    """How many CPUs each name used between two readings of `cpu_seconds`."""
-    return {name: (seconds - before.get(name, 0.0)) / elapsed_s for name, seconds in after.items()}
+async def cpus_during(work: Awaitable[T]) -> tuple[T, dict[str, float]]:
+    """What the work comes to, and how many CPUs each process used meanwhile, by its name in words."""
+    began, before = time.perf_counter(), await asyncio.to_thread(cpu_seconds)
+    result = await work
+    elapsed_s, after = time.perf_counter() - began, await asyncio.to_thread(cpu_seconds)
+    return result, {name: (seconds - before.get(name, 0.0)) / elapsed_s for name, seconds in after.items()}
 
 
 def busiest(used: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_and_obey, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
-from benchmarks.overload.cpus import busiest, cpu_seconds, cpus_used
+from benchmarks.overload.cpus import busiest, cpus_during
 from benchmarks.texts import COURSE_FIXED
 
 
@@ -65,50 +65,40 @@ async def run(port: int, plan: Plan) -> Result:
     await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, 1.0)
     idle_hits = await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.idle_s)
 
-    async def measure_peak() -> float:
+    async def measure_peak() -> tuple[float, dict[str, float]]:
         # the first seconds teach the service its rate, and fill connections
         await _closed_loop(connections, novelties, plan.users, plan.peak_s / 4)
         beside = loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.peak_s)
-        peak = await _closed_loop(connections, novelties, plan.users, plan.peak_s)
+        measured = await cpus_during(_closed_loop(connections, novelties, plan.users, plan.peak_s))
         await beside
-        return peak
+        return measured
 
-    began = time.perf_counter()
-    used_before = await asyncio.to_thread(cpu_seconds)
-    peak_before = await measure_peak()
-    at_peak = cpus_used(used_before, await asyncio.to_thread(cpu_seconds), time.perf_counter() - began)
+    peak_before, at_peak = await measure_peak()
 
     first, second = Record(), Record()
     rate = peak_before * plan.factor
     began = time.perf_counter()
     until = began + plan.overload_s + plan.returns_s
-    good = 0.0
-    overloaded: dict[str, float] = {}
 
-    async def overload() -> None:
-        await open_loop(
+    async def measure_goodput() -> float:
+        await asyncio.sleep(plan.overload_s)
+        return (first.statuses[OK] + second.statuses[OK]) / (time.perf_counter() - began)
+
+    hits, _, (goodput, overloaded) = await asyncio.gather(
+        loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s),
+        open_loop(
             rate,
             plan.overload_s,
             lambda: ask_and_obey(connections, novelties.body(), first, second, until),
-        )
-
-    async def measure() -> None:
-        nonlocal good, overloaded
-        before = await asyncio.to_thread(cpu_seconds)
-        await asyncio.sleep(plan.overload_s)
-        elapsed_s = time.perf_counter() - began
-        good = (first.statuses[OK] + second.statuses[OK]) / elapsed_s
-        overloaded = cpus_used(before, await asyncio.to_thread(cpu_seconds), elapsed_s)
-
-    hits, *_ = await asyncio.gather(
-        loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s), overload(), measure()
+        ),
+        cpus_during(measure_goodput()),
     )
     offered = sum(first.statuses.values()) / plan.overload_s
-    peak_after = await measure_peak()
+    peak_after, _ = await measure_peak()
     connections.close()
     pool.shutdown()
     cpus = [(name, used, at_peak.get(name, 0.0)) for name, used in busiest(overloaded)]
-    return Result(idle_hits, hits, first, second, (peak_before, peak_after), good, offered, cpus)
+    return Result(idle_hits, hits, first, second, (peak_before, peak_after), goodput, offered, cpus)
 
 
 def go_first() -> None:

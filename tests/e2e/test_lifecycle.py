@@ -69,20 +69,26 @@ def test_when_serve_dies_the_run_ends_with_an_error(service: Service) -> None:
     nothing_is_left(service, processes)
 
 
+def run_to_its_end(
+    port: int, *arguments: str, timeout_s: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "serve_app.local", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "PORT": str(port), **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
 def test_a_taken_port_says_by_whom_and_what_to_do() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "serve_app.local"],
-            cwd=REPOSITORY,
-            env={**os.environ, "PORT": str(port)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_to_its_end(port)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: port {port} is taken by ")
@@ -90,35 +96,21 @@ def test_a_taken_port_says_by_whom_and_what_to_do() -> None:
 
 
 def test_a_bad_setting_is_one_line_and_no_start() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "serve_app.local"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PORT": str(free_port()), "SENTIMENT_BATCH_TOKENS": "7"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_to_its_end(free_port(), SENTIMENT_BATCH_TOKENS="7")
     assert done.returncode == 1
     assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 512\n"
 
 
 def test_an_application_that_does_not_import_ends_the_run_with_its_error(tmp_path: Path) -> None:
     (tmp_path / "redis.py").write_text("raise ImportError('not this redis')\n")
+    port = free_port()
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "serve_app.local", "--log", str(tmp_path / "serve.log")],
-        cwd=REPOSITORY,
-        env={**os.environ, "PORT": str(free_port()), "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    done = run_to_its_end(port, "--log", str(tmp_path / "serve.log"), timeout_s=110, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "error: Serve could not deploy the application; the end of " in done.stderr
     assert "not this redis" in done.stderr
     assert time.monotonic() - began < START_TIMEOUT_S / 2
+    assert is_free(port)
 
 
 def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path) -> None:

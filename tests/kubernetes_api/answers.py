@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tests.kubernetes_api.state import Object, Place, Refused, Request, State
+from tests.kubernetes_api.state import Place, Refused, Request, State
+from tests.kubernetes_objects import Object
 
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.1", "platform": "linux/amd64"}
 APPLY = "application/apply-patch+yaml"

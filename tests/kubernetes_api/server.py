@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.kubernetes_api.answers import respond
-from tests.kubernetes_api.state import Object, Refusal, Request, State, failure
+from tests.kubernetes_api.state import Refusal, Request, State, failure
+from tests.kubernetes_objects import Object
 
 
 class KubernetesApi(ThreadingHTTPServer):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-Object = dict[str, Any]
+from tests.kubernetes_objects import Object
+
 KINDS = {
     # group/version: {plural: (kind, namespaced)}
     "v1": {

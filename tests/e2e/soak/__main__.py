@@ -32,7 +32,6 @@ EVERY_S = 5.0
 WARM_UP_SHARE = 0.25
 MOST_WARM_UP_S = 600.0
 NEW_TEXTS = 4000
-LEAST_SAMPLES = 2  # for a line
 NAMED = 8
 CONTROL = "tests.e2e.soak.leaky"
 LEAK_KB = 10
@@ -72,14 +71,13 @@ def plot(sampler: Sampler, file: Path) -> None:
     from matplotlib import pyplot  # noqa: PLC0415  (after the backend is chosen)
 
     figure, axes = pyplot.subplots(figsize=(11, 5), layout="constrained")
-    curves = {}
-    for process, samples in sampler.samples.items():
-        if len(samples) >= LEAST_SAMPLES:
-            above = [sample.megabytes - samples[0].megabytes for sample in samples]
-            curves[process] = ([sample.at_s / 60 for sample in samples], above)
-    for place, process in enumerate(sorted(curves, key=lambda each: -abs(curves[each][1][-1]))):
-        style = {"label": sampler.names[process]} if place < NAMED else {"color": "lightgrey", "zorder": 1}
-        axes.plot(*curves[process], **style)
+    drawn = [(sampler.names[process], samples) for process, samples in sampler.samples.items() if len(samples) > 2]
+    drawn.sort(key=lambda each: -abs(each[1][-1].megabytes - each[1][0].megabytes))
+    for place, (name, samples) in enumerate(drawn):
+        times = [sample.at_s / 60 for sample in samples]
+        more = [sample.megabytes - samples[0].megabytes for sample in samples]
+        style = {"label": name} if place < NAMED else {"color": "lightgrey", "zorder": 1}
+        axes.plot(times, more, **style)
     axes.set(xlabel="minutes", ylabel="MB above the first sample")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="grey: the others")
     figure.savefig(file, dpi=120)
