@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-FAR_BEHIND, LARGER = 4, 2
-"""How many batches wait from which on they are larger, and how many times so: what is alike then runs in fuller groups,
-which counts more than when each is done."""
+FAR_BEHIND, LARGER = 4, 4
+"""How many batches wait from which on they are larger, and how many times so: what is alike then runs in fuller groups.
+
+Nobody waits longer for it where admission bounds what waits: that, over the engine's rate, is what each waits."""
 
 L = TypeVar("L")
 

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     ] = 512
     batch_tokens: Annotated[
         int,
-        Field(ge=512, le=65536, description="Most tokens in a batch; twice as many where the model is far behind."),
+        Field(ge=512, le=65536, description="Most tokens in a batch; four times that where the model is far behind."),
     ] = 1024
     model_timeout_s: Annotated[
         float, Field(gt=0, le=600, description="A request waits this long for the model, then gets 503.")

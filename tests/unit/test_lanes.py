@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from serve_app.lanes import FAR_BEHIND, Lanes
+from serve_app.lanes import FAR_BEHIND, LARGER, Lanes
 
 BATCH = 100
 
@@ -74,15 +74,15 @@ async def test_with_one_lane_all_that_waits_goes_together_within_the_batchs_toke
         task.cancel()
 
 
-async def test_batches_are_twice_as_large_where_the_engine_is_far_behind() -> None:
+async def test_batches_are_larger_where_the_engine_is_far_behind() -> None:
     batches = Batches(1)
     tasks = [batches.ask("first")]
     await batches.settle()
-    tasks += [batches.ask(str(number), 50) for number in range(FAR_BEHIND * 2 + 4)]
+    tasks += [batches.ask(str(number), 50) for number in range((FAR_BEHIND + LARGER) * 2)]
     await batches.settle()
-    for _ in range(5):
+    for _ in range(6):
         await batches.end()
-    assert [len(names) for names, _ in batches.formed[1:]] == [4, 2, 2, 2, 2]
+    assert [len(names) for names, _ in batches.formed[1:]] == [LARGER * 2, 2, 2, 2, 2]
     for task in tasks:
         task.cancel()
 
