@@ -23,10 +23,10 @@ class Admission:
     """Bounds the tokens that this ingress replica has with the model at any time.
 
     The bound is what the model completes for this replica within `max_wait_s`, and one batch. The rate is not a
-    configured one: a call that finds n tokens before it and ends after t seconds has seen n / t (Little's law),
-    however many model replicas there are, and however much other ingress replicas ask of them. The one batch on top
-    keeps the model busy, and makes the shares of several ingress replicas equal in the end: the smaller a share, the
-    faster it grows by it (as with FAST TCP's window).
+    configured one: a call during which n tokens were outstanding and that ends after t seconds has seen n / t
+    (Little's law), however many model replicas there are, and however much other ingress replicas ask of them. The one
+    batch on top keeps the model busy, and makes the shares of several ingress replicas equal in the end: the smaller a
+    share, the faster it grows by it (as with FAST TCP's window).
 
     Tokens are guessed from UTF-8 bytes, at the ratio that the model's answers tell: tokenizing here would cost
     a refused text a hundred times as much, and a wrong guess only shows as another rate.
@@ -39,8 +39,9 @@ class Admission:
         self._metrics = metrics
         self._clock = clock
         self._outstanding = 0
+        self._token_seconds = 0.0
+        self._counted = clock()
         self._tokens_per_s: float | None = None
-        self._sampled = clock()
         self._tokens_per_byte = _FIRST_GUESS
         self._appointments = Appointments()
 
@@ -70,26 +71,33 @@ class Admission:
             raise self.refusal(TooBusy, 0, key, tokens, deadline)
         if self._tokens_per_s and now + (self._outstanding + tokens) / self._tokens_per_s > deadline:
             raise self.refusal(TooLate, 0, key, tokens, deadline)
-        self.count(tokens)
-        return Place(self, key, lengths, tokens, deadline, self._outstanding, now)
+        return Place(self, key, lengths, tokens, deadline, now, self.count(tokens, now))
 
-    def count(self, tokens: int) -> None:
-        """So many tokens more are outstanding, or fewer."""
+    def count(self, tokens: int, now: float | None = None) -> float:
+        """So many tokens more are outstanding, or fewer; the sum so far of those outstanding over all seconds."""
+        now = self._clock() if now is None else now
+        self._token_seconds += self._outstanding * (now - self._counted)
+        self._counted = now
         self._outstanding += tokens
         self._metrics.outstanding_tokens.value = self._outstanding
+        return self._token_seconds
 
-    def learn_rate(self, outstanding: int, began: float, reported: float) -> None:
-        """Learn from a call that found so many tokens, itself included, and has just ended."""
+    def learn_rate(self, tokens: int, began: float, token_seconds: float, reported: float) -> None:
+        """Learn from a call of so many tokens that has just ended; `token_seconds` is the sum when it began."""
         if self._tokens_per_s is None:
             self._tokens_per_s = self._metrics.drain_tokens_per_s.value = reported
+        now = self._clock()
+        took = max(now - began, 1e-6)
+        # their mean, and not what the call found: many calls find the few that a batch has left when it ended
+        outstanding = (self.count(0, now) - token_seconds) / took
         if outstanding < self._batch_tokens:
             return  # the model was not busy, so this tells of the demand and not of the model
-        now = self._clock()
         # an outage is no rate: one answer may not say less than half
-        seen = max(outstanding / max(now - began, 1e-6), self._tokens_per_s / 2)
-        weight = 1 - math.exp((self._sampled - now) / self._max_wait_s)
-        self._tokens_per_s += weight * (seen - self._tokens_per_s)
-        self._sampled = now
+        seen = max(outstanding / took, self._tokens_per_s / 2)
+        # by tokens, and not by the time since the last answer: those of a batch come all at once, and all count
+        weight = 1 - math.exp(-tokens / (self._tokens_per_s * self._max_wait_s))
+        # the mean of the time for a token, which is 1 / rate: a mean of rates would lean to the calls that were short
+        self._tokens_per_s = 1 / (weight / seen + (1 - weight) / self._tokens_per_s)
         self._metrics.drain_tokens_per_s.value = self._tokens_per_s
 
     def learn_length(self, tokens: int, size: int) -> None:
@@ -112,8 +120,8 @@ class Place:
     _lengths: Sequence[int]
     _tokens: int
     _deadline: float
-    _outstanding: int
     _began: float
+    _token_seconds: float
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +131,7 @@ class Place:
 
     def answered(self, answer: Classified) -> None:
         """Learn from the model's answer."""
-        self._admission.learn_rate(self._outstanding, self._began, answer.tokens_per_s)
+        self._admission.learn_rate(self._tokens, self._began, self._token_seconds, answer.tokens_per_s)
         if not any(answer.truncated):
             self._admission.learn_length(answer.tokens - _SPECIAL_TOKENS * len(self._lengths), sum(self._lengths))
 
