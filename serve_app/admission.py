@@ -71,16 +71,15 @@ class Admission:
             raise self.refusal(TooBusy, 0, key, tokens, deadline)
         if self._tokens_per_s and now + (self._outstanding + tokens) / self._tokens_per_s > deadline:
             raise self.refusal(TooLate, 0, key, tokens, deadline)
-        return Place(self, key, lengths, tokens, deadline, now, self.count(tokens, now))
+        place = Place(self, key, lengths, tokens, deadline, now, self._token_seconds_until(now))
+        self.count(tokens)
+        return place
 
-    def count(self, tokens: int, now: float | None = None) -> float:
-        """So many tokens more are outstanding, or fewer; the sum so far of those outstanding over all seconds."""
-        now = self._clock() if now is None else now
-        self._token_seconds += self._outstanding * (now - self._counted)
-        self._counted = now
+    def count(self, tokens: int) -> None:
+        """So many tokens more are outstanding, or fewer."""
+        self._token_seconds_until(self._clock())
         self._outstanding += tokens
         self._metrics.outstanding_tokens.value = self._outstanding
-        return self._token_seconds
 
     def learn_rate(self, tokens: int, began: float, token_seconds: float, reported: float) -> None:
         """Learn from a call of so many tokens that has just ended; `token_seconds` is the sum when it began."""
@@ -89,7 +88,7 @@ class Admission:
         now = self._clock()
         took = max(now - began, 1e-6)
         # their mean, and not what the call found: many calls find the few that a batch has left when it ended
-        outstanding = (self.count(0, now) - token_seconds) / took
+        outstanding = (self._token_seconds_until(now) - token_seconds) / took
         if outstanding < self._batch_tokens:
             return  # the model was not busy, so this tells of the demand and not of the model
         # an outage is no rate: one answer may not say less than half
@@ -109,6 +108,12 @@ class Admission:
         tokens_per_s = self._tokens_per_s or self._batch_tokens / self._max_wait_s
         wait_s = max(wait_s, self._outstanding / tokens_per_s)
         return kind(self._appointments.book(key, tokens, wait_s, tokens_per_s, self._clock()), deadline)
+
+    def _token_seconds_until(self, now: float) -> float:
+        """The sum of the tokens outstanding over all seconds until now."""
+        self._token_seconds += self._outstanding * (now - self._counted)
+        self._counted = now
+        return self._token_seconds
 
 
 @dataclass(frozen=True, slots=True)

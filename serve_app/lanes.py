@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 FAR_BEHIND, LARGER = 4, 4
 """How many batches wait from which on they are larger, and how many times so: what is alike then runs in fuller groups.
 
-Nobody waits longer for it where admission bounds what waits: that, over the engine's rate, is what each waits."""
+A request then waits for the rest of a larger batch, but behind so much it waits for several batches' time anyway."""
 
 L = TypeVar("L")
 
