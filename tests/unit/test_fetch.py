@@ -124,7 +124,7 @@ def test_a_second_run_downloads_only_what_is_gone(hub: Hub, tmp_path: Path) -> N
     assert "model.safetensors: already here" in done.stdout
 
 
-def test_a_file_that_does_not_match_its_hash_is_refused_and_removed(hub: Hub, tmp_path: Path) -> None:
+def test_a_file_that_does_not_match_its_hash_is_refused_and_nothing_is_changed(hub: Hub, tmp_path: Path) -> None:
     out = tmp_path / "fetched"
     fetch(hub.url, REPO, "--out", out)
     (out / "tokenizer.json").write_bytes(b"spoilt here")
@@ -133,7 +133,8 @@ def test_a_file_that_does_not_match_its_hash_is_refused_and_removed(hub: Hub, tm
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert line.startswith("error: tokenizer.json does not match the sha256")
-    assert not (out / "tokenizer.json").exists()
+    assert "without that file everything is fetched anew" in line
+    assert (out / "tokenizer.json").read_bytes() == b"spoilt here"
     assert not list(out.glob(".fetch-*"))
 
 
