@@ -44,12 +44,12 @@ def test_a_bert_becomes_a_distilbert_that_computes_the_same(tmp_path: Path) -> N
     ids = torch.tensor([tokenizer().encode("the soup was a joy").ids])
     with torch.no_grad():
         wanted = BertModel.from_pretrained(directory, add_pooling_layer=False).eval()(ids).last_hidden_state
-        got = load_start(directory).eval().distilbert(ids).last_hidden_state
+        got = load_start(directory).model.eval().distilbert(ids).last_hidden_state
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
 
 
 def test_a_shorter_vocabulary_spells_every_text_and_keeps_the_rows_it_keeps(tmp_path: Path) -> None:
-    model = load_start(save_distilbert(tmp_path))
+    model = load_start(save_distilbert(tmp_path)).model
     before = model.distilbert.embeddings.word_embeddings.weight.detach().clone()
     whole = tokenizer()
     small = cut_vocabulary(model, whole, sentences.PLAIN, 4000)
@@ -63,7 +63,7 @@ def test_a_shorter_vocabulary_spells_every_text_and_keeps_the_rows_it_keeps(tmp_
 
 
 def test_layers_and_feed_forward_shrink(tmp_path: Path) -> None:
-    model = load_start(save_distilbert(tmp_path))
+    model = load_start(save_distilbert(tmp_path)).model
     last = model.distilbert.transformer.layer[2].ffn.lin2.bias.detach().clone()
     keep_layers(model, [0, 2])
     narrow_feed_forward(model, 32)
