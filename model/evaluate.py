@@ -15,8 +15,9 @@ from rich.table import Table
 from model.command import run
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Scores, load_engine
+from model.engine import load_engine
 from model.errors import ModelError
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 
 _CHUNK = 64

@@ -22,9 +22,10 @@ from huggingface_hub.errors import (
 )
 
 from model.command import run
-from model.directory import WEIGHTS, open_directory
+from model.directory import open_directory
 from model.errors import ModelError
 from model.manifest import FILE_NAME, read_manifest, sha256, write_manifest
+from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
 _WANTED = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")

@@ -17,11 +17,11 @@ from tokenizers import Tokenizer
 
 from model.command import run
 from model.data import load_split
-from model.directory import WEIGHTS
 from model.manifest import sha256, write_manifest
 from model.training.convert import load_start
 from model.training.loop import Options, answers, encode, train
 from model.training.shrink import cut_vocabulary, keep_layers, narrow_feed_forward
+from model.weights import WEIGHTS
 
 
 class Dtype(StrEnum):
