@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.directory import DEFAULT_LABELS
 from model.errors import ModelError
-from model.labels import UnknownLabel, numbered
+from model.label_names import UnknownLabel, numbered
+from model.labels import DEFAULT_LABELS
 
 _COLUMNS = ("sentence", "label")
 _MARKS = {

@@ -15,10 +15,11 @@ from rich.table import Table
 
 from model.command import run
 from model.data import load_split
-from model.directory import ModelDirectory, open_directory
-from model.engine import Scores, load_engine
+from model.directory import EVALUATION, ModelDirectory, open_directory
+from model.engine import load_engine
 from model.errors import ModelError
 from model.install import write_text
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 
 _CHUNK = 64
@@ -58,7 +59,7 @@ def main(
     Console().print(table)
     if write:
         record = {**figures, "content": opened.content}
-        write_text(directory / "evaluation.json", json.dumps(record, indent=2) + "\n")
+        write_text(directory / EVALUATION, json.dumps(record, indent=2) + "\n")
 
 
 def compare(scores: Sequence[Scores], reference: Sequence[Scores], labels: Sequence[int]) -> dict[str, float]:
@@ -86,7 +87,7 @@ def _highest(scores: Scores) -> int:
 
 
 def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: int, progress: Progress) -> list[Scores]:
-    tokenizer = TextTokenizer(opened.path, opened.architecture.max_position_embeddings)
+    tokenizer = TextTokenizer(opened.path, opened.max_tokens)
     engine = load_engine(opened, precision, threads=threads)
     scores: list[Scores] = []
     for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from model.command import run
 from model.directory import ModelDirectory, open_directory
-from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, load_engine, test_on_golden
+from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, check_golden, load_engine
 from model.errors import ModelError
 from model.install import signals_wait, staging
 from model.tokenizer import TextTokenizer
@@ -58,7 +58,7 @@ def export(directory: ModelDirectory) -> None:
             raise ModelError(f"{target} cannot be written; {free / 1e6:.0f} MB are free there") from None
         golden = _golden(directory)
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
-        test_on_golden(OpenVinoEngine(folder / GRAPH, "int8", 1), golden, directory)
+        check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
         with signals_wait():
             target.mkdir(exist_ok=True)
             # file by file, so that there is no moment without an export; one without golden texts does not count yet
@@ -76,7 +76,7 @@ def is_exported(directory: ModelDirectory) -> bool:
 
 
 def _golden(directory: ModelDirectory) -> Golden:
-    tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
+    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
     engine = load_engine(directory, "fp32", threads=1)
     scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
     return Golden(directory.content, GOLDEN_TEXTS, scores)

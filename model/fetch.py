@@ -22,10 +22,11 @@ from huggingface_hub.errors import (
 )
 
 from model.command import run
-from model.directory import WEIGHTS, open_directory
+from model.directory import CONFIG, open_directory
 from model.errors import ModelError
 from model.install import install, is_model_file, staging
 from model.manifest import FILE_NAME, Manifest, read_manifest, sha256, write_manifest
+from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
 # what the system says of this machine's files; every other OSError is the network's
@@ -68,7 +69,7 @@ def main(
             _download(repo, commit, name, target, staged, expected.get(name))
         write_manifest(staged, repo.rpartition("/")[2], commit, names)
         try:
-            open_directory(staged)
+            open_directory(staged).check_weights()
         except ModelError as error:
             raise ModelError(str(error).replace(str(staged), repo)) from None
         install(staged, target)
@@ -92,7 +93,7 @@ def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
     whole = [name for name in names if name == WEIGHTS]
     if whole:  # the same weights may be there in parts too
         names = [name for name in names if name == WEIGHTS or ".safetensors" not in name]
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+    if CONFIG not in names or not any(name.endswith(".safetensors") for name in names):
         raise ModelError(f"{repo} has no {WEIGHTS} with a config.json; other formats can run code and are not loaded")
     if info.sha is None:
         raise ModelError(f"the hub names no commit for {repo}, so its revision cannot be recorded")

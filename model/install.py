@@ -10,19 +10,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from model.directory import CONFIG
 from model.errors import ModelError
 from model.manifest import FILE_NAME
+from model.tokenizer import TOKENIZER_FILES
+from model.weights import INDEX, WEIGHTS
 
-_MODEL_FILES = re.compile(
-    r"config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|"
-    r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.txt"
-)
+_NAMES = (CONFIG, WEIGHTS, INDEX, *TOKENIZER_FILES)
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def is_model_file(name: str) -> bool:
     """Whether a file of this name belongs to a model: configuration, weights in safetensors, or tokenizer."""
-    return _MODEL_FILES.fullmatch(name) is not None
+    return name in _NAMES or _SHARD.fullmatch(name) is not None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import typer
 from model.command import run
 from model.data import load_split
 from model.errors import ModelError
-from model.install import staging
 
 
 class Dtype(StrEnum):
@@ -51,8 +50,6 @@ def main(
         raise ModelError(
             f"training needs the package {error.name}, which the service does not; run: make .venv/.dev"
         ) from None
-    with staging(out, ".train-"):
-        pass  # rather than after the first epoch, a folder that cannot be written to is told now
     options = Options(epochs, batch_size, learning_rate, seed)
     typer.echo(train_from(start, out, texts, dev, teacher, Shrink(*shrink), options, dtype))
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
+from model.labels import MULTI_LABEL, SINGLE_LABEL
 from serve_app.docs_page import add_docs, describe_keys
 from serve_app.errors import (
     PREDICT_ERRORS,
@@ -77,11 +78,11 @@ def build_api(
             return Health(status="healthy")
         return JSONResponse({"status": "unhealthy", "reason": reason}, 503)  # type: ignore[return-value]
 
-    @api.get(f"{ROOT}/model", responses=openapi_responses([ServiceError]))
+    @api.get(f"{ROOT}/model", response_model_exclude_unset=True, responses=openapi_responses([ServiceError]))
     async def get_model() -> ModelCard:
         """Which model answers."""
         identity = await predictor.identity()
-        return ModelCard(
+        card = ModelCard(
             name=identity.name,
             revision=identity.revision,
             fingerprint=identity.fingerprint,
@@ -90,6 +91,7 @@ def build_api(
             max_tokens=identity.max_tokens,
             accuracy=identity.accuracy,
         )
+        return card if identity.problem_type == SINGLE_LABEL else card.model_copy(update={"problem_type": MULTI_LABEL})
 
     return api
 
@@ -110,7 +112,7 @@ def _add_predict(api: FastAPI, settings: Settings, endpoint: PredictEndpoint) ->
     # The endpoint reads and parses the body itself, since FastAPI refuses a body without a Content-Type,
     # echoes input in its errors, and validates the answer a second time.
     async def predict(request: Request) -> Response:
-        """Both labels with their scores for each text, the higher score first."""
+        """Every label of the model with its score for each text, the highest score first."""
         return (await endpoint.reply(request.scope["headers"], request.receive)).response()
 
     for path in PATHS:

@@ -17,7 +17,8 @@ from ray import serve
 
 from model.batches import chunks
 from model.directory import open_directory
-from model.engine import Engine, Lane, Scores, choose_precision, load_engine
+from model.engine import Engine, Lane, choose_precision, load_engine
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 from serve_app.backlog import Backlog
 from serve_app.lanes import LARGER, Lanes
@@ -63,7 +64,7 @@ class Classifier:
 
     def __init__(self, settings: Settings) -> None:
         directory = open_directory(settings.model_dir)
-        max_tokens = min(settings.max_tokens, directory.architecture.max_position_embeddings)
+        max_tokens = min(settings.max_tokens or directory.max_tokens, directory.max_tokens)
         self._tokenizer = TextTokenizer(directory.path, max_tokens)
         threads = _threads()
         self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
@@ -78,12 +79,14 @@ class Classifier:
             directory.labels,
             max_tokens,
             directory.accuracy,
+            directory.problem_type,
         )
         self._batch_tokens = settings.batch_tokens
         self._metrics = Metrics()
         self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
-        self._score.set_max_batch_size(LARGER * settings.batch_tokens)  # type: ignore[attr-defined]  # by serve.batch
+        # one text may be longer than a batch
+        self._score.set_max_batch_size(max(LARGER * settings.batch_tokens, max_tokens))  # type: ignore[attr-defined]  # by serve.batch
         self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
 
     def identify(self) -> Identity:

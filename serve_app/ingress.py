@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from model.labels import SINGLE_LABEL
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache, SharedCache
@@ -43,7 +44,8 @@ class Ingress:
         def open_shared(identity: Identity) -> SharedCache:
             if settings.redis_url is None:
                 return NoSharedCache()
-            return RedisCache(settings, identity.fingerprint, identity.labels, metrics)
+            sum_to_one = identity.problem_type == SINGLE_LABEL
+            return RedisCache(settings, identity.fingerprint, identity.labels, metrics, sum_to_one=sum_to_one)
 
         admission = Admission(settings, metrics)
         predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)

@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from model.labels import SINGLE_LABEL, Scores
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 
@@ -24,9 +25,10 @@ class Identity:
     revision: str | None
     fingerprint: str
     precision: str
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
     max_tokens: int
     accuracy: float | None
+    problem_type: str = SINGLE_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Classified:
     """A model replica's answer for n texts, in order, with its own stage times in milliseconds."""
 
     identity: Identity
-    scores: list[tuple[float, float]]
+    scores: list[Scores]
     truncated: list[bool]
     tokenize_ms: float
     queue_ms: float

@@ -32,8 +32,9 @@ class Settings(BaseSettings):
         Field(description="Precision of the engine; auto is int8 where the CPU multiplies it fast, else fp32."),
     ] = "auto"
     max_tokens: Annotated[
-        int, Field(ge=8, le=512, description="Longer texts are truncated here, as transformers does.")
-    ] = 512
+        int | None,
+        Field(ge=8, le=8192, description="Longer texts are truncated here; none: at the model's limit, mostly 512."),
+    ] = None
     batch_tokens: Annotated[
         int,
         Field(ge=512, le=65536, description="Most tokens in a batch; four times that where the model is far behind."),

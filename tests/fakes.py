@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 
+from model.labels import Scores
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.model_client import Classified, Identity
 from serve_app.prediction import Prediction
@@ -14,7 +15,7 @@ from serve_app.prediction import Prediction
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
 
-def fake_scores(text: str) -> tuple[float, float]:
+def fake_scores(text: str) -> Scores:
     """Scores that only this text has, so that a mix-up shows."""
     share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
     return (1 - share, share)

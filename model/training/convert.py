@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from transformers import BertModel, DistilBertConfig, DistilBertForSequenceClassification
 
-from model.directory import DEFAULT_LABELS, WEIGHTS
 from model.errors import ModelError
+from model.files import refuse_pointer
+from model.labels import DEFAULT_LABELS
+from model.weights import weight_files
 
 ACTIVATIONS = ("gelu", "relu")
 """What DistilBERT's feed-forward blocks may have between their matrices."""
@@ -59,8 +61,8 @@ def load_start(directory: Path) -> Start:
         raise ModelError(f"{directory} is no Hugging Face model directory with a config.json") from None
     if kind not in ("distilbert", "bert"):
         raise ModelError(f"{directory} holds a {kind!r} model; training starts from bert or distilbert")
-    if not any((directory / name).is_file() for name in (WEIGHTS, f"{WEIGHTS}.index.json")):
-        raise ModelError(f"{directory} has no {WEIGHTS}; weights are loaded from safetensors only")
+    for file in weight_files(directory):
+        refuse_pointer(file)
     try:
         return _distilbert(directory) if kind == "distilbert" else _bert(directory)
     except ModelError:

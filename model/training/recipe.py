@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from safetensors import SafetensorError
 
 from model.data import Split
-from model.directory import WEIGHTS
+from model.directory import open_directory
 from model.errors import ModelError
 from model.install import install, staging
 from model.manifest import sha256, write_manifest
@@ -25,6 +25,7 @@ from model.training.convert import load_start, load_teacher
 from model.training.loop import Answers, Examples, Options, answers, train
 from model.training.shrink import cut_vocabulary, keep_layers, narrow_feed_forward
 from model.training.tokenizer import encode, load_tokenizer, save_tokenizer, with_vocabulary
+from model.weights import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def train_from(
     transformers.logging.disable_progress_bar()
     torch.manual_seed(options.seed)
     model, tokenizer = _load(start, shrink, train_texts.texts)
+    _rehearse(model, tokenizer, start, out, dtype)
     began = time.monotonic()
     best: tuple[int, float] | None = None
 
@@ -119,16 +121,36 @@ def _taught(teacher: Path | None, dim: int, texts: Sequence[str], progress: Prog
 
 
 def _save(model: Any, tokenizer: Any, out: Path, dtype: str, record: dict[str, object]) -> None:
-    weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items()}
-    if not all(tensor.isfinite().all() for tensor in weights.values()):
-        raise ModelError(f"the weights do not fit into {dtype}, so {out} was not written; use --dtype float32")
+    weights = _stored(model, dtype, out)
     with staging(out, ".train-") as staged:
-        try:
-            model.save_pretrained(staged, state_dict=weights)
-        except SafetensorError as error:
-            raise ModelError(f"{out} cannot be written ({error})") from None
-        save_tokenizer(tokenizer, staged, model.config.max_position_embeddings)
+        _write(model, weights, tokenizer, staged, out)
         names = [file.name for file in staged.iterdir()]
         (staged / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         write_manifest(staged, out.resolve().name, sha256(staged / WEIGHTS)[:12], names)
         install(staged, out)
+
+
+def _rehearse(model: Any, tokenizer: Any, start: Path, out: Path, dtype: str) -> None:
+    """Find out before the training whether there is room for what it makes, and whether that can be served."""
+    with staging(out, ".train-") as staged:
+        _write(model, _stored(model, dtype, out), tokenizer, staged, out)
+        try:
+            open_directory(staged)
+        except ModelError as error:
+            reason = str(error).replace(str(staged), str(start))
+            raise ModelError(f"what is trained from this start could not be served: {reason}") from None
+
+
+def _stored(model: Any, dtype: str, out: Path) -> dict[str, torch.Tensor]:
+    weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items()}
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise ModelError(f"there are weights that {dtype} cannot hold, so {out} was not written; try --dtype float32")
+    return weights
+
+
+def _write(model: Any, weights: dict[str, torch.Tensor], tokenizer: Any, staged: Path, out: Path) -> None:
+    try:
+        model.save_pretrained(staged, state_dict=weights)
+    except SafetensorError as error:
+        raise ModelError(f"{out} cannot be written ({error})") from None
+    save_tokenizer(tokenizer, staged, model.config.max_position_embeddings)

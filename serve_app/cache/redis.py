@@ -31,7 +31,15 @@ T = TypeVar("T")
 class RedisCache:
     """Predictions of one model in Redis, under `fastapi-cache-project::<fingerprint>:<hash of the text>`."""
 
-    def __init__(self, settings: Settings, fingerprint: str, labels: tuple[str, str], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        fingerprint: str,
+        labels: tuple[str, ...],
+        metrics: Metrics,
+        *,
+        sum_to_one: bool = True,
+    ) -> None:
         if settings.redis_url is None:
             raise ValueError("RedisCache needs redis_url")
         self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
@@ -49,6 +57,7 @@ class RedisCache:
         self._for_reads: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._prefix = f"{PREFIX}{fingerprint}:"
         self._labels = labels
+        self._sum_to_one = sum_to_one
         self._ttl_s = settings.cache_ttl_s
         self._jitter = settings.cache_ttl_jitter
         self._metrics = metrics
@@ -99,7 +108,7 @@ class RedisCache:
         for key, value in zip(keys, values or (), strict=False):
             if value is not None:
                 try:
-                    found[key] = load(value, self._labels)
+                    found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found

@@ -14,9 +14,10 @@ import pytest
 
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, Scores, build_graph, load_engine, softmax
+from model.engine import Engine, build_graph, load_engine
 from model.errors import ModelError
 from model.export import export
+from model.labels import Scores, sigmoid, softmax
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
 from tests import sentences
@@ -112,12 +113,15 @@ def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:
     assert hate[0] > 0.9
 
 
-def test_softmax_is_exact_at_the_ends_and_refuses_nonsense() -> None:
-    assert softmax(0.0, 0.0) == (0.5, 0.5)
-    assert softmax(-500.0, 500.0) == (0.0, 1.0)
-    assert softmax(500.0, -500.0) == (1.0, 0.0)
-    with pytest.raises(ArithmeticError):
-        softmax(float("nan"), 0.0)
+def test_scores_are_exact_at_the_ends_and_nonsense_is_refused() -> None:
+    assert softmax([0.0, 0.0]) == (0.5, 0.5)
+    assert softmax([-500.0, 500.0]) == (0.0, 1.0)
+    assert softmax([500.0, -500.0]) == (1.0, 0.0)
+    assert softmax([1.0, 1.0, 1.0]) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert sigmoid([0.0, -800.0, 800.0]) == (0.5, 0.0, 1.0)
+    for function in (softmax, sigmoid):
+        with pytest.raises(ArithmeticError):
+            function([float("nan"), 0.0])
 
 
 def test_an_unknown_precision_is_refused() -> None:
@@ -130,10 +134,9 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for wrong, complaint in (
         (dataclasses.replace(directory.architecture, dim=64), r"has the shape .* and config\.json says"),
         (dataclasses.replace(directory.architecture, n_layers=4), r"no distilbert\.transformer\.layer\.3"),
-        (dataclasses.replace(directory.architecture, activation="silu"), "neither gelu nor relu"),
     ):
         with pytest.raises(ModelError, match=complaint):
             build_graph(dataclasses.replace(directory, architecture=wrong), "fp32")
-    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(ModelError, match="cannot be read"):
         build_graph(directory, "fp32")

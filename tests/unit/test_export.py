@@ -13,9 +13,10 @@ import pytest
 from model.cpu import multiplies_int8
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, Scores, choose_precision, load_engine
+from model.engine import Engine, choose_precision, load_engine
 from model.errors import ModelError
 from model.export import export, is_exported
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
 from tests import sentences

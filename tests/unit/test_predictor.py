@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.labels import Scores
 from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
@@ -38,7 +39,7 @@ def waits_ms(milliseconds: int) -> Caller:
     return Caller([(b"x-request-timeout-ms", b"%d" % milliseconds)])
 
 
-def scores(outcome: Outcome) -> list[tuple[float, float]]:
+def scores(outcome: Outcome) -> list[Scores]:
     return [prediction.scores for prediction in outcome.predictions]
 
 
