@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,8 @@ def main(
     dtype: Annotated[Dtype, typer.Option(help="Store the weights so.")] = Dtype.float32,
 ) -> None:
     """Train a DistilBERT sentiment classifier, with progress and an evaluation on dev after each epoch."""
+    if not math.isfinite(learning_rate):
+        raise ModelError("--learning-rate must be a number")
     shrink = (_layers(layers), hidden_dim, vocabulary)
     for name, other in (("--start", start), ("--teacher", teacher)):
         if other is not None and other.resolve() == out.resolve():

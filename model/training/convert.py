@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 import torch
 from transformers import BertModel, DistilBertConfig, DistilBertForSequenceClassification
 
+from model.directory import CONFIG
 from model.errors import ModelError
-from model.files import refuse_pointer
-from model.labels import DEFAULT_LABELS
+from model.files import read_json, refuse_pointer
+from model.labels import DEFAULT_LABELS, read_labels
 from model.weights import weight_files
-
-ACTIVATIONS = ("gelu", "relu")
-"""What DistilBERT's feed-forward blocks may have between their matrices."""
 
 _LABELS = dict(enumerate(DEFAULT_LABELS))
 _HEAD = ("pre_classifier.", "classifier.")
@@ -55,16 +52,18 @@ def load_start(directory: Path) -> Start:
     Raises:
         ModelError: the directory holds neither a BERT nor a DistilBERT in safetensors.
     """
-    try:
-        kind = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(f"{directory} is no Hugging Face model directory with a config.json") from None
+    file = directory / CONFIG
+    if not file.is_file():
+        raise ModelError(f"{directory} is no Hugging Face model directory with a config.json")
+    config = read_json(file)
+    kind = config.get("model_type")
     if kind not in ("distilbert", "bert"):
         raise ModelError(f"{directory} holds a {kind!r} model; training starts from bert or distilbert")
-    for file in weight_files(directory):
-        refuse_pointer(file)
+    for weights in weight_files(directory):
+        refuse_pointer(weights)
+    labels = read_labels(config, file) if kind == "distilbert" else ()
     try:
-        return _distilbert(directory) if kind == "distilbert" else _bert(directory)
+        return _distilbert(directory, labels) if labels else _bert(directory)
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  (transformers, torch and safetensors have no error in common)
@@ -81,20 +80,17 @@ def load_teacher(directory: Path, dim: int) -> DistilBertForSequenceClassificati
     teacher = load_start(directory)
     if teacher.fresh:
         raise ModelError(
-            f"{directory} has the labels {', '.join(teacher.labels)}; a teacher is a trained DistilBERT that has "
-            f"{' and '.join(DEFAULT_LABELS)}"
+            f"{directory} has the labels {', '.join(teacher.labels) or '(none)'}, or weights for none; a teacher is a "
+            f"trained DistilBERT that has {' and '.join(DEFAULT_LABELS)}"
         )
     if teacher.model.config.dim != dim:
         raise ModelError(f"{directory} is {teacher.model.config.dim} wide, but what it is to teach is {dim} wide")
     return teacher.model
 
 
-def _distilbert(directory: Path) -> Start:
-    config = DistilBertConfig.from_pretrained(directory)
-    labels = tuple(str(config.id2label[number]) for number in range(len(config.id2label)))
+def _distilbert(directory: Path, labels: tuple[str, ...]) -> Start:
     model, found = DistilBertForSequenceClassification.from_pretrained(
         directory,
-        config=config,
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
@@ -124,8 +120,6 @@ def _bert(directory: Path) -> Start:
     if strange:
         raise ModelError(f"{directory} has weights that a plain BERT encoder has not, such as {strange[0]}")
     config = bert.config
-    if config.hidden_act not in ACTIVATIONS:
-        raise ModelError(f"{directory} has the activation {config.hidden_act}; DistilBERT has {', '.join(ACTIVATIONS)}")
     model = DistilBertForSequenceClassification(
         DistilBertConfig(
             vocab_size=config.vocab_size,
@@ -140,7 +134,7 @@ def _bert(directory: Path) -> Start:
     )
     model.distilbert.load_state_dict(_renamed(bert.state_dict()))
     _set_outputs(model, None)
-    return Start(model, ("none",), fresh=True)
+    return Start(model, (), fresh=True)
 
 
 def _only_the_head(directory: Path, absent: set[str]) -> None:
@@ -154,8 +148,6 @@ def _only_the_head(directory: Path, absent: set[str]) -> None:
 def _negative_and_positive(labels: Sequence[str]) -> list[int] | None:
     """Which outputs are NEGATIVE and POSITIVE, or None if the labels are others."""
     names = [label.strip().casefold() for label in labels]
-    if names == ["label_0", "label_1"]:
-        return [0, 1]
     wanted = [label.casefold() for label in DEFAULT_LABELS]
     return [names.index(name) for name in wanted] if sorted(names) == sorted(wanted) else None
 

@@ -99,8 +99,8 @@ def _load(start: Path, shrink: Shrink, texts: Sequence[str]) -> tuple[Any, Any]:
     model = loaded.model
     tokenizer = load_tokenizer(start, model.config.vocab_size)
     if loaded.fresh:
-        labels = ", ".join(loaded.labels)
-        typer.echo(f"{start} does not tell NEGATIVE from POSITIVE yet (labels: {labels}): a fresh head", err=True)
+        labels = f" (its labels: {', '.join(loaded.labels)})" if loaded.labels else ""
+        typer.echo(f"{start} does not tell NEGATIVE from POSITIVE yet{labels}; it gets a new output layer", err=True)
     if shrink.layers:
         keep_layers(model, shrink.layers)
     if shrink.hidden_dim:

@@ -57,5 +57,6 @@ def save_tokenizer(tokenizer: Any, folder: Path, max_tokens: int) -> None:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.model_max_length = max_tokens
-    tokenizer.init_kwargs.pop("local_files_only", None)
+    for how in ("local_files_only", "is_local"):  # it was loaded, which does not belong to it
+        tokenizer.init_kwargs.pop(how, None)
     tokenizer.save_pretrained(folder)
