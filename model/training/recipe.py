@@ -79,7 +79,10 @@ def train_from(
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
-        _save(model, tokenizer, out, dtype, record)
+        try:
+            _save(model, tokenizer, out, dtype, record)
+        except ModelError as error:
+            raise ModelError(f"{error}; it still holds epoch {best[0]}" if best else str(error)) from None
         best = epoch, score
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

@@ -13,15 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from transformers import DistilBertForSequenceClassification
 
 from model.directory import open_directory
-from model.manifest import read_manifest
+from model.manifest import read_manifest, write_manifest
 from serve_app.local.ports import free_port
 from tests.models import save_distilbert
 from tests.service import REPOSITORY
 
 REPO = "somebody/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NEWER = "f" * 40
 
 
 class Hub(ThreadingHTTPServer):
@@ -30,7 +32,9 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
+        self.commit = COMMIT
         self.downloads: list[str] = []
+        self.portal = False
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -47,11 +51,14 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
         info = f"/api/models/{REPO}"
-        if path in (info, f"{info}/revision/{COMMIT}", f"{info}/revision/main"):
+        if self.server.portal:
+            self.reply(200, b"<html>Please log in</html>", {"Content-Type": "text/html"}, body=body)
+            return
+        if path in (info, f"{info}/revision/{self.server.commit}", f"{info}/revision/main"):
             names = [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
-            content = json.dumps({"id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": names}).encode()
+            content = json.dumps({"id": REPO, "modelId": REPO, "sha": self.server.commit, "siblings": names}).encode()
             self.reply(200, content, {"Content-Type": "application/json"}, body=body)
-        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
+        elif path.startswith(f"/{REPO}/resolve/{self.server.commit}/"):
             name = path.rpartition("/")[2]
             if body:
                 self.server.downloads.append(name)
@@ -65,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         common = {
             "Content-Length": str(len(content)),
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-            "X-Repo-Commit": COMMIT,
+            "X-Repo-Commit": self.server.commit,
         }
         for name, value in {**common, **headers}.items():
             self.send_header(name, value)
@@ -86,12 +93,30 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     hub.server_close()
 
 
-def fetch(endpoint: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def fetch(endpoint: str, *arguments: str | Path, largest_file: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command; it can write no file with more than `largest_file` bytes, as on a disk that fills up."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "model.fetch", *map(str, arguments)]
+    if largest_file:
+        command = ["prlimit", f"--fsize={largest_file}", *command]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """The only line that the command says of its failure."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def release(hub: Hub, commit: str) -> None:
+    """The hub's main moves on: another commit, with another config.json."""
+    hub.commit = commit
+    config = hub.folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "note": commit}))
 
 
 def test_it_fetches_what_is_needed_and_records_revision_and_hashes(hub: Hub, tmp_path: Path) -> None:
@@ -170,3 +195,94 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path) -> None:
         "error: the hub cannot be reached for winegarj/distilbert-base-uncased-finetuned-sst2; "
         "check the network, or name a mirror in HF_ENDPOINT"
     )
+
+
+def test_a_folder_is_updated_to_another_revision(hub: Hub, tmp_path: Path) -> None:
+    (hub.folder / "vocab.txt").write_text("of the old tokenizer")
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    (out / "README.md").write_text("notes of one's own")
+    (hub.folder / "vocab.txt").unlink()
+    release(hub, NEWER)
+    for revision in ("main", NEWER):
+        done = fetch(hub.url, REPO, "--out", out, "--revision", revision)
+        assert done.returncode == 0, done.stderr
+        assert open_directory(out).revision == NEWER
+        assert not (out / "vocab.txt").exists(), "the new revision has none"
+        assert (out / "README.md").exists()
+    assert hub.downloads.count("model.safetensors") == 2, "what main is by now was there already"
+
+
+def test_a_manifest_that_was_cut_off_is_fetched_anew(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    whole = (out / "manifest.json").read_text()
+    for broken in (whole[:40], "", "[]", '{"name": "some-model", "revision": "a", "files": 5}'):
+        (out / "manifest.json").write_text(broken)
+        done = fetch(hub.url, REPO, "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert (out / "manifest.json").read_text() == whole
+
+
+def test_a_folder_that_holds_another_model_is_replaced(hub: Hub, tmp_path: Path) -> None:
+    out = save_distilbert(tmp_path / "fetched")
+    write_manifest(out, "another", "0" * 40, ["config.json", "model.safetensors"])
+    done = fetch(hub.url, REPO, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert open_directory(out).name == "some-model"
+
+
+def test_a_failed_update_leaves_the_old_model_whole(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    release(hub, NEWER)
+    weights = (hub.folder / "model.safetensors").read_bytes()
+    (hub.folder / "model.safetensors").write_bytes(weights[:1000])
+    line = error(fetch(hub.url, REPO, "--out", out, "--revision", "main"))
+    assert f"{REPO}/model.safetensors cannot be read as safetensors" in line
+    (hub.folder / "model.safetensors").write_bytes(weights)
+    config = json.loads((hub.folder / "config.json").read_text())
+    (hub.folder / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    line = error(fetch(hub.url, REPO, "--out", out, "--revision", "main"))
+    assert f"{REPO}/config.json says model_type 'bert'" in line
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_full_disk_is_told_as_one_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "fetched"
+    line = error(fetch(hub.url, REPO, "--out", out, largest_file=100_000))
+    assert line == f"error: {out} cannot be written to (File too large)"
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_as_one(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "file" / "model"))
+    assert line == f"error: {tmp_path / 'file' / 'model'} is no folder, and cannot become one"
+    line = error(fetch(hub.url, REPO, "--out", "/proc/model"))
+    assert line.startswith("error: /proc/model cannot be written to (")
+
+
+def test_weights_in_shards_are_fetched_with_their_index(hub: Hub, tmp_path: Path) -> None:
+    weights = hub.folder / "model.safetensors"
+    DistilBertForSequenceClassification.from_pretrained(hub.folder).save_pretrained(hub.folder, max_shard_size="500KB")
+    weights.unlink(missing_ok=True)
+    (hub.folder / "added_tokens.json").write_text("{}")
+    out = tmp_path / "fetched"
+    done = fetch(hub.url, REPO, "--out", out)
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(out)
+    assert manifest is not None
+    assert {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "added_tokens.json"} <= set(
+        manifest.files
+    )
+    assert open_directory(out).revision == COMMIT
+
+
+def test_what_answers_and_is_no_hub_is_one_clear_line(hub: Hub, tmp_path: Path) -> None:
+    hub.portal = True
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "out"))
+    assert line == f"error: what answers for {REPO} is no hub; check HF_ENDPOINT and proxies"
+    line = error(fetch("hub.example", REPO, "--out", tmp_path / "out"))
+    assert "HF_ENDPOINT" in line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import torch
 from transformers import BertModel
 
-from model.data import length_grouped, load_split
 from model.directory import open_directory
 from model.errors import ModelError
 from model.tokenizer import TextTokenizer
@@ -75,15 +73,6 @@ def test_layers_and_feed_forward_shrink(tmp_path: Path) -> None:
             keep_layers(model, wrong)
 
 
-def test_batches_are_of_alike_lengths_and_complete() -> None:
-    rng = random.Random(1)
-    lengths = [rng.randint(3, 60) for _ in range(5000)]
-    batches = list(length_grouped(lengths, 32, rng))
-    assert sorted(index for batch in batches for index in batch) == list(range(5000))
-    padded = sum(max(lengths[i] for i in batch) * len(batch) for batch in batches)
-    assert sum(lengths) / padded > 0.9
-
-
 def test_the_command_trains_distils_and_records(tmp_path: Path, data: Path) -> None:
     start = save_bert(tmp_path / "bert")
     teacher = tmp_path / "teacher"
@@ -108,19 +97,3 @@ def test_a_users_mistake_is_one_line_and_exit_1(tmp_path: Path, data: Path) -> N
     done = train("--start", tmp_path / "nowhere", "--data", data, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: {tmp_path / 'nowhere'} is no Hugging Face model directory with a config.json"
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("text\tlabel\na\t1\n", "needs a header line"),
-        ("sentence\tlabel\n", "and rows under it"),
-        ("sentence\tlabel\na\t1\nb\t2\n", "line 3: the label is not 0 or 1"),
-    ],
-)
-def test_a_bad_data_file_is_named(tmp_path: Path, content: str, complaint: str) -> None:
-    (tmp_path / "dev.tsv").write_text(content)
-    with pytest.raises(ModelError, match=complaint):
-        load_split(str(tmp_path), "dev")
-    with pytest.raises(ModelError, match=r"train\.tsv is missing"):
-        load_split(str(tmp_path), "train")
