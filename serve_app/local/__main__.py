@@ -113,7 +113,7 @@ def check(port: int, bind: str = LOOPBACK) -> list[str]:
         settings = Settings()
         if settings.api_keys_file is not None:
             read_keys(settings.api_keys_file)
-        open_directory(settings.model_dir)
+        open_directory(settings.model_dir).check_weights()
     except ValidationError as error:
         problems += explain(error)
     except (BadKeysFile, ModelError) as error:

@@ -23,14 +23,16 @@ from serve_app.settings import MINI_MODEL
 from tests import sentences
 from tests.models import save_distilbert
 from tests.reference import reference
+from tests.zoo.specimen import Specimen
 
 TOLERANCE = 1e-5
 
 
 class Runner:
     def __init__(self, directory: Path) -> None:
-        self.tokenizer = TextTokenizer(directory, 512)
-        self.engine: Engine = load_engine(open_directory(directory), "fp32", threads=1)
+        opened = open_directory(directory)
+        self.tokenizer = TextTokenizer(directory, opened.max_tokens)
+        self.engine: Engine = load_engine(opened, "fp32", threads=1)
 
     def __call__(self, texts: Sequence[str]) -> list[Scores]:
         return self.engine.score([line.ids for line in self.tokenizer.encode(texts)])
@@ -76,6 +78,18 @@ def test_any_distilbert_directory_equals_the_pipeline(tmp_path: Path, activation
     scores = Runner(directory)(sentences.ALL)
     close(scores, reference(directory)(sentences.ALL))
     assert max(score[1] for score in scores) - min(score[1] for score in scores) > 0.1, "the model says something"
+
+
+@pytest.mark.parametrize("positions", [510, 37])
+def test_the_longest_texts_do_not_depend_on_what_was_asked_before(tmp_path: Path, positions: int) -> None:
+    directory = Specimen("positions", sizes={"max_position_embeddings": positions}).make(tmp_path / "model")
+    run = Runner(directory)
+    texts = [" ".join(["a dull film"] * 200), " ".join(["good"] * (positions - 3)), " ".join(["bad"] * (positions - 5))]
+    wanted = reference(directory)(texts)
+    for before in ("I love it.", "I hate it."):
+        for text, by_label in zip(texts, wanted, strict=True):
+            run([before])
+            assert run([text])[0] == pytest.approx([by_label["label 0"], by_label["label 1"]], abs=TOLERANCE)
 
 
 def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

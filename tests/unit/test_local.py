@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import given_up
 from serve_app.local.open_files import MOST_CONNECTIONS, connections
 from serve_app.local.ports import free_port, holder, is_free, side_ports
+from tests.zoo.models import MODELS
+from tests.zoo.tokenizers import TOKENIZERS
 
 
 @pytest.fixture
@@ -66,6 +69,17 @@ def test_bad_settings_and_a_missing_model_are_told_one_line_each(monkeypatch: py
     monkeypatch.setenv("SENTIMENT_MODEL_DIR", "/nowhere")
     (problem,) = check(free_port())
     assert problem.startswith("/nowhere/config.json cannot be read")
+
+
+@pytest.mark.parametrize("name", ["NaN", "a git-lfs pointer", "two equal names", "an id beyond the embedding"])
+def test_a_model_that_cannot_be_served_is_refused_before_serve_starts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specimen = next(specimen for specimen in [*MODELS, *TOKENIZERS] if specimen.name == name)
+    monkeypatch.setenv("SENTIMENT_MODEL_DIR", str(specimen.make(tmp_path / "model")))
+    monkeypatch.setenv("SENTIMENT_PRECISION", "fp32")
+    (problem,) = check(free_port())
+    assert re.search(str(specimen.refused), problem)
 
 
 def test_side_ports_move_where_they_are_taken_and_not_named(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
