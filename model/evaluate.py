@@ -91,7 +91,11 @@ def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: in
     engine = load_engine(opened, precision, threads=threads)
     scores: list[Scores] = []
     for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
-        scores += engine.score([line.ids for line in tokenizer.encode(texts[start : start + _CHUNK])])
+        lines = tokenizer.encode(texts[start : start + _CHUNK])
+        try:
+            scores += engine.score([line.ids for line in lines])
+        except ArithmeticError:
+            raise ModelError(f"the outputs of {opened.path} are not finite; train or fetch it again") from None
     return scores
 
 

@@ -56,9 +56,12 @@ def export(directory: ModelDirectory) -> None:
         except RuntimeError:  # OpenVINO does not say why
             free = shutil.disk_usage(folder).free
             raise ModelError(f"{target} cannot be written; {free / 1e6:.0f} MB are free there") from None
-        golden = _golden(directory)
+        try:
+            golden = _golden(directory)
+            check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
+        except ArithmeticError:
+            raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
-        check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
         with signals_wait():
             target.mkdir(exist_ok=True)
             # file by file, so that there is no moment without an export; one without golden texts does not count yet

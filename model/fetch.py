@@ -94,7 +94,10 @@ def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
     if whole:  # the same weights may be there in parts too
         names = [name for name in names if name == WEIGHTS or ".safetensors" not in name]
     if CONFIG not in names or not any(name.endswith(".safetensors") for name in names):
-        raise ModelError(f"{repo} has no {WEIGHTS} with a config.json; other formats can run code and are not loaded")
+        raise ModelError(
+            f"{repo} has no {WEIGHTS} with a config.json; other formats can run code and are not loaded; "
+            "transformers' save_pretrained writes it"
+        )
     if info.sha is None:
         raise ModelError(f"the hub names no commit for {repo}, so its revision cannot be recorded")
     return info.sha, names

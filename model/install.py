@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,7 +80,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM have their effect afterwards; for moments only, and on the main thread."""
+    """Hold back Ctrl-C, SIGTERM and SIGHUP until afterwards; other threads than the main one never get them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     came: list[int] = []
     handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _SIGNALS}
     try:
