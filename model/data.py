@@ -63,7 +63,8 @@ def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
     if not set(_COLUMNS) <= set(header) or len(rows) == 1:
         raise ModelError(
-            f"{path} needs a header line with the columns sentence and label, separated by a tab and without quotes, and rows under it"
+            f"{path} needs a header line with the columns sentence and label, separated by a tab and without quotes, "
+            "and rows under it"
         )
     for name in _COLUMNS:
         if header.count(name) > 1:

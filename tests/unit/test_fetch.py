@@ -32,7 +32,6 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
-        self.commit = COMMIT
         self.downloads: list[str] = []
         self.portal = False
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -54,11 +53,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.portal:
             self.reply(200, b"<html>Please log in</html>", {"Content-Type": "text/html"}, body=body)
             return
-        if path in (info, f"{info}/revision/{self.server.commit}", f"{info}/revision/main"):
+        if path in (info, f"{info}/revision/{COMMIT}", f"{info}/revision/main"):
             names = [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
-            content = json.dumps({"id": REPO, "modelId": REPO, "sha": self.server.commit, "siblings": names}).encode()
+            content = json.dumps({"id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": names}).encode()
             self.reply(200, content, {"Content-Type": "application/json"}, body=body)
-        elif path.startswith(f"/{REPO}/resolve/{self.server.commit}/"):
+        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
             name = path.rpartition("/")[2]
             if body:
                 self.server.downloads.append(name)
@@ -72,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         common = {
             "Content-Length": str(len(content)),
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-            "X-Repo-Commit": self.server.commit,
+            "X-Repo-Commit": COMMIT,
         }
         for name, value in {**common, **headers}.items():
             self.send_header(name, value)
@@ -112,11 +111,11 @@ def error(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def release(hub: Hub, commit: str) -> None:
+def release(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's main moves on: another commit, with another config.json."""
-    hub.commit = commit
+    monkeypatch.setattr(f"{__name__}.COMMIT", NEWER)
     config = hub.folder / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "note": commit}))
+    config.write_text(json.dumps({**json.loads(config.read_text()), "note": NEWER}))
 
 
 def test_it_fetches_what_is_needed_and_records_revision_and_hashes(hub: Hub, tmp_path: Path) -> None:
@@ -197,13 +196,13 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_is_updated_to_another_revision(hub: Hub, tmp_path: Path) -> None:
+def test_a_folder_is_updated_to_another_revision(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (hub.folder / "vocab.txt").write_text("of the old tokenizer")
     out = tmp_path / "fetched"
     fetch(hub.url, REPO, "--out", out)
     (out / "README.md").write_text("notes of one's own")
     (hub.folder / "vocab.txt").unlink()
-    release(hub, NEWER)
+    release(hub, monkeypatch)
     for revision in ("main", NEWER):
         done = fetch(hub.url, REPO, "--out", out, "--revision", revision)
         assert done.returncode == 0, done.stderr
@@ -232,11 +231,11 @@ def test_a_folder_that_holds_another_model_is_replaced(hub: Hub, tmp_path: Path)
     assert open_directory(out).name == "some-model"
 
 
-def test_a_failed_update_leaves_the_old_model_whole(hub: Hub, tmp_path: Path) -> None:
+def test_a_failed_update_leaves_the_old_model_whole(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "fetched"
     fetch(hub.url, REPO, "--out", out)
     before = {file.name: file.read_bytes() for file in out.iterdir()}
-    release(hub, NEWER)
+    release(hub, monkeypatch)
     weights = (hub.folder / "model.safetensors").read_bytes()
     (hub.folder / "model.safetensors").write_bytes(weights[:1000])
     line = error(fetch(hub.url, REPO, "--out", out, "--revision", "main"))
