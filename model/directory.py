@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model.architecture import Architecture, read_architecture
 from model.errors import ModelError
-from model.files import read_json
+from model.files import is_file, read_json
 from model.labels import read_labels, read_problem_type
 from model.manifest import check_manifest, read_manifest, sha256
 from model.tokenizer import TOKENIZER_FILES, TextTokenizer
@@ -16,6 +16,7 @@ from model.weights import Weights, weight_files
 
 CONFIG = "config.json"
 EVALUATION = "evaluation.json"
+ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def open_directory(path: Path) -> ModelDirectory:
             for what is not served, or differs from its manifest. The message names the file, the fault and the way out.
     """
     file = path / CONFIG
-    if not file.is_file():
-        raise ModelError(f"{file} cannot be read; the setting must name a model directory{_snapshot_hint(path)}")
+    if is_file(path / ADAPTER):
+        raise ModelError(f"{path} has {ADAPTER}: merge the adapter into its model (merge_and_unload), and save that")
+    if not is_file(file):
+        raise ModelError(f"{file} cannot be read; the setting must name a model directory{_hint(path)}")
     config = read_json(file)
     architecture = read_architecture(config, file)
     labels = read_labels(config, file)
@@ -71,10 +74,10 @@ def open_directory(path: Path) -> ModelDirectory:
     tokenizer = TextTokenizer(path, architecture.max_position_embeddings)
     tokenizer.check_ids(architecture.vocab_size)
     content = _content(path, files)
-    name, revision = (manifest.name, manifest.revision) if manifest else _name(path)
+    name, revision = (manifest.name, manifest.revision) if manifest else _name_of(path)
     return ModelDirectory(
         path=path,
-        name=name,
+        name="".join(letter if letter.isprintable() else "?" for letter in name),  # it becomes a header
         revision=revision,
         labels=labels,
         problem_type=problem_type,
@@ -85,13 +88,13 @@ def open_directory(path: Path) -> ModelDirectory:
     )
 
 
-def _snapshot_hint(path: Path) -> str:
-    """Where the model is, if `path` is a repository in the hub's cache."""
-    snapshots = sorted(path.glob("snapshots/*/config.json"))
-    return f", such as {snapshots[-1].parent}" if snapshots else ""
+def _hint(path: Path) -> str:
+    """Where a model is, if `path` is a folder of checkpoints, or a repository in the hub's cache."""
+    below = sorted([*path.glob("*/config.json"), *path.glob("snapshots/*/config.json")])
+    return f", such as {below[-1].parent}" if below else ""
 
 
-def _name(path: Path) -> tuple[str, str | None]:
+def _name_of(path: Path) -> tuple[str, str | None]:
     """What a directory without a manifest is called, and its revision.
 
     A snapshot in the hub's cache, `models--<owner>--<name>/snapshots/<commit>`, has its repository's name.
@@ -100,7 +103,7 @@ def _name(path: Path) -> tuple[str, str | None]:
     repository = whole.parent.parent.name
     if whole.parent.name == "snapshots" and repository.startswith("models--"):
         return repository.rpartition("--")[2], whole.name
-    return "".join(letter if letter.isprintable() else "?" for letter in whole.name), None
+    return whole.name, None
 
 
 def _content(path: Path, weights: list[Path]) -> str:

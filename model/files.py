@@ -22,6 +22,17 @@ def refuse_pointer(file: Path) -> None:
         raise ModelError(f"{file} is only a git-lfs pointer; fetch what it stands for: git lfs pull")
 
 
+def is_file(file: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        ModelError: there is only a link to it, as in a snapshot of the hub's cache that was copied without its blobs.
+    """
+    if file.is_symlink() and not file.exists():
+        raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL")
+    return file.is_file()
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in the file.
 

@@ -23,7 +23,11 @@ class Manifest:
 
 
 def sha256(path: Path) -> str:
-    """The file's sha256 in hexadecimal; ModelError if it cannot be read."""
+    """The file's sha256 in hexadecimal.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ from tokenizers.models import WordPiece
 
 from model.added_tokens import AddedTokens, read_added_tokens
 from model.errors import ModelError
-from model.files import read_json, refuse_pointer
+from model.files import is_file, read_json, refuse_pointer
 
 FAST, SETTINGS, WORDS = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
@@ -51,7 +51,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     for key in ("auto_map", "fast_tokenizer_files"):
         if settings.get(key):
             raise ModelError(f"{file} has {key}, which is not served; save the tokenizer without it")
-    state = read_json(directory / FAST) if (directory / FAST).is_file() else {}
+    state = _optional(directory / FAST)
     try:
         build = _general if kind in _GENERAL else _bert
         tokenizer = build(directory, state, settings)
@@ -105,7 +105,7 @@ def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -
 def _vocabulary(directory: Path, state: dict[str, Any]) -> dict[str, int]:
     if not state:
         words = directory / WORDS
-        if not words.is_file():
+        if not is_file(words):
             raise ModelError(f"{directory} has neither {FAST} nor {WORDS}")
         refuse_pointer(words)
         return dict(WordPiece.read_file(str(words)))
@@ -154,4 +154,4 @@ def _max_length(settings: dict[str, Any], file: Path) -> int | None:
 
 
 def _optional(file: Path) -> dict[str, Any]:
-    return read_json(file) if file.is_file() else {}
+    return read_json(file) if is_file(file) else {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from model.errors import ModelError
-from model.files import read_json, refuse_pointer
+from model.files import is_file, read_json, refuse_pointer
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -27,9 +27,9 @@ def weight_files(directory: Path) -> list[Path]:
     Raises:
         ModelError: there are none, or a shard is missing.
     """
-    if (directory / WEIGHTS).is_file():
+    if is_file(directory / WEIGHTS):
         return [directory / WEIGHTS]
-    if (directory / INDEX).is_file():
+    if is_file(directory / INDEX):
         return [directory / INDEX, *_shards(directory)]
     for other in _OTHER_FORMATS:
         if (directory / other).exists():
@@ -49,7 +49,7 @@ def _shards(directory: Path) -> list[Path]:
     for name in sorted(set(places.values())):
         if Path(name).name != name:
             raise ModelError(f"{index} names a file outside the directory; save or fetch the model again")
-        if not (directory / name).is_file():
+        if not is_file(directory / name):
             raise ModelError(f"{directory / name} is missing, although {INDEX} names it; fetch the model again")
         shards.append(directory / name)
     return shards
@@ -96,7 +96,8 @@ class Weights:
             if tensors.get_slice(name).get_dtype() == "BF16":
                 values = _bfloat16(file, name)
             else:
-                values = np.asarray(tensors.get_tensor(name), np.float32)
+                with np.errstate(over="ignore"):  # what is too large becomes infinity, and is refused below
+                    values = np.asarray(tensors.get_tensor(name), np.float32)
         if not np.isfinite(values).all():
             raise ModelError(f"{name} in {file} has values that are not finite numbers; train or fetch the model again")
         return values

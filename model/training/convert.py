@@ -63,12 +63,16 @@ def load_start(directory: Path) -> Start:
         refuse_pointer(weights)
     labels = read_labels(config, file) if kind == "distilbert" else ()
     try:
-        return _distilbert(directory, labels) if labels else _bert(directory)
+        start = _distilbert(directory, labels) if labels else _bert(directory)
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  (transformers, torch and safetensors have no error in common)
         line = str(error).strip().partition("\n")[0][:200]
         raise ModelError(f"{directory} cannot be loaded ({line or type(error).__name__})") from None
+    for name, tensor in start.model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ModelError(f"{name} in {directory} has values that are not finite numbers; start from another model")
+    return start
 
 
 def load_teacher(directory: Path, dim: int) -> DistilBertForSequenceClassification:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BertModel, DistilBertConfig, DistilBertForSequenceClassification
 
 from model.directory import open_directory
@@ -184,6 +185,10 @@ def spoil(directory: Path, how: str) -> Path:
             weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
         case "cut":
             weights.write_bytes(weights.read_bytes()[:1000])
+        case "not finite":
+            save_file(
+                {**load_file(weights), "classifier.bias": torch.tensor([0.0, float("nan")])}, weights, {"format": "pt"}
+            )
         case "no tokenizer":
             (directory / "tokenizer.json").unlink()
         case "broken tokenizer":
@@ -200,6 +205,7 @@ def spoil(directory: Path, how: str) -> Path:
         ("gone", r"has no model\.safetensors"),
         ("pointer", "git-lfs pointer"),
         ("cut", "cannot be loaded"),
+        ("not finite", r"classifier\.bias in .* has values that are not finite numbers"),
         ("no tokenizer", r"neither tokenizer\.json nor vocab\.txt"),
         ("broken tokenizer", "a tokenizer that cannot be read"),
         ("no object", "is no JSON object"),

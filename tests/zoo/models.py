@@ -70,6 +70,17 @@ def pickle_only(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def dangling(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../../blobs/0a0a")
+
+
+def one_lower(folder: Path) -> None:
+    (folder / "checkpoint-500").mkdir()
+    for file in [file for file in folder.iterdir() if file.is_file()]:
+        file.rename(folder / "checkpoint-500" / file.name)
+
+
 def cut_off(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -181,6 +192,9 @@ ARCHITECTURES = [
     Specimen("config.json in UTF-16", files={"config.json": "{}".encode("utf-16")}, refused="not JSON in UTF-8"),
     Specimen("config.json with a mark", files={"config.json": "\ufeff{}"}, refused="not JSON in UTF-8"),
     Specimen("config.json is a list", files={"config.json": "[]"}, refused="no JSON object"),
+    Specimen("an adapter", files={"adapter_config.json": "{}"}, refused="merge the adapter"),
+    Specimen("a link to nothing", after=dangling, refused="copy the directory with cp -rL"),
+    Specimen("a folder of checkpoints", after=one_lower, refused="such as .*checkpoint-500"),
     Specimen("no config.json", gone=("config.json",), refused="must name a model directory"),
 ]
 
