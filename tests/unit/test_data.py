@@ -8,6 +8,8 @@ from typing import Any
 
 import datasets
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.data import length_grouped, load_split
 from model.errors import ModelError
@@ -55,6 +57,24 @@ def test_a_text_is_kept_to_the_letter(tmp_path: Path) -> None:
     texts = ['"Good", he said', "it's \u2028 one\x0bline\x85 still", "x" * 200_000, "", "a\ufeffb"]
     split = load_split(save(tmp_path, "sentence\tlabel\n" + "".join(f"{text}\t1\n" for text in texts)), "dev")
     assert split.texts == texts
+
+
+@given(content=st.binary() | st.text(alphabet="\ufeff\t\r\n\0 01a\u00fc\u2028").map(str.encode), header=st.booleans())
+def test_any_bytes_are_read_or_are_one_line(
+    tmp_path_factory: pytest.TempPathFactory, *, content: bytes, header: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    source = save(folder, b"sentence\tlabel\n" + content if header else content)
+    told = ""
+    try:
+        split = load_split(source, "dev")
+    except ModelError as error:
+        told = str(error)
+    if told:
+        assert told.startswith(str(folder / "dev.tsv"))
+        assert len(told.splitlines()) == 1
+    else:
+        assert len(split.texts) == len(split.labels) > 0
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -34,6 +35,9 @@ class Hub(ThreadingHTTPServer):
         self.folder = folder
         self.downloads: list[str] = []
         self.portal = False
+        self.stuck = threading.Event()
+        """Set once a file is asked for that never comes whole, whose name is `endless`."""
+        self.endless = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -61,6 +65,14 @@ class Handler(BaseHTTPRequestHandler):
             name = path.rpartition("/")[2]
             if body:
                 self.server.downloads.append(name)
+            if body and name == self.server.endless:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+                self.wfile.write(b"the beginning")
+                self.server.stuck.set()
+                self.rfile.read()  # until the client goes
+                return
             self.reply(200, (self.server.folder / name).read_bytes(), {}, body=body)
         else:
             code = "RevisionNotFound" if f"{info}/revision/" in path else "RepoNotFound"
@@ -253,6 +265,22 @@ def test_a_full_disk_is_told_as_one_and_leaves_nothing(hub: Hub, tmp_path: Path)
     line = error(fetch(hub.url, REPO, "--out", out, largest_file=100_000))
     assert line == f"error: {out} cannot be written to (File too large)"
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_fetch_that_is_interrupted_leaves_nothing(
+    hub: Hub, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    hub.endless = "model.safetensors"
+    command = [sys.executable, "-m", "model.fetch", REPO, "--out", str(tmp_path / "fetched")]
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    assert hub.stuck.wait(60)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in said
+    assert not (tmp_path / "fetched").exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_as_one(hub: Hub, tmp_path: Path) -> None:
