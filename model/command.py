@@ -16,11 +16,13 @@ def run(main: Callable[..., None]) -> None:
     """Run `main` as a command line.
 
     A ModelError, or a file that cannot be read or written, is one line on stderr and exit 1. Ctrl-C ends it with
-    exit 130 and SIGTERM with 143, both without a word and after what was begun has been cleaned up.
+    exit 130, SIGTERM with 143 and SIGHUP with 129, without a word and after what was begun has been cleaned up.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    signal.signal(signal.SIGTERM, _exit)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has said what it wants
+            signal.signal(number, _exit)
     try:
         app()
     except ModelError as error:

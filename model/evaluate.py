@@ -45,11 +45,10 @@ def main(
     if len(opened.labels) == 1:
         raise ModelError(f"{directory} has one label, so there is no label to be right or wrong about")
     dev = load_split(data, "dev", opened.labels)
-    with Progress(console=Console(stderr=True)) as progress:
-        began = time.perf_counter()
-        scores = _score(opened, dev.texts, precision, threads, progress)
-        seconds = time.perf_counter() - began
-        reference = scores if precision == "fp32" else _score(opened, dev.texts, "fp32", threads, progress)
+    began = time.perf_counter()
+    scores = _score(opened, dev.texts, precision, threads)
+    seconds = time.perf_counter() - began
+    reference = scores if precision == "fp32" else _score(opened, dev.texts, "fp32", threads)
 
     figures = {"texts": len(scores), "precision": precision, **compare(scores, reference, dev.labels)}
     table = Table("figure", "value", title=f"{directory} on {len(scores)} texts")
@@ -86,16 +85,17 @@ def _highest(scores: Scores) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
-def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: int, progress: Progress) -> list[Scores]:
+def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: int) -> list[Scores]:
     tokenizer = TextTokenizer(opened.path, opened.max_tokens)
     engine = load_engine(opened, precision, threads=threads)
     scores: list[Scores] = []
-    for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
-        lines = tokenizer.encode(texts[start : start + _CHUNK])
-        try:
-            scores += engine.score([line.ids for line in lines])
-        except ArithmeticError:
-            raise ModelError(f"the outputs of {opened.path} are not finite; train or fetch it again") from None
+    with Progress(console=Console(stderr=True)) as progress:
+        for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
+            lines = tokenizer.encode(texts[start : start + _CHUNK])
+            try:
+                scores += engine.score([line.ids for line in lines])
+            except ArithmeticError:
+                raise ModelError(f"the outputs of {opened.path} are not finite; train or fetch it again") from None
     return scores
 
 

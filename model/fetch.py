@@ -128,7 +128,7 @@ def _hub_errors(repo: str) -> Iterator[None]:
     try:
         yield
     except RevisionNotFoundError:
-        raise ModelError(f"{repo} has no such revision") from None
+        raise ModelError(f"{repo} has no such revision; --revision main fetches the newest") from None
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise ModelError(_unreachable(repo)) from None

@@ -22,7 +22,7 @@ from model.errors import ModelError
 from model.install import install, staging
 from model.manifest import sha256, write_manifest
 from model.training.convert import load_start, load_teacher
-from model.training.loop import Answers, Examples, Options, answers, train
+from model.training.loop import Examples, Options, answers, train
 from model.training.shrink import cut_vocabulary, keep_layers, narrow_feed_forward
 from model.training.tokenizer import encode, load_tokenizer, save_tokenizer, with_vocabulary
 from model.weights import WEIGHTS
@@ -56,6 +56,9 @@ def train_from(
     transformers.logging.disable_progress_bar()
     torch.manual_seed(options.seed)
     model, tokenizer = _load(start, shrink, train_texts.texts)
+    limit = model.config.max_position_embeddings
+    learned, judged = (Examples(encode(tokenizer, part.texts, limit), part.labels) for part in (train_texts, dev))
+    teaching = None if teacher is None else _load_teacher(teacher, model.config.dim, train_texts.texts)
     _rehearse(model, tokenizer, start, out, dtype)
     began = time.monotonic()
     best: tuple[int, float] | None = None
@@ -87,9 +90,7 @@ def train_from(
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        taught = _taught(teacher, model.config.dim, train_texts.texts, progress)
-        limit = model.config.max_position_embeddings
-        learned, judged = (Examples(encode(tokenizer, part.texts, limit), part.labels) for part in (train_texts, dev))
+        taught = None if teaching is None else answers(*teaching, progress, "teacher's answers")
         whole = train(model, learned, judged, taught, options, progress, save)
     if best is None:
         raise ModelError(f"no epoch gave finite answers, so {out} was not written; try a smaller --learning-rate")
@@ -114,13 +115,11 @@ def _load(start: Path, shrink: Shrink, texts: Sequence[str]) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _taught(teacher: Path | None, dim: int, texts: Sequence[str], progress: Progress) -> Answers | None:
-    if teacher is None:
-        return None
+def _load_teacher(teacher: Path, dim: int, texts: Sequence[str]) -> tuple[Any, list[list[int]]]:
+    """The teacher, and the token ids that `texts` are to it."""
     model = load_teacher(teacher, dim)
     tokenizer = load_tokenizer(teacher, model.config.vocab_size)
-    ids = encode(tokenizer, texts, model.config.max_position_embeddings)
-    return answers(model, ids, progress, "teacher's answers")
+    return model, encode(tokenizer, texts, model.config.max_position_embeddings)
 
 
 def _save(model: Any, tokenizer: Any, out: Path, dtype: str, record: dict[str, object]) -> None:
