@@ -26,11 +26,15 @@ def is_file(file: Path) -> bool:
     """Whether there is such a file.
 
     Raises:
-        ModelError: there is only a link to it, as in a snapshot of the hub's cache that was copied without its blobs.
+        ModelError: its directory cannot be read, or there is only a link to nothing, as in a snapshot of a cache
+            that was copied without its blobs.
     """
-    if file.is_symlink() and not file.exists():
-        raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL")
-    return file.is_file()
+    try:
+        if file.is_symlink() and not file.exists():
+            raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL")
+        return file.is_file()
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read ({error.strerror})") from None
 
 
 def read_json(file: Path) -> dict[str, Any]:
