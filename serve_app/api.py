@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from model.labels import MULTI_LABEL, SINGLE_LABEL
+from serve_app.compression import Compress
 from serve_app.docs_page import add_docs, describe_keys
 from serve_app.errors import (
     PREDICT_ERRORS,
@@ -22,6 +23,7 @@ from serve_app.errors import (
     openapi_responses,
 )
 from serve_app.guard import open_paths
+from serve_app.head import HeadAsGet
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.predict import PATHS, PredictEndpoint
@@ -65,6 +67,8 @@ def build_api(
     if settings.api_keys_file is not None:
         describe_keys(api, open_paths(settings), openapi_responses([Unauthorized]))
     api.add_middleware(SecurityHeaders)
+    api.add_middleware(Compress)
+    api.add_middleware(HeadAsGet)
 
     @api.get(
         f"{ROOT}/health",
@@ -129,7 +133,10 @@ def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
 
     async def http_error(_: Request, error: Exception) -> Response:
         kind: Callable[..., ServiceError] = MethodNotAllowed if getattr(error, "status_code", 0) == 405 else NotFound  # noqa: PLR2004
-        return answer(kind(headers=getattr(error, "headers", None)))
+        headers = dict(getattr(error, "headers", None) or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
+        return answer(kind(headers=headers))
 
     api.add_exception_handler(ServiceError, service_error)
     api.add_exception_handler(HTTPException, http_error)

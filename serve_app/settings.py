@@ -71,6 +71,13 @@ class Settings(BaseSettings):
             description="Origins whose pages may ask, as https://a.example,https://b.example; none: their own only.",
         ),
     ] = None
+    cors_headers: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+(,[A-Za-z0-9!#$%&'*+.^_`|~-]+)*$",
+            description="More headers that such pages may send, as X-Tenant,X-B3-TraceId; those of tracing by W3C may.",
+        ),
+    ] = None
 
     redis_url: Annotated[
         SecretStr | None,
