@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,21 +21,21 @@ class TrailingSlash:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        # not a coroutine of its own: one more would cost each cache hit
         if scope["type"] == "http" and scope["path"][-1:] == "/" and _leads(scope):
-            return self._redirect(scope, send)
-        return self._app(scope, receive, send)
-
-    @staticmethod
-    def _redirect(scope: Scope, send: Send) -> Awaitable[None]:
-        location = f"../{scope['path'][:-1].rpartition('/')[2]}"
-        if query := scope.get("query_string", b""):
-            location += f"?{quote(query, safe=_QUERY)}"
-        return Reply(307, [(b"location", location.encode())], b"").send(send)
+            await _redirect(scope).send(send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _leads(scope: Scope) -> bool:
     # %2f is no slash that leads anywhere
     return scope["path"][:-1] in PATHS and scope.get("raw_path", b"/").endswith(b"/")
+
+
+def _redirect(scope: Scope) -> Reply:
+    location = f"../{scope['path'][:-1].rpartition('/')[2]}"
+    if query := scope.get("query_string", b""):
+        location += f"?{quote(query, safe=_QUERY)}"
+    return Reply(307, [(b"location", location.encode())], b"")
