@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from model.batches import length_groups
-from model.cpu import multiplies_int8
 from model.directory import WEIGHTS, ModelDirectory
 from model.errors import ModelError
 from model.graph import DistilBertGraph
@@ -150,13 +149,6 @@ def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{directory.path / WEIGHTS} cannot be read ({error})") from None
     return DistilBertGraph(weights, directory.architecture, int8=precision == "int8").build()
-
-
-def choose_precision(wanted: str) -> str:
-    """What `auto` means on this CPU: int8 where it multiplies int8 fast, fp32 elsewhere."""
-    if wanted != "auto":
-        return wanted
-    return "int8" if multiplies_int8() else "fp32"
 
 
 def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engine:

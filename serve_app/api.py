@@ -41,6 +41,7 @@ def build_api(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         metrics.start()
+        predictor.start()
         health.start()
         yield
         await health.close()
@@ -80,7 +81,7 @@ def build_api(
     @api.get(f"{ROOT}/model", responses=openapi_responses([ServiceError]))
     async def get_model() -> ModelCard:
         """Which model answers."""
-        identity = await predictor.identity()
+        identity = predictor.identity
         return ModelCard(
             name=identity.name,
             revision=identity.revision,

@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Refused, RemoteModel
-from tests.fakes import FakeModel
+from tests.fakes import IDENTITY, FakeModel
 
 
 class Response:
@@ -48,7 +48,7 @@ class Handle:
 
 
 def model(*ends: object) -> RemoteModel:
-    return RemoteModel(Handle(*ends), 5.0, Metrics())  # type: ignore[arg-type]
+    return RemoteModel(Handle(*ends), 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
 
 
 def back_pressure() -> BackPressureError:
@@ -85,7 +85,7 @@ async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
 
 async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:
     handle = Handle(None)
-    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics()).classify(["a"]))  # type: ignore[arg-type]
+    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"]))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     call.cancel()

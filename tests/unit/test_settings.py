@@ -40,7 +40,7 @@ def test_redis_is_named_by_redis_url_and_an_empty_one_is_none(monkeypatch: pytes
         ({"max_body_bytes": "much"}, "max_body_bytes: Input should be a valid integer"),
         ({"batch_tokens": 100}, "batch_tokens: Input should be greater than or equal to 512"),
         ({"precision": "int3"}, "precision: Input should be 'auto', 'int8' or 'fp32'"),
-        ({"redis_url": "http://cache"}, "redis_url: Value error, must start with redis://"),
+        ({"redis_url": "http://cache"}, "REDIS_URL must start with redis://"),
         ({"redis_timeout_ms": 5000}, "redis_timeout_ms: Input should be less than or equal to 1000"),
         ({"nonsense": 1}, "nonsense: Extra inputs are not permitted"),
         ({"health_probe_s": 20}, "health_probe_s must be shorter than health_max_age_s"),
