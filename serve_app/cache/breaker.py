@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 
 class Breaker:
-    """Counts failures in a row; past the limit it is open until a background `probe` succeeds.
+    """Counts failures in a row, for each kind of use; past the limit it is open until a background `probe` succeeds.
 
     `probe` is awaited about every `probe_s` seconds while open and must raise where the resource is still gone.
     `changed` is called with the failure that opened it, and with None when it closes.
@@ -25,7 +26,7 @@ class Breaker:
         self._probe_s = probe_s
         self._probe = probe
         self._changed = changed
-        self._failures = 0
+        self._failures: Counter[str] = Counter()
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -38,14 +39,14 @@ class Breaker:
         if self._probing is None:
             self._probing = asyncio.create_task(self._probe_until_back(None))
 
-    def succeeded(self) -> None:
-        """The resource answered."""
-        self._failures = 0
+    def succeeded(self, kind: str) -> None:
+        """The resource answered to a use of this kind."""
+        self._failures[kind] = 0
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, kind: str, error: Exception) -> None:
         """The resource failed or was late."""
-        self._failures += 1
-        if self._failures >= self._max_failures and self._probing is None:
+        self._failures[kind] += 1
+        if self._failures[kind] >= self._max_failures and self._probing is None:
             self._changed(error)
             self._probing = asyncio.create_task(self._probe_until_back(error))
 
@@ -68,7 +69,7 @@ class Breaker:
                     self._changed(error)
                 known = error
                 continue
-            self._failures = 0
+            self._failures.clear()
             self._probing = None
             self._changed(None)
             return

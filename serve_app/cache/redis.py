@@ -13,6 +13,7 @@ from cachetools import TTLCache
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, ResponseError
 
+from serve_app.cache.address import CONNECT_TIMEOUT_S
 from serve_app.cache.breaker import Breaker
 from serve_app.cache.gather import Gather
 from serve_app.cache.outage import reason
@@ -57,6 +58,7 @@ class RedisCache:
         self._writes: dict[bytes, Prediction] = {}
         self._kept: dict[bytes, Prediction] = {}
         self._writer: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._closed = False
         self._down = False
         # what a Secret made from a file has, and nobody sees
@@ -100,13 +102,16 @@ class RedisCache:
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         await self._breaker.close()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         connections = (self._for_reads, self._for_writes)
         await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
 
     async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction]:
         if self._breaker.open:
             return {}
-        values = await self._ask("get", deadline, lambda: self._mget(self._for_reads, keys))
+        values = await self._ask("get", deadline, lambda: self._mget_connected(keys))
         found: dict[bytes, Prediction] = {}
         for key, value in zip(keys, values or (), strict=False):
             if value is not None:
@@ -115,6 +120,23 @@ class RedisCache:
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found
+
+    async def _mget_connected(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        await self._connect()
+        return await self._mget(self._for_reads, keys)
+
+    async def _connect(self) -> None:
+        """Connect for reads, where that is not done; who stops waiting for it leaves it to go on.
+
+        Where Redis is far away, or speaks TLS, connecting takes longer than a read may, and would never be done.
+        """
+        if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
+            if self._for_reads.is_connected:
+                return
+            connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
+            self._connecting = asyncio.create_task(asyncio.wait_for(connected, CONNECT_TIMEOUT_S))
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._connecting)
 
     async def _mget(self, connection: AbstractConnection, keys: Sequence[bytes]) -> list[bytes | None]:
         # connects where it has to; where an error or a deadline ends it, the connection closes itself, so that no
@@ -150,6 +172,7 @@ class RedisCache:
     async def _store(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
         """The keys of those that Redis has taken."""
         written: set[bytes] = set()
+        refusals: list[ResponseError] = []
 
         async def store() -> None:
             commands = []
@@ -157,18 +180,19 @@ class RedisCache:
                 ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
                 commands.append(("SET", self._name(key), dump(prediction), "PX", max(1, int(ttl_s * 1000))))
             await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
-            refusal: ResponseError | None = None
             for key in predictions:
                 try:
                     await self._for_writes.read_response()
                     written.add(key)
                 except ResponseError as error:
-                    refusal = error
-            if refusal is not None:
-                raise refusal
+                    refusals.append(error)
 
         if predictions and not self._breaker.open:
             await self._ask("put", _write_deadline(), store)
+        if refusals:
+            # a Redis that is full, or a replica, still answers reads, so it is no reason to stop asking
+            self._metrics.redis_errors.inc(tags={"command": "put"})
+            self._say(f"Redis takes no answers, and goes on to be read: {reason(refusals[-1])}")
         return written
 
     async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
@@ -178,13 +202,10 @@ class RedisCache:
                 answer = await command()
         except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
             self._metrics.redis_errors.inc(tags={"command": what})
-            if what == "put" and isinstance(error, ResponseError):
-                # one that is full, or a replica, still answers reads, so it is no reason to stop asking
-                self._say(f"Redis takes no answers, and goes on to be read: {reason(error)}")
-            elif not self._closed:
-                self._breaker.failed(error)
+            if not self._closed:
+                self._breaker.failed(what, error)
             return None
-        self._breaker.succeeded()
+        self._breaker.succeeded(what)
         return answer
 
     async def _probe(self) -> None:
@@ -192,6 +213,7 @@ class RedisCache:
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await self._mget(self._for_probes, PROBES)
+                await self._connect()
         finally:
             await self._for_probes.disconnect(nowait=True)
 

@@ -20,12 +20,21 @@ class Resource:
 async def test_it_opens_after_failures_in_a_row_only() -> None:
     breaker = Breaker(3, 60, Resource().probe)
     for _ in range(5):
-        breaker.failed(GONE)
-        breaker.failed(GONE)
-        breaker.succeeded()
+        breaker.failed("read", GONE)
+        breaker.failed("read", GONE)
+        breaker.succeeded("read")
     assert not breaker.open
     for _ in range(3):
-        breaker.failed(GONE)
+        breaker.failed("read", GONE)
+    assert breaker.open
+    await breaker.close()
+
+
+async def test_writes_that_succeed_do_not_hide_that_reads_fail() -> None:
+    breaker = Breaker(3, 60, Resource().probe)
+    for _ in range(3):
+        breaker.failed("read", GONE)
+        breaker.succeeded("write")
     assert breaker.open
     await breaker.close()
 
@@ -33,13 +42,13 @@ async def test_it_opens_after_failures_in_a_row_only() -> None:
 async def test_it_probes_until_the_resource_is_back_and_then_closes() -> None:
     resource = Resource()
     breaker = Breaker(1, 0.01, resource.probe)
-    breaker.failed(GONE)
+    breaker.failed("read", GONE)
     await until_async(lambda: resource.probes >= 2, "two probes")
     assert breaker.open
     resource.gone = False
     await until_async(lambda: not breaker.open, "the breaker closed")
     probes = resource.probes
-    breaker.failed(GONE)
+    breaker.failed("read", GONE)
     assert breaker.open
     await until_async(lambda: resource.probes > probes, "it probes again")
     await breaker.close()
@@ -50,7 +59,7 @@ async def test_each_outage_is_told_once_with_its_reason_and_so_is_its_end() -> N
     told: list[Exception | None] = []
     breaker = Breaker(2, 0.01, resource.probe, told.append)
     for _ in range(4):
-        breaker.failed(GONE)
+        breaker.failed("read", GONE)
     await until_async(lambda: resource.probes >= 3, "three probes")
     assert told == [GONE]
     resource.gone = False
