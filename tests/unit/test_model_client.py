@@ -41,8 +41,10 @@ class Handle:
         self._ends = list(ends)
         self.classify = self
         self.responses: list[Response] = []
+        self.timeouts: list[float] = []
 
     def remote(self, texts: list[str], timeout_s: float, bounded: bool) -> Response:  # noqa: ARG002, FBT001
+        self.timeouts.append(timeout_s)
         self.responses.append(Response(self._ends.pop(0)))
         return self.responses[-1]
 
@@ -99,3 +101,10 @@ async def test_an_error_of_the_replica_is_503_without_its_words() -> None:
         await model(RayServeException("a text")).classify(["a"])
     assert "text" not in str(failed.value)
     assert failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 5.0), (0.0, 0.0), (2.5, 2.5), (60.0, 5.0)])
+async def test_the_replica_is_sent_the_callers_time_even_if_none_is_left(asked: float | None, sent: float) -> None:
+    handle = Handle(await FakeModel().classify(["a"]))
+    await RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
+    assert handle.timeouts == [sent]
