@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -146,8 +147,8 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             check_redis_connection(self.redis_connection())
         known = {name for field in type(self).model_fields for name in variables(field)}
-        for name in os.environ:
-            if name.upper().startswith(PREFIX) and name.upper() not in known:
+        for name, value in os.environ.items():
+            if name.upper().startswith(PREFIX) and name.upper() not in known and not _service_link(name, value):
                 near = difflib.get_close_matches(name.upper(), known, n=1)
                 raise ValueError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
         return self
@@ -168,6 +169,11 @@ def variables(field: str) -> list[str]:
     if not isinstance(alias, AliasChoices):
         return [f"{PREFIX}{field}".upper()]
     return [name for name in reversed(alias.choices) if isinstance(name, str) and name.isupper()]
+
+
+def _service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes has set the variable, in a namespace with a Service called sentiment or sentiment-redis."""
+    return "_SERVICE_" in name or (re.search(r"_PORT(_|$)", name) is not None and ("://" in value or "_TCP" in name))
 
 
 def explain(error: ValidationError) -> list[str]:

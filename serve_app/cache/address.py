@@ -17,7 +17,7 @@ from redis.asyncio.connection import (
 )
 
 CONNECT_TIMEOUT_S = 1.0
-"""Nobody waits for a connection for so long: each command has its own, shorter limit."""
+"""How long connecting, and closing, may take at most. No request waits for so long."""
 
 _KINDS: dict[str, type[AbstractConnection]] = {
     "redis": Connection,
@@ -47,7 +47,8 @@ def _verify_flags(value: str) -> object:
         raise ValueError("Input should name flags of Python's ssl.VerifyFlags, with a comma between") from None
 
 
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_DAY_S = 86400
+_Seconds = Annotated[float, Field(gt=0, le=_DAY_S, allow_inf_nan=False)]
 _Flags = Annotated[Any, BeforeValidator(_verify_flags)]
 
 
@@ -64,7 +65,7 @@ class _Options(BaseModel):
     password: str = ""
     protocol: Annotated[int, Field(ge=2, le=3)] = 2
     client_name: Annotated[str, Field(pattern=r"^[!-~]+$")] | None = None
-    health_check_interval: Annotated[int, Field(ge=0)] = 0
+    health_check_interval: Annotated[int, Field(ge=0, le=_DAY_S)] = 0
     max_connections: Annotated[int, Field(ge=3)] = 3  # an ingress replica has no more
     socket_timeout: _Seconds | None = None
     socket_connect_timeout: _Seconds = CONNECT_TIMEOUT_S
@@ -99,6 +100,7 @@ def redis_connection(
     parts = _split(url)
     options = _options(parts)
     arguments = options.model_dump(exclude={"max_connections"} | _not_for(parts.scheme))
+    arguments["socket_connect_timeout"] = min(options.socket_connect_timeout, CONNECT_TIMEOUT_S)
     arguments["username"] = (
         _bytes(username, "SENTIMENT_REDIS_USERNAME") or _decoded(parts.username) or _bytes(options.username)
     )
@@ -172,8 +174,8 @@ def _options(parts: SplitResult) -> _Options:
         return _Options.model_validate(given)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = str(fault["loc"][0])
-        if fault["type"] == "extra_forbidden":
+        name = next(map(str, fault["loc"]), "")
+        if fault["type"] == "extra_forbidden" or not name:
             named = f"the option {name}" if re.fullmatch("[a-z_]{1,40}", name) else "an option"
             raise BadAddress(f"has {named}, which cannot be used here; remove it") from None
         raise BadAddress(f"has a wrong {name}: {fault['msg'].removeprefix('Value error, ')}") from None

@@ -82,18 +82,14 @@ def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
     return Setup(module, classifier, runs)
 
 
-async def test_it_tells_its_tokens_and_its_rate(setup: Setup) -> None:
+async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_out_too(setup: Setup) -> None:
     answer = await setup.classifier.classify(["I love you.", "I hate you."], 30.0)
     assert isinstance(answer, Classified)
     assert answer.tokens == 12
     assert answer.tokens_per_s > 100
-    assert [low < high for low, high in answer.scores] == [True, False]
-
-
-async def test_it_is_the_model_that_an_ingress_works_out_from_the_same_settings(setup: Setup) -> None:
-    answer = await setup.classifier.classify(["I love you."], 30.0)
-    settings = Settings(precision="fp32", batch_tokens=512)
+    settings = Settings(precision="fp32")
     assert answer.identity == identify(open_directory(settings.model_dir), settings)
+    assert [low < high for low, high in answer.scores] == [True, False]
 
 
 async def test_the_metric_of_waiting_tokens_falls_to_none_with_the_last_request(

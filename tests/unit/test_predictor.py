@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -28,9 +26,8 @@ class Setup:
         self.model = FakeModel()
         self.store = {} if store is None else store
         self.opened: list[FakeShared] = []
-        self.metrics = Metrics()
-        admission = Admission(Settings(), self.metrics)
-        self.predictor = Predictor(self.model, self._open, admission, entries, self.metrics)
+        metrics = Metrics()
+        self.predictor = Predictor(self.model, self._open, Admission(Settings(), metrics), entries, metrics)
 
     def _open(self, identity: Identity) -> FakeShared:
         self.opened.append(FakeShared(self.store if identity == IDENTITY else {}))
@@ -101,56 +98,6 @@ async def test_what_another_replica_cached_is_a_hit() -> None:
     assert counts(await other.predictor.predict(["b", "c"])) == (1, 1, 0)
     assert other.model.calls == [["c"]]
     assert len(other.opened[0].asked) == 1, "one MGET per request"
-
-
-async def test_a_text_that_stands_several_times_in_a_request_and_in_redis_is_a_hit_each_time() -> None:
-    setup = Setup()
-    await setup.predictor.predict(["a"])
-    other = Setup(store=setup.store)
-    assert counts(await other.predictor.predict(["a", "b", "a", "a"])) == (3, 1, 0)
-    assert other.metrics.hits._counts == {"memory": 0, "redis": 3}
-
-
-async def test_what_redis_holds_is_answered_by_a_new_replica_while_the_model_is_away() -> None:
-    setup = Setup()
-    await setup.predictor.predict(["a"])
-    fresh = Setup(store=setup.store)
-    fresh.model.broken = True
-    assert counts(await fresh.predictor.predict(["a"])) == (1, 0, 0)
-    assert fresh.predictor.identity == IDENTITY
-    with pytest.raises(ModelUnavailable):
-        await fresh.predictor.predict(["b"])
-
-
-async def test_a_caller_with_little_time_does_not_wait_for_a_shared_cache_that_hangs() -> None:
-    setup = Setup()
-
-    async def hang(keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        await asyncio.Event().wait()
-        raise AssertionError(keys)
-
-    setup.opened[0].get_many = hang  # type: ignore[method-assign]
-    began = time.monotonic()
-    with pytest.raises(TooLate):
-        await setup.predictor.predict(["a"], waits_ms(50))
-    assert time.monotonic() - began < 0.5
-    assert setup.model.calls == []
-
-
-async def test_the_time_in_the_shared_cache_counts_for_the_callers_deadline() -> None:
-    setup = Setup()
-    setup.model.gate.clear()
-    get_many = setup.opened[0].get_many
-
-    async def slowly(keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        await asyncio.sleep(0.2)
-        return await get_many(keys)
-
-    setup.opened[0].get_many = slowly  # type: ignore[method-assign]
-    began = time.monotonic()
-    with pytest.raises(TooLate):
-        await setup.predictor.predict(["a"], waits_ms(300))
-    assert 0.25 < time.monotonic() - began < 0.45
 
 
 async def test_without_memory_every_text_is_new() -> None:

@@ -128,6 +128,7 @@ def test_options_of_tls_are_read() -> None:
         ("redis://cache?ssl=true", "has the option ssl, which cannot be used here"),
         ("redis://cache?host=other", "has the option host, which cannot be used here"),
         ("redis://cache?%00=other", "has an option, which cannot be used here"),
+        ("redis://cache?\udcff=1", "has an option, which cannot be used here"),
         ("redis://cache?db=1&db=1", "has an option twice"),
         ("redis://cache?db", "has options that are not name=value"),
         ("redis://cache?password=a+b", "has a + among its options"),

@@ -62,6 +62,19 @@ def test_a_variable_of_redis_that_is_none_of_ours_is_refused(monkeypatch: pytest
     assert line.startswith(f"{name} is not a setting")
 
 
+def test_variables_that_kubernetes_sets_for_a_service_of_that_name_are_no_misspelt_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for service in ("SENTIMENT", "SENTIMENT_REDIS"):
+        monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT", "6379")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT_REDIS", "6379")
+        monkeypatch.setenv(f"{service}_PORT", "tcp://10.0.0.1:6379")
+        monkeypatch.setenv(f"{service}_PORT_6379_TCP", "tcp://10.0.0.1:6379")
+        monkeypatch.setenv(f"{service}_PORT_6379_TCP_PROTO", "tcp")
+    assert Settings().redis_url is None
+
+
 def test_credentials_of_the_settings_win_over_the_urls_and_those_over_redis_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
