@@ -13,7 +13,6 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from model.batches import length_groups
-from model.cpu import multiplies_int8
 from model.directory import ModelDirectory
 from model.errors import ModelError
 from model.graph import DistilBertGraph
@@ -143,13 +142,6 @@ def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
     """
     weights = Weights(directory.path, directory.architecture.tensors(len(directory.labels)))
     return DistilBertGraph(weights, directory.architecture, int8=precision == "int8").build()
-
-
-def choose_precision(wanted: str) -> str:
-    """What `auto` means on this CPU: int8 where it multiplies int8 fast, fp32 elsewhere."""
-    if wanted != "auto":
-        return wanted
-    return "int8" if multiplies_int8() else "fp32"
 
 
 def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engine:

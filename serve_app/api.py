@@ -44,6 +44,7 @@ def build_api(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         metrics.start()
+        predictor.start()
         health.start()
         yield
         await health.close()
@@ -85,7 +86,7 @@ def build_api(
     @api.get(f"{ROOT}/model", response_model_exclude_unset=True, responses=openapi_responses([ServiceError]))
     async def get_model() -> ModelCard:
         """Which model answers."""
-        identity = await predictor.identity()
+        identity = predictor.identity
         card = ModelCard(
             name=identity.name,
             revision=identity.revision,

@@ -31,6 +31,7 @@ class FakeModel:
 
     def __init__(self, identity: Identity = IDENTITY) -> None:
         self.last_success: float | None = None
+        self.identity = identity
         self.answers_as = identity
         self.calls: list[list[str]] = []
         self.cancelled = 0
@@ -59,11 +60,6 @@ class FakeModel:
         truncated = [len(text) > 1000 for text in texts]
         return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), 1000.0)
 
-    async def identify(self) -> Identity:
-        if self.broken:
-            raise ModelUnavailable
-        return self.answers_as
-
 
 class FakeShared:
     """A shared cache in a dict that outlives predictors."""
@@ -73,6 +69,9 @@ class FakeShared:
         self.asked: list[list[bytes]] = []
         self.kept: dict[bytes, Prediction] = {}
         self.closed = False
+
+    def start(self) -> None:
+        pass
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
         self.asked.append(list(keys))

@@ -19,8 +19,8 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from model.cpu import choose_precision
 from model.directory import open_directory
-from model.engine import choose_precision
 from model.errors import ModelError
 from model.export import export, is_exported
 from serve_app.api_keys import BadKeysFile, read_keys

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from model.cpu import multiplies_int8
+from model.cpu import choose_precision, multiplies_int8
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, choose_precision, load_engine
+from model.engine import Engine, load_engine
 from model.errors import ModelError
 from model.export import export, is_exported
 from model.labels import Scores
@@ -161,6 +161,6 @@ def test_auto_is_int8_only_where_the_cpu_multiplies_it(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor : 0\nmodel name : avx512_vnni fan\n{line}\n")
     assert multiplies_int8(cpuinfo) is can
-    monkeypatch.setattr("model.engine.multiplies_int8", lambda: can)
+    monkeypatch.setattr("model.cpu.multiplies_int8", lambda: can)
     assert choose_precision("auto") == ("int8" if can else "fp32")
     assert choose_precision("fp32") == "fp32"

@@ -82,6 +82,16 @@ def test_a_model_that_cannot_be_served_is_refused_before_serve_starts(
     assert re.search(str(specimen.refused), problem)
 
 
+def test_an_address_of_redis_that_cannot_be_used_keeps_the_service_from_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:aB3/dE+f=@127.0.0.1:6379/0")
+    (problem,) = check(free_port())
+    assert problem.startswith("REDIS_URL is no URL; ")
+    assert "SENTIMENT_REDIS_PASSWORD" in problem
+    assert "dE+f" not in problem
+
+
 def test_side_ports_move_where_they_are_taken_and_not_named(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.local.ports.SIDE_PORTS", {"TAKEN": taken_port, "NAMED": taken_port})
     moved = side_ports({"NAMED": "1"})
