@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from serve_app.security_headers import page_policy
+
 Answer = Callable[[list[str]], tuple[int, Any]]
 """Status and body for the texts of a predict request."""
 
@@ -31,7 +33,7 @@ def always(answer: Mapping[str, float]) -> Answer:
 
 
 @contextmanager
-def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: bytes = b"") -> Iterator[str]:
+def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: str = "") -> Iterator[str]:
     """The address of a service whose health is good, whose model's card is that, or 404, and whose page is that."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +41,7 @@ def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: by
 
         def do_GET(self) -> None:
             if self.path == "/project/" and page:
-                self._send(200, page, "text/html; charset=utf-8")
+                self._send(200, page.encode(), "text/html; charset=utf-8", page_policy(page, {"img-src": "data:"}))
             elif self.path == "/project/model":
                 self._send(404 if card is None else 200, card or {"detail": "Not Found"})
             else:
@@ -52,11 +54,13 @@ def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: by
             else:
                 self._send(*answer(json.loads(body)["text"]))
 
-        def _send(self, status: int, body: object, kind: str = "application/json") -> None:
+        def _send(self, status: int, body: object, kind: str = "application/json", policy: str = "") -> None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
+            if policy:
+                self.send_header("Content-Security-Policy", policy)
             self.end_headers()
             self.wfile.write(data)
 
