@@ -80,7 +80,7 @@ canaries: $(VENV)/.dev ## send 10,000 marked texts through every path and fault,
 	CANARIES=$(or $(CANARIES),10000) $(BIN)/pytest --timeout=1800 tests/integration/test_canaries.py $(ARGS)
 
 .PHONY: audit sbom
-audit: $(VENV)/.dev ## known vulnerabilities of what the service needs; status 3 where the database cannot be asked
+audit: $(VENV)/.dev ## known vulnerabilities of what the service needs; "Error 3" where the database cannot be asked
 	@scripts/audit $(BIN)/pip-audit requirements.txt
 sbom: $(VENV)/.dev ## the image's Python packages as CycloneDX, in build/sbom.json
 	@mkdir -p build

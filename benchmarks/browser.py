@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+VARIABLE = "CHROME_BIN"
+"""Environment variable that names another one."""
+ABSENT = f"none of {', '.join(NAMES)} is installed; on Debian: apt-get install chromium, or name one in {VARIABLE}"
 ARGUMENTS = (
     "--no-sandbox",  # containers run as root, where Chromium has no sandbox; only our own pages are opened
     "--disable-gpu",
@@ -23,8 +27,9 @@ PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
 def find_chromium() -> str | None:
-    """Path of a Chromium, or None."""
-    return next((path for path in map(shutil.which, NAMES) if path), None)
+    """Path of the Chromium that CHROME_BIN names, or else of one that is installed; or None."""
+    named = os.environ.get(VARIABLE)
+    return next((path for path in map(shutil.which, [named] if named else NAMES) if path), None)
 
 
 @contextmanager
@@ -36,7 +41,8 @@ def chromium() -> Iterator[Browser]:
     """
     path = find_chromium()
     if path is None:
-        raise FileNotFoundError(f"none of {', '.join(NAMES)} is installed; on Debian: apt-get install chromium")
+        named = os.environ.get(VARIABLE)
+        raise FileNotFoundError(f"{VARIABLE}={named} is no program" if named else ABSENT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:

@@ -4,8 +4,8 @@ import { clock, escape, plot, short } from "./plot.js";
 import { DEPLOYMENTS } from "./replicas.js";
 import { STYLE } from "./style.js";
 
-const LATENCIES = ["med", "p(90)", "p(95)", "p(99)", "max"];
-const STATS = ["min", "avg", "med", "p(90)", "p(95)", "p(99)", "p(99.9)", "p(99.99)", "max"]; // k6 has them in no order
+const LATENCIES = ["med", "p(90)", "p(95)", "p(99)", "max"]; // those that are drawn, of what --summary-trend-stats asks
+const STATUS_WORDS = { 0: "no answer", any: "any status" };
 const FEW = 4; // an axis of counts is at least this high, so that its ticks are whole
 
 export function page(report) {
@@ -25,21 +25,24 @@ export function page(report) {
 <body>
 <header>
 <h1>${escape(title)}</h1>
-<p>Up to ${settings.users} users for ${settings.seconds} seconds at ${escape(settings.url)}, predict requests${share};
-ended ${new Date().toISOString().slice(0, 19).replace("T", " ")} UTC.</p>
+<p>Up to ${short(settings.users)} users for ${short(settings.seconds)} seconds at ${escape(settings.url)}, predict requests${share};
+ended${early(report)} ${new Date().toISOString().slice(0, 19).replace("T", " ")} UTC.</p>
 </header>
 <main>
-${[verdict(report), plots(report), results(report), overTime(report.slices)].join("\n")}
+${[verdict(report), ...(report.slices.length ? [plots(report)] : []), results(report), overTime(report.slices)].join("\n")}
 </main>
 </body>
 </html>
 `;
 }
 
-function verdict({ metrics }) {
+function early({ settings, ran_s }) {
+  return ran_s && ran_s < 0.95 * settings.seconds ? ` after ${short(ran_s)} seconds,` : "";
+}
+
+function verdict({ metrics, predicts }) {
   const failed = failedThresholds(metrics);
   const values = (name) => (metrics[name] ? metrics[name].values : {});
-  const predicts = values("http_reqs{route:predict}");
   const tiles = [
     ["predicts", short(predicts.count)],
     ["predicts/s", short(predicts.rate)],
@@ -49,8 +52,9 @@ function verdict({ metrics }) {
     ["texts from the cache", percent(values("cache_hit_rate").rate)],
   ];
   const figures = tiles.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("\n");
-  const words = failed.length ? `Failed: ${escape(failed.join("; "))}` : "Every threshold holds";
-  return `<p class="verdict ${failed.length ? "bad" : "good"}">${words}.</p>\n<dl>${figures}</dl>`;
+  const judged = thresholds(metrics).length ? ["good", "Every threshold holds"] : ["", "No threshold was judged"];
+  const [look, words] = failed.length ? ["bad", `Failed: ${escape(failed.join("; "))}`] : judged;
+  return `<p class="verdict ${look}">${words}.</p>\n<dl>${figures}</dl>`;
 }
 
 function plots({ slices }) {
@@ -58,7 +62,7 @@ function plots({ slices }) {
   const series = (name, value) => [name, slices.map(value)];
   const stages = (stat) =>
     STAGES.map((name) => series(name, ({ stage_ms: stage }) => (stage ? (stage[name][stat] ?? null) : null)));
-  const latencies = LATENCIES.map((stat) => series(stat, ({ predict_ms: ms }) => (ms ? (ms[stat] ?? null) : null)));
+  const latencies = drawnOf(slices).map((stat) => series(stat, ({ predict_ms: ms }) => (ms ? (ms[stat] ?? null) : null)));
   const replicas = DEPLOYMENTS.map((name) => series(name, (slice) => (slice.replicas ? slice.replicas[name] : null)));
   const all = [
     { title: "Latency of predict", unit: "ms, logarithmic", log: true, series: latencies },
@@ -92,8 +96,8 @@ function results({ metrics, checks, failures }) {
   const trends = ["predict_duration", "http_req_duration", ...STAGES.map((name) => `stage_${name}`)]
     .filter((name) => metrics[name])
     .map((name) => [name, metrics[name].values]);
-  const stats = STATS.filter((stat) => stat in trends[0][1]);
-  const statuses = Object.entries(failures).map(([status, count]) => [status === "0" ? "no answer" : `status ${status}`, count]);
+  const stats = inOrder(trends.flatMap(([, values]) => Object.keys(values)));
+  const statuses = Object.entries(failures).map(([status, count]) => [STATUS_WORDS[status] || `status ${status}`, count]);
   return [
     table("Thresholds", ["metric", "rule", ""], rules),
     table("Checks of the answers", ["check", "right", "wrong"], checks.map((each) => [each.name, each.passes, each.fails])),
@@ -102,15 +106,29 @@ function results({ metrics, checks, failures }) {
   ].join("\n");
 }
 
+// k6 has the statistics in no order; `count` has no unit of time.
+function inOrder(stats) {
+  const rank = (stat) => Number((stat.match(/^p\(([\d.]+)\)$/) || [])[1] ?? { min: -3, avg: -2, med: -1, max: 101, count: 102 }[stat]);
+  return [...new Set(stats)].sort((a, b) => rank(a) - rank(b));
+}
+
+function drawnOf(slices) {
+  const all = inOrder(slices.flatMap((slice) => Object.keys(slice.predict_ms || {}))).filter((stat) => stat !== "count");
+  const usual = LATENCIES.filter((stat) => all.includes(stat));
+  return usual.length ? usual : all;
+}
+
 function overTime(slices) {
+  if (!slices.length) return "<p>There are no figures over time: k6 did not keep them.</p>";
   const stats = slices.map((slice) => slice.predict_ms || {});
+  const latencies = drawnOf(slices);
   const replicas = slices.some((slice) => slice.replicas) ? DEPLOYMENTS : [];
-  const head = ["from", "users", "predicts/s", ...LATENCIES.map((stat) => `${stat} ms`), "from the cache"];
+  const head = ["from", "users", "predicts/s", ...latencies.map((stat) => `${stat} ms`), "from the cache"];
   const rows = slices.map((slice, i) => [
     clock(slice.start_s),
     short(slice.users),
     short(slice.predicts_per_s),
-    ...LATENCIES.map((stat) => short(stats[i][stat])),
+    ...latencies.map((stat) => short(stats[i][stat])),
     percent(slice.hit_rate),
     ...STAGES.map((name) => short(slice.stage_ms && slice.stage_ms[name].avg)),
     slice.failed_requests,

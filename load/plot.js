@@ -21,7 +21,7 @@ export function clock(seconds) {
 // `series` are [name, values], a value for each of `starts` (seconds), null where there is none. `log` is for what
 // spreads over powers of ten, where 0 has no place and is left out; `most` is the least top of the axis.
 export function plot({ title, unit, starts, step, series, log = false, most = 0 }) {
-  const shown = (value) => value !== null && (!log || value > 0);
+  const shown = (value) => value !== null && value !== undefined && (!log || value > 0);
   const known = series.flatMap(([, values]) => values).filter(shown);
   const ticks = log ? powers(known) : steps(Math.max(most, ...known));
   const [low, high] = [ticks[0], ticks[ticks.length - 1]];

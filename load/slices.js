@@ -5,6 +5,7 @@ import { STAGES } from "./figures.js";
 import { DEPLOYMENTS } from "./replicas.js";
 
 const MOST = 60;
+const LATE = 0.1; // of a slice: the last users may begin a little after the end
 const SLICED = [
   "http_reqs{route:predict",
   "http_req_failed{",
@@ -29,18 +30,21 @@ export class Slices {
     return Object.fromEntries(numbers.flatMap((slice) => SLICED.map((name) => [this.name(name, slice), []])));
   }
 
-  // Tags all that this user measures from here on with the present slice.
+  // Tags all that this user measures from here on with the present slice. `k6 run --duration` may go on for longer than
+  // the slices last; that has no place among them.
   begin() {
     const passed = (Date.now() - exec.scenario.startTime) / 1000;
-    exec.vu.metrics.tags.slice = String(Math.min(this.count - 1, Math.floor(passed / this.seconds)));
+    const slice = passed < (this.count + LATE) * this.seconds ? Math.min(this.count - 1, Math.floor(passed / this.seconds)) : "later";
+    exec.vu.metrics.tags.slice = String(slice);
   }
 
   name(metric, slice) {
     return `${metric}${metric.endsWith("{") ? "" : ","}slice:${slice}}`;
   }
 
-  // The values of a sliced metric, slice by slice.
-  values(metrics, metric) {
-    return Array.from({ length: this.count }, (_, slice) => (metrics[this.name(metric, slice)] || { values: {} }).values);
+  // The values of a sliced metric, slice by slice, of those that a run of `ran_s` seconds has seen.
+  values(metrics, metric, ran_s) {
+    const seen = Math.min(this.count, Math.max(1, Math.ceil(ran_s / this.seconds)));
+    return Array.from({ length: seen }, (_, slice) => (metrics[this.name(metric, slice)] || {}).values || {});
   }
 }

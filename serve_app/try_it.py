@@ -1,4 +1,4 @@
-"""The page at /project/ for people who would rather look than read: one file, nothing from elsewhere."""
+"""The page at /project/ for people who would rather look than read: one document, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from serve_app.security_headers import page_policy
 
-PAGE = Path(__file__).with_name("try_it.html")
+PAGE, SCRIPT = (Path(__file__).with_name(name) for name in ("try_it.html", "try_it.js"))
+
+
+def read_page() -> str:
+    """The document, with its script in it."""
+    return PAGE.read_text(encoding="utf-8").replace(
+        "<script></script>", f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
+    )
 
 
 def add_page(api: FastAPI, root: str) -> None:
     """Answer `root`/ with the page, and `root` with the way there."""
-    page = PAGE.read_text(encoding="utf-8")
+    page = read_page()
     headers = {"Content-Security-Policy": page_policy(page, {"img-src": "data:"}), "Cache-Control": "no-cache"}
 
     @api.get(f"{root}/", include_in_schema=False)

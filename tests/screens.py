@@ -17,3 +17,9 @@ def assert_fits_screens(page: Page, folder: Path, least_bytes: int) -> None:
         page.screenshot(path=picture, full_page=True)
         assert picture.stat().st_size > least_bytes
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
+
+
+def predict(page: Page, *lines: str) -> None:
+    """Type texts into the try-it page and ask for them."""
+    page.get_by_label("Texts, one a line").fill("\n".join(lines))
+    page.get_by_role("button", name="Predict").click()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import chromium, find_chromium
+from benchmarks.browser import ABSENT, chromium, find_chromium
 from tests import k6
 from tests.redis_server import RedisServer
 from tests.reference import reference
@@ -81,9 +80,7 @@ def test_the_model_tells_its_labels_in_their_order(started: Started) -> None:
     assert (entries["minItems"], entries.get("maxItems")) == (1, None)
 
 
-@pytest.mark.skipif(
-    find_chromium() is None and os.environ.get("CI") != "true", reason="no Chromium: apt-get install chromium"
-)
+@pytest.mark.skipif(find_chromium() is None, reason=ABSENT)
 def test_the_page_shows_every_label(started: Started) -> None:
     with chromium() as browser:
         page = browser.new_page()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,57 +14,21 @@ import pytest
 from serve_app.local.ports import free_port
 from tests.k6 import THRESHOLDS_FAILED, load
 from tests.service import Service
+from tests.stub_service import Answer, always, fair, pair, stub_service
 
-Answer = Callable[[list[str]], tuple[int, Any]]
-
-
-def fair(texts: list[str]) -> tuple[int, Any]:
-    return 200, {"predictions": [pair("NEGATIVE" if "worst" in text else "POSITIVE") for text in texts]}
-
-
-def pair(first: str, score: float = 0.75) -> list[dict[str, object]]:
-    second = "POSITIVE" if first == "NEGATIVE" else "NEGATIVE"
-    return [{"label": first, "score": score}, {"label": second, "score": 1 - score}]
+EMOTIONS = {"joy": 0.4, "love, or so": 0.3, "ärger": 0.15, "sadness": 0.1, "surprise": 0.04, "fear": 0.01}
+SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Answer], str]]:
-    """Starts a service that answers predict as told, and health always; gives its address."""
-    servers: list[ThreadingHTTPServer] = []
+def serve() -> Iterator[Callable[..., str]]:
+    """Starts a service that answers predict as told, and the model's card where there is one; gives its address."""
+    with ExitStack() as servers:
 
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        def start(answer: Answer, card: Mapping[str, Any] | None = None) -> str:
+            return servers.enter_context(stub_service(answer, card))
 
-            def do_GET(self) -> None:
-                self._send(200, {"status": "healthy"})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if "Content-Type" in self.headers:
-                    self._send(415, {"detail": "the course sends none"})
-                else:
-                    self._send(*answer(json.loads(body)["text"]))
-
-            def _send(self, status: int, body: object) -> None:
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.mark.parametrize("scenario", ["course", "novel", "hits", "spike"])
@@ -156,6 +120,59 @@ def test_it_fails_where_users_get_answers_that_differ(serve: Callable[[Answer], 
         return 200, {"predictions": [pair("NEGATIVE" if "worst" in text else "POSITIVE", score) for text in texts]}
 
     assert load(serve(split)).returncode == THRESHOLDS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "answer"),
+    [
+        (
+            "three labels, ranked differently",
+            {"labels": ["negative", "neutral", "positive"]},
+            {"neutral": 0.5, "positive": 0.3, "negative": 0.2},
+        ),
+        ("six labels", {"labels": list(EMOTIONS), "problem_type": SINGLE}, EMOTIONS),
+        ("multi-label", {"labels": ["a", "b", "c"], "problem_type": MULTI}, {"c": 0.9, "a": 0.8, "b": 0.1}),
+        ("one label", {"labels": ["spam"]}, {"spam": 0.25}),
+    ],
+)
+def test_it_takes_the_labels_that_the_model_has(
+    name: str, card: dict[str, Any], answer: dict[str, float], serve: Callable[..., str]
+) -> None:
+    done = load(serve(always(answer), card), DURATION="2s")
+    assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+    assert "every threshold holds" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "answer"),
+    [
+        ("a label is missing", {"labels": ["a", "b", "c"]}, {"a": 0.6, "b": 0.4}),
+        ("another label", {"labels": ["a", "b", "c"]}, {"a": 0.5, "b": 0.3, "d": 0.2}),
+        ("another case", {"labels": ["a", "b"]}, {"A": 0.6, "b": 0.4}),
+        ("not the highest first", {"labels": ["a", "b", "c"]}, {"a": 0.3, "b": 0.5, "c": 0.2}),
+        ("a sum that is not 1", {"labels": ["a", "b", "c"], "problem_type": SINGLE}, {"a": 0.9, "b": 0.8, "c": 0.1}),
+        ("a score over 1", {"labels": ["a", "b"], "problem_type": MULTI}, {"a": 1.5, "b": 0.1}),
+        (
+            "the wrong label for all but one text",
+            {"labels": ["negative", "positive"]},
+            {"negative": 0.6, "positive": 0.4},
+        ),
+    ],
+)
+def test_it_fails_where_an_answer_is_not_the_models(
+    name: str, card: dict[str, Any], answer: dict[str, float], serve: Callable[..., str]
+) -> None:
+    assert load(serve(always(answer), card), DURATION="2s").returncode == THRESHOLDS_FAILED, name
+
+
+def test_it_fails_where_a_lower_label_of_the_same_text_changes(serve: Callable[..., str]) -> None:
+    turn = iter(range(10**9))
+
+    def fickle(texts: list[str]) -> tuple[int, Any]:
+        more = (next(turn) % 2) / 10
+        return always({"a": 0.5, "b": 0.3 + more, "c": 0.2 - more})(texts)
+
+    assert load(serve(fickle, {"labels": ["a", "b", "c"]})).returncode == THRESHOLDS_FAILED
 
 
 def test_it_fails_where_nothing_answers() -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from benchmarks.browser import DESKTOP
-from tests.screens import assert_fits_screens
+from tests.screens import assert_fits_screens, predict
 from tests.service import Service
 
 
@@ -32,11 +32,6 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     assert stored == [0, 0, ""]
     assert {urlsplit(url).netloc for url in asked} == {f"127.0.0.1:{service.port}"}
     assert wrong == []
-
-
-def predict(page: Page, *lines: str) -> None:
-    page.get_by_label("Texts, one a line").fill("\n".join(lines))
-    page.get_by_role("button", name="Predict").click()
 
 
 def test_it_forbids_other_origins(client: httpx.Client) -> None:
