@@ -18,6 +18,7 @@ from model.errors import ModelError
 from model.graph import DistilBertGraph
 from model.labels import Scores, scoring
 from model.mapped import forget_pages
+from model.signal_stack import use_ordinary_stack
 from model.tokenizer import TextTokenizer
 from model.weights import Weights
 
@@ -125,6 +126,7 @@ class OpenVinoEngine(OpenVinoLane):
         if threads > 1:
             split = compiled(threads)
             self.lanes = [OpenVinoLane(directory, split.create_infer_request()) for _ in range(threads)]
+        use_ordinary_stack()
         for lane in {self, *self.lanes}:
             try:
                 lane.score([[0]])  # the first pass copies the matrices

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         Path | None, Field(description="While this file exists, health is 503 and everything else answers.")
     ] = None
 
+    @field_validator("drain_file", mode="before")
+    @classmethod
+    def _empty_is_no_drain_file(cls, value: object) -> object:
+        return None if value == "" else value  # Path("") is the working directory, which is always there
+
     @field_validator("redis_url")
     @classmethod
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from serve_app.settings import MINI_MODEL
 from tests import sentences
 from tests.models import save_distilbert
 from tests.reference import reference
+from tests.service import REPOSITORY
 from tests.zoo.specimen import Specimen
 
 TOLERANCE = 1e-5
@@ -154,3 +157,20 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(ModelError, match="cannot be read"):
         build_graph(directory, "fp32")
+
+
+def test_ctrl_c_works_after_an_engine_has_gone(tmp_path: Path) -> None:
+    directory = shutil.copytree(MINI_MODEL, tmp_path / "mini", ignore=shutil.ignore_patterns("int8"))
+    script = f"""if True:
+        import gc, os, signal
+        from pathlib import Path
+        from model.directory import open_directory
+        from model.export import export
+        export(open_directory(Path({str(directory)!r})))
+        gc.collect()
+        signal.signal(signal.SIGINT, lambda *_: os._exit(7))
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, timeout=60, check=False)
+    assert done.returncode == 7

@@ -12,7 +12,7 @@ import pytest
 
 from serve_app.api_keys import ApiKeys, BadKeysFile, read_keys
 from serve_app.guard import guarded
-from serve_app.local.__main__ import check
+from serve_app.local.check import check
 from serve_app.local.ports import free_port
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
