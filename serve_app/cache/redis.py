@@ -135,9 +135,9 @@ class RedisCache:
         return await self._mget(self._for_reads, keys)
 
     async def _connect(self) -> None:
-        """Connect for reads, where that is not done; who stops waiting for it leaves it to go on.
+        """Connect for reads unless that is done; connecting goes on if the caller stops waiting for it.
 
-        Where Redis is far away, or speaks TLS, connecting takes longer than a read may, and would never be done.
+        A Redis that is far away, or speaks TLS, takes longer to connect to than a read may wait.
         """
         if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
             if self._for_reads.is_connected:

@@ -132,7 +132,7 @@ def test_each_address_refuses_to_start_in_one_line_or_delays_no_request(world: W
     assert len(waits) > EXAMPLES / 10
     assert world.refused > EXAMPLES / 10
     assert waits[int(len(waits) * 0.95)] < LIMIT_S + 0.05, "on a busy machine a few take longer"
-    assert waits[-1] < 1.0
+    assert waits[-1] < 2.0
 
 
 async def second_is_a_hit(text: str, metrics: Metrics, **given_settings: str) -> None:
