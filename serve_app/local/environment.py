@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from serve_app.local.ports import side_ports
 from serve_app.local.processes import haproxy_of_ours
 
 DRAIN_FILE = "SENTIMENT_DRAIN_FILE"
+TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  (the name of a variable)
 
 DEFAULTS = {
     # each is a measured choice, see docs/performance.md; a variable that is set already wins
@@ -32,6 +34,7 @@ DEFAULTS = {
     # gRPC's many threads would have glibc make arenas that grow apart, and give nothing back
     "MALLOC_ARENA_MAX": "2",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
     # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "TOKENIZERS_PARALLELISM": "false",
@@ -53,8 +56,19 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
     }
     environment = {**DEFAULTS, **connections(raise_limit()), **ours, **user, "RAY_TMPDIR": str(folder)}
+    if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):
+        # otherwise Ray keeps one for ever below the home, which may be missing or not to be written to
+        environment[TOKEN_FILE] = str(_token(folder))
     environment |= no_proxy(user)
     environment |= side_ports(environment, folder)
     # a user's own drain file is watched, and made for the drain; an empty one is none
     environment[DRAIN_FILE] = str(Path(user.get(DRAIN_FILE) or folder / "draining").absolute())
     return {**haproxy_of_ours(folder, bind), **environment}
+
+
+def _token(folder: Path) -> Path:
+    """A file with a token that this run alone has, and that Ray asks for wherever it listens."""
+    file = folder / "token"
+    file.touch(0o600)
+    file.write_text(secrets.token_hex(32), encoding="ascii")
+    return file
