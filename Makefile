@@ -16,11 +16,20 @@ FUZZ := tests/integration/fuzz tests/unit/test_body.py tests/unit/test_predictio
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-$(BIN)/python:
+# An environment counts as made when it is whole and still where it was made: one that was left half, whose Python is
+# gone, or that was moved here would fail in a way of its own each time.
+MADE := $(VENV)/.made
+ifneq ($(shell cat $(MADE) 2>/dev/null && $(BIN)/python -c 'import pip, sys; print(sys.version_info[:2] >= (3, 11))' 2>/dev/null),$(CURDIR) True)
+.PHONY: $(MADE)
+endif
+$(MADE):
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "$(CURDIR)" > $@
 
-$(VENV)/.run: requirements.txt | $(BIN)/python
+$(VENV)/.run: requirements.txt $(MADE)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 

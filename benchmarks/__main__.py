@@ -21,7 +21,7 @@ from benchmarks.loads import CAPACITY, LOADS, OPEN, Figures, Golden, Load, Wrong
 from benchmarks.model import base_model
 from benchmarks.plots import draw
 from benchmarks.report import Rounds, engine_table, load_table, show, write_json
-from model.engine import choose_precision
+from model.cpu import choose_precision
 
 BUILD = Path("build/bench").absolute()
 PAIRS_A_ROUND = 8

@@ -16,20 +16,28 @@ class Group:
     width: int
 
 
-def padded_width(length: int) -> int:
-    """The width that a sequence is padded to: a few widths only, since each new shape costs time and memory."""
+def padded_width(length: int, positions: int) -> int:
+    """The width that a sequence is padded to: a few widths only, since each new shape costs time and memory.
+
+    Never more than the model's `positions`, which need be no multiple of a step.
+    """
     step = FINE_STEP if length <= COARSE_FROM else COARSE_STEP
-    return -(-length // step) * step
+    return min(-(-length // step) * step, positions)
 
 
-def length_groups(lengths: Sequence[int], max_tokens: int) -> list[Group]:
+def length_groups(lengths: Sequence[int], max_tokens: int, positions: int) -> list[Group]:
     """Group indices of sequences that are padded to the same width, each group within `max_tokens`.
 
     Group sizes are powers of two, again to keep shapes few. A sequence longer than `max_tokens` is a group alone.
+
+    Raises:
+        ValueError: a sequence is longer than the model's `positions`, or has no token.
     """
     by_width: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
-        by_width.setdefault(padded_width(length), []).append(index)
+        if not 1 <= length <= positions:
+            raise ValueError(f"a sequence of {length} tokens, where 1 to {positions} can be run")
+        by_width.setdefault(padded_width(length, positions), []).append(index)
     groups = []
     for width, indices in sorted(by_width.items()):
         start = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 import typer
 
@@ -11,11 +13,35 @@ from model.errors import ModelError
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run `main` as a command line; a ModelError is one line on stderr and exit 1, Ctrl-C is exit 130."""
+    """Run `main` as a command line.
+
+    A ModelError, or a file that cannot be read or written, is one line on stderr and exit 1. Ctrl-C ends it with
+    exit 130, SIGTERM with 143 and SIGHUP with 129, without a word and after what was begun has been cleaned up.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has said what it wants
+            signal.signal(number, _exit)
     try:
         app()
     except ModelError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        _fail(reason(error))
+
+
+def reason(error: Exception) -> str:
+    """One line for an error of the system: the file if it is known, and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _fail(line: str) -> None:
+    typer.echo(f"error: {line}", err=True)
+    sys.exit(1)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -19,3 +19,10 @@ def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return platform.system() == "Darwin" and platform.machine() == "arm64"
     words = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
     return bool(words & _INT8_FLAGS)
+
+
+def choose_precision(wanted: str) -> str:
+    """What `auto` means on this CPU: int8 where it multiplies int8 fast, fp32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    return "int8" if multiplies_int8() else "fp32"

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from model.architecture import Architecture, read_architecture
 from model.errors import ModelError
+from model.files import is_file, read_json
+from model.labels import read_labels, read_problem_type
 from model.manifest import check_manifest, read_manifest, sha256
+from model.tokenizer import TOKENIZER_FILES, TextTokenizer
+from model.weights import Weights, weight_files
 
-WEIGHTS = "model.safetensors"
-DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The sizes of a DistilBERT, under the names of its config.json."""
-
-    dim: int
-    hidden_dim: int
-    n_layers: int
-    n_heads: int
-    max_position_embeddings: int
-    vocab_size: int
-    activation: str = "gelu"
+CONFIG = "config.json"
+EVALUATION = "evaluation.json"
+ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -35,8 +26,11 @@ class ModelDirectory:
     path: Path
     name: str
     revision: str | None
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
+    problem_type: str
     architecture: Architecture
+    max_tokens: int
+    """Longer texts are truncated: the fewer of the model's positions and its tokenizer's `model_max_length`."""
     content: str
     accuracy: float | None
 
@@ -44,69 +38,87 @@ class ModelDirectory:
         """16 hexadecimal digits that change whenever an answer could: weights, tokenizer, precision, truncation."""
         return hashlib.sha256(f"{self.content}:{precision}:{max_tokens}".encode()).hexdigest()[:16]
 
+    def check_weights(self) -> None:
+        """Read all weights.
+
+        Raises:
+            ModelError: one is not a finite number.
+        """
+        shapes = self.architecture.tensors(len(self.labels))
+        weights = Weights(self.path, shapes)
+        for name in shapes:
+            weights[name]
+
 
 def open_directory(path: Path) -> ModelDirectory:
-    """Read and check the model directory at `path`.
+    """Read and check the model directory at `path`: everything but the numbers in its weights.
 
     Raises:
-        ModelError: it is missing, is no two-label DistilBERT classifier in safetensors, or differs from its manifest.
+        ModelError: it is missing, is no DistilBERT classifier in safetensors, has a tokenizer that does not fit, asks
+            for what is not served, or differs from its manifest. The message names the file, the fault and the way out.
     """
-    config = _config(path)
-    if not (path / WEIGHTS).is_file():
-        raise ModelError(f"{path} has no {WEIGHTS}; weights are loaded from safetensors only")
+    file = path / CONFIG
+    if is_file(path / ADAPTER):
+        raise ModelError(f"{path} has {ADAPTER}: merge the adapter into its model (merge_and_unload), and save that")
+    if not is_file(file):
+        raise ModelError(f"{file} cannot be read; the setting must name a model directory{_hint(path)}")
+    config = read_json(file)
+    architecture = read_architecture(config, file)
+    labels = read_labels(config, file)
+    problem_type = read_problem_type(config, labels, file)
+    files = weight_files(path)
     manifest = read_manifest(path)
     if manifest is not None:
         check_manifest(path, manifest)
-    try:
-        architecture = Architecture(**{key: config[key] for key in Architecture.__annotations__ if key in config})
-    except TypeError as error:
-        raise ModelError(f"{path / 'config.json'} does not describe a DistilBERT: {error}") from None
+    Weights(path, architecture.tensors(len(labels)))
+    tokenizer = TextTokenizer(path, architecture.max_position_embeddings)
+    tokenizer.check_ids(architecture.vocab_size)
+    content = _content(path, files)
+    name, revision = (manifest.name, manifest.revision) if manifest else _name_of(path)
     return ModelDirectory(
         path=path,
-        name=manifest.name if manifest else path.resolve().name,
-        revision=manifest.revision if manifest else None,
-        labels=_labels(path, config),
+        name="".join(letter if letter.isprintable() else "?" for letter in name),  # it becomes a header
+        revision=revision,
+        labels=labels,
+        problem_type=problem_type,
         architecture=architecture,
-        content=_content(path),
-        accuracy=_accuracy(path),
+        max_tokens=tokenizer.max_tokens,
+        content=content,
+        accuracy=_accuracy(path, content),
     )
 
 
-def _config(path: Path) -> dict[str, Any]:
-    file = path / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(f"{file} cannot be read; the setting must name a model directory") from None
-    except ValueError:
-        raise ModelError(f"{file} is not JSON") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "distilbert":
-        raise ModelError(f"{file} says model_type {kind!r}; only distilbert can be served")
-    return dict(config)
+def _hint(path: Path) -> str:
+    """Where a model is, if `path` is a folder of checkpoints, or a repository in the hub's cache."""
+    below = sorted([*path.glob("*/config.json"), *path.glob("snapshots/*/config.json")])
+    return f", such as {below[-1].parent}" if below else ""
 
 
-def _labels(path: Path, config: dict[str, Any]) -> tuple[str, str]:
-    named = config.get("id2label")
-    if named is None and config.get("num_labels", 2) == len(DEFAULT_LABELS):
-        return DEFAULT_LABELS
-    if not isinstance(named, dict) or sorted(named) != ["0", "1"]:
-        raise ModelError(f"{path / 'config.json'} must name exactly two labels, 0 and 1, in id2label")
-    labels = (str(named["0"]), str(named["1"]))
-    return DEFAULT_LABELS if labels == ("LABEL_0", "LABEL_1") else labels
+def _name_of(path: Path) -> tuple[str, str | None]:
+    """What a directory without a manifest is called, and its revision.
+
+    A snapshot in the hub's cache, `models--<owner>--<name>/snapshots/<commit>`, has its repository's name.
+    """
+    whole = path.resolve()
+    repository = whole.parent.parent.name
+    if whole.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.rpartition("--")[2], whole.name
+    return whole.name, None
 
 
-def _content(path: Path) -> str:
-    names = [WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+def _content(path: Path, weights: list[Path]) -> str:
+    names = [*(file.name for file in weights), CONFIG, *TOKENIZER_FILES]
     parts = [f"{name}={sha256(path / name)}" for name in names if (path / name).is_file()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _accuracy(path: Path) -> float | None:
-    file = path / "evaluation.json"
+def _accuracy(path: Path, content: str) -> float | None:
+    """What `model.evaluate --write` measured, if it was this content."""
+    file = path / EVALUATION
     if not file.is_file():
         return None
+    written = read_json(file)
     try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["accuracy"])
+        return float(written["accuracy"]) if written.get("content") == content else None
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"{file} is not what model.evaluate writes; run it again") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from model.batches import length_groups
-from model.cpu import multiplies_int8
-from model.directory import WEIGHTS, ModelDirectory
+from model.directory import ModelDirectory
 from model.errors import ModelError
 from model.graph import DistilBertGraph
+from model.labels import Scores, scoring
 from model.mapped import forget_pages
+from model.signal_stack import use_ordinary_stack
 from model.tokenizer import TextTokenizer
+from model.weights import Weights
 
 PRECISIONS = ("fp32", "int8")
 GRAPH = "model.xml"
@@ -40,9 +39,6 @@ _CONFIGURATION = {
     # a thread that is tied to a CPU waits for it while another one is free
     "ENABLE_CPU_PINNING": "NO",
 }
-
-Scores = tuple[float, float]
-"""Probabilities of label 0 and label 1; they add up to 1."""
 
 
 class Lane(Protocol):
@@ -74,20 +70,22 @@ class Golden:
 
 
 class OpenVinoLane:
-    """One inference request of a compiled graph."""
+    """One inference request of a compiled graph of the model in `directory`."""
 
-    def __init__(self, request: ov.InferRequest) -> None:
+    def __init__(self, directory: ModelDirectory, request: ov.InferRequest) -> None:
         self._request = request
+        self._positions = directory.architecture.max_position_embeddings
+        self._scores = scoring(directory.problem_type)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
         """Scores of each sequence of token ids, in order; equal ones are run once, and alike lengths together."""
         asked = [tuple(sequence) for sequence in sequences]
         unique = list(dict.fromkeys(asked))
         scores: dict[tuple[int, ...], Scores] = {}
-        for group in length_groups([len(sequence) for sequence in unique], GROUP_TOKENS):
+        for group in length_groups([len(sequence) for sequence in unique], GROUP_TOKENS, self._positions):
             members = [unique[index] for index in group.indices]
-            for member, (negative, positive) in zip(members, self._logits(members, group.width), strict=True):
-                scores[member] = softmax(float(negative), float(positive))
+            for member, logits in zip(members, self._logits(members, group.width), strict=True):
+                scores[member] = self._scores(logits.tolist())
         return [scores[sequence] for sequence in asked]
 
     def _logits(self, group: Sequence[Sequence[int]], width: int) -> NDArray[np.float32]:
@@ -103,7 +101,12 @@ class OpenVinoLane:
 class OpenVinoEngine(OpenVinoLane):
     """A graph on `threads` threads: compiled for all of them together, and where there are several for each alone."""
 
-    def __init__(self, graph: ov.Model | Path, precision: str, threads: int) -> None:
+    def __init__(self, directory: ModelDirectory, graph: ov.Model | Path, precision: str, threads: int) -> None:
+        """Compile the graph, and run it once.
+
+        Raises:
+            ModelError: its scores are not finite.
+        """
         core = ov.Core()
         # read once: what is compiled twice then shares one mapping of the weights
         model = core.read_model(graph) if isinstance(graph, Path) else graph
@@ -117,46 +120,30 @@ class OpenVinoEngine(OpenVinoLane):
             }
             return core.compile_model(model, "CPU", configuration)
 
-        super().__init__(compiled(1).create_infer_request())
+        super().__init__(directory, compiled(1).create_infer_request())
         self.precision = precision
         self.lanes: Sequence[Lane] = [self]
         if threads > 1:
             split = compiled(threads)
-            self.lanes = [OpenVinoLane(split.create_infer_request()) for _ in range(threads)]
+            self.lanes = [OpenVinoLane(directory, split.create_infer_request()) for _ in range(threads)]
+        use_ordinary_stack()
         for lane in {self, *self.lanes}:
-            lane.score([[0]])  # the first pass copies the matrices
+            try:
+                lane.score([[0]])  # the first pass copies the matrices
+            except ArithmeticError:
+                raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
         if isinstance(graph, Path):
             forget_pages(graph.with_suffix(".bin"))
 
 
-def softmax(first: float, second: float) -> Scores:
-    """Softmax of two logits in double precision.
+def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
+    """The graph of a model directory, from its weights.
 
     Raises:
-        ArithmeticError: a logit is not a number, so the engine is broken and no score may leave it.
+        ModelError: the weights are not those that the directory was opened with, or not finite.
     """
-    difference = second - first
-    if not math.isfinite(difference):
-        raise ArithmeticError("the model's logits are not finite")
-    small = math.exp(-abs(difference))
-    high, low = 1 / (1 + small), small / (1 + small)
-    return (low, high) if difference > 0 else (high, low)
-
-
-def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
-    """The graph of a model directory, from its weights."""
-    try:
-        weights = load_file(directory.path / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{directory.path / WEIGHTS} cannot be read ({error})") from None
+    weights = Weights(directory.path, directory.architecture.tensors(len(directory.labels)))
     return DistilBertGraph(weights, directory.architecture, int8=precision == "int8").build()
-
-
-def choose_precision(wanted: str) -> str:
-    """What `auto` means on this CPU: int8 where it multiplies int8 fast, fp32 elsewhere."""
-    if wanted != "auto":
-        return wanted
-    return "int8" if multiplies_int8() else "fp32"
 
 
 def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engine:
@@ -166,12 +153,12 @@ def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engi
         ModelError: there is no export, it is another model's, or it does not compute what it should on this CPU.
     """
     if precision == "fp32":
-        return OpenVinoEngine(build_graph(directory, precision), precision, threads)
+        return OpenVinoEngine(directory, build_graph(directory, precision), precision, threads)
     if precision not in PRECISIONS:
         raise ModelError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     golden = check_export(directory, precision)
-    engine = OpenVinoEngine(directory.path / precision / GRAPH, precision, threads)
-    test_on_golden(engine, golden, directory)
+    engine = OpenVinoEngine(directory, directory.path / precision / GRAPH, precision, threads)
+    check_golden(engine, golden, directory)
     return engine
 
 
@@ -185,7 +172,7 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     command = f"run: python -m model.export {directory.path}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        golden = Golden(content["content"], content["texts"], [(low, high) for low, high in content["scores"]])
+        golden = Golden(content["content"], content["texts"], [tuple(scores) for scores in content["scores"]])
     except OSError:
         raise ModelError(f"{directory.path} is not prepared for {precision}; {command}") from None
     except (ValueError, KeyError, TypeError):
@@ -195,16 +182,16 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     return golden
 
 
-def test_on_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> None:
+def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> None:
     """Compare the engine with fp32's scores on the golden texts.
 
     Raises:
         ModelError: a score is off by more than GOLDEN_TOLERANCE: the arithmetic of this CPU or of the
             runtime is not what the export was made for, and answers would be wrong.
     """
-    tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
+    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
     scores = engine.score([line.ids for line in tokenizer.encode(golden.texts)])
-    worst = max(abs(got[1] - wanted[1]) for got, wanted in zip(scores, golden.scores, strict=True))
+    worst = float(np.abs(np.subtract(scores, golden.scores)).max())
     if worst > GOLDEN_TOLERANCE:
         raise ModelError(
             f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,11 @@ from rich.table import Table
 
 from model.command import run
 from model.data import load_split
-from model.directory import open_directory
-from model.engine import Scores, load_engine
+from model.directory import EVALUATION, ModelDirectory, open_directory
+from model.engine import load_engine
 from model.errors import ModelError
+from model.install import write_text
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 
 _CHUNK = 64
@@ -24,51 +27,75 @@ _CHUNK = 64
 
 def main(
     directory: Annotated[Path, typer.Argument(help="The model directory.")],
-    data: Annotated[str, typer.Option(help="Folder with dev.tsv, or a hub data set.")] = "stanfordnlp/sst2",
+    data: Annotated[
+        str, typer.Option(help="Folder with dev.tsv (UTF-8; sentence, tab, label), or a hub data set.")
+    ] = "stanfordnlp/sst2",
     precision: Annotated[str, typer.Option(help="The precision to hold against fp32.")] = "fp32",
     threads: Annotated[int, typer.Option(min=1)] = 2,
     write: Annotated[  # noqa: FBT002  (typer makes it --write)
         bool, typer.Option(help="Record the figures in DIR/evaluation.json, which the service reports.")
     ] = False,
 ) -> None:
-    """Print accuracy on dev, labels flipped and score differences against fp32."""
-    dev = load_split(data, "dev")
-    if not dev.texts:
-        raise ModelError(f"{data} has no dev texts")
-    with Progress(console=Console(stderr=True)) as progress:
-        began = time.perf_counter()
-        scores = _score(directory, dev.texts, precision, threads, progress)
-        seconds = time.perf_counter() - began
-        reference = scores if precision == "fp32" else _score(directory, dev.texts, "fp32", threads, progress)
+    """Print accuracy on dev, labels flipped and score differences against fp32.
 
-    right = sum((score[1] > score[0]) == bool(label) for score, label in zip(scores, dev.labels, strict=True))
-    flips = sum((a[1] > a[0]) != (b[1] > b[0]) for a, b in zip(scores, reference, strict=True))
-    differences = [abs(a[1] - b[1]) for a, b in zip(scores, reference, strict=True)]
-    figures = {
-        "accuracy": round(right / len(scores), 4),
-        "texts": len(scores),
-        "precision": precision,
-        "flips_against_fp32": flips,
-        "largest_score_difference": round(max(differences), 6),
-        "mean_score_difference": round(sum(differences) / len(differences), 6),
-    }
+    An answer is right if the model's highest label has the name that the data gives the text, in any case; 0 and 1
+    stand for NEGATIVE and POSITIVE.
+    """
+    opened = open_directory(directory)
+    if len(opened.labels) == 1:
+        raise ModelError(f"{directory} has one label, so there is no label to be right or wrong about")
+    dev = load_split(data, "dev", opened.labels)
+    began = time.perf_counter()
+    scores = _score(opened, dev.texts, precision, threads)
+    seconds = time.perf_counter() - began
+    reference = scores if precision == "fp32" else _score(opened, dev.texts, "fp32", threads)
+
+    figures = {"texts": len(scores), "precision": precision, **compare(scores, reference, dev.labels)}
     table = Table("figure", "value", title=f"{directory} on {len(scores)} texts")
     for name, value in figures.items():
         table.add_row(name, str(value))
     table.add_row("texts_per_second", f"{len(scores) / seconds:.0f}")
     Console().print(table)
     if write:
-        (directory / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        record = {**figures, "content": opened.content}
+        write_text(directory / EVALUATION, json.dumps(record, indent=2) + "\n")
 
 
-def _score(directory: Path, texts: list[str], precision: str, threads: int, progress: Progress) -> list[Scores]:
-    opened = open_directory(directory)
-    max_tokens = opened.architecture.max_position_embeddings
-    tokenizer = TextTokenizer(directory, max_tokens)
+def compare(scores: Sequence[Scores], reference: Sequence[Scores], labels: Sequence[int]) -> dict[str, float]:
+    """Figures of `scores` against the labels' numbers, and against fp32's scores.
+
+    The answer of a model is its highest label, also if it is one that gives each label a score of its own.
+    A text's difference is the largest over its labels.
+    """
+    answers = [_highest(each) for each in scores]
+    right = sum(answer == label for answer, label in zip(answers, labels, strict=True))
+    flips = sum(answer != _highest(each) for answer, each in zip(answers, reference, strict=True))
+    differences = [
+        max(abs(a - b) for a, b in zip(got, wanted, strict=True)) for got, wanted in zip(scores, reference, strict=True)
+    ]
+    return {
+        "accuracy": round(right / len(scores), 4),
+        "flips_against_fp32": flips,
+        "largest_score_difference": round(max(differences), 6),
+        "mean_score_difference": round(sum(differences) / len(differences), 6),
+    }
+
+
+def _highest(scores: Scores) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
+def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: int) -> list[Scores]:
+    tokenizer = TextTokenizer(opened.path, opened.max_tokens)
     engine = load_engine(opened, precision, threads=threads)
     scores: list[Scores] = []
-    for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
-        scores += engine.score([line.ids for line in tokenizer.encode(texts[start : start + _CHUNK])])
+    with Progress(console=Console(stderr=True)) as progress:
+        for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
+            lines = tokenizer.encode(texts[start : start + _CHUNK])
+            try:
+                scores += engine.score([line.ids for line in lines])
+            except ArithmeticError:
+                raise ModelError(f"the outputs of {opened.path} are not finite; train or fetch it again") from None
     return scores
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +15,9 @@ from rich.console import Console
 
 from model.command import run
 from model.directory import ModelDirectory, open_directory
-from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, load_engine, test_on_golden
+from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, check_golden, load_engine
 from model.errors import ModelError
+from model.install import signals_wait, staging
 from model.tokenizer import TextTokenizer
 
 GOLDEN_TEXTS = [
@@ -41,22 +41,32 @@ def main(
 
 
 def export(directory: ModelDirectory) -> None:
-    """Write and test the int8 export of a model directory, which is there whole or not at all."""
+    """Write and test the int8 export of a model directory, which is there whole or not at all.
+
+    Several exports at once do not disturb each other, nor a replica that starts meanwhile: they write the same files.
+
+    Raises:
+        ModelError: the export cannot be written, or its answers are not the model's.
+    """
     target = directory.path / "int8"
-    try:
-        folder = Path(tempfile.mkdtemp(dir=directory.path, prefix=".export-"))
-    except OSError as error:
-        raise ModelError(f"{directory.path} cannot be written to ({error.strerror})") from None
-    try:
-        ov.save_model(build_graph(directory, "int8"), folder / GRAPH, compress_to_fp16=False)
-        golden = _golden(directory)
+    with staging(directory.path, ".export-") as folder:
+        graph = build_graph(directory, "int8")
+        try:
+            ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+        except RuntimeError:  # OpenVINO does not say why
+            free = shutil.disk_usage(folder).free
+            raise ModelError(f"{target} cannot be written; {free / 1e6:.0f} MB are free there") from None
+        try:
+            golden = _golden(directory)
+            check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
+        except ArithmeticError:
+            raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
-        test_on_golden(OpenVinoEngine(folder / GRAPH, "int8", 1), golden, directory)
-        folder.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with signals_wait():
+            target.mkdir(exist_ok=True)
+            # file by file, so that there is no moment without an export; one without golden texts does not count yet
+            for file in sorted(folder.iterdir(), key=lambda file: file.name == GOLDEN):
+                file.replace(target / file.name)
 
 
 def is_exported(directory: ModelDirectory) -> bool:
@@ -69,7 +79,7 @@ def is_exported(directory: ModelDirectory) -> bool:
 
 
 def _golden(directory: ModelDirectory) -> Golden:
-    tokenizer = TextTokenizer(directory.path, directory.architecture.max_position_embeddings)
+    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
     engine = load_engine(directory, "fp32", threads=1)
     scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
     return Golden(directory.content, GOLDEN_TEXTS, scores)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with
+from httpx2 import HTTPError, InvalidURL  # what huggingface_hub speaks HTTP with
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -22,65 +22,104 @@ from huggingface_hub.errors import (
 )
 
 from model.command import run
-from model.directory import WEIGHTS, open_directory
+from model.directory import CONFIG, open_directory
 from model.errors import ModelError
-from model.manifest import FILE_NAME, read_manifest, sha256, write_manifest
+from model.install import install, is_model_file, staging
+from model.manifest import FILE_NAME, Manifest, read_manifest, sha256, write_manifest
+from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
-_WANTED = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+# what the system says of this machine's files; every other OSError is the network's
+_LOCAL = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 
 
 def main(
     repo: Annotated[str, typer.Argument(help="The model's repository on the hub.")] = PRODUCTION_MODEL,
     out: Annotated[Path | None, typer.Option(help="Folder to put it in; models/<name> by default.")] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Commit to fetch; the manifest's, or else main's, which is then recorded.")
+        str | None,
+        typer.Option(
+            help="Commit, tag or branch to fetch; the manifest's, or else main, whose commit is then recorded."
+        ),
     ] = None,
 ) -> None:
     """Fetch a model from the hub (HF_ENDPOINT names another) and write its manifest.
 
     A folder that already has a manifest is brought back to exactly that: the same revision, the same hashes.
+    `--revision main` updates it. The folder changes only once everything is there and can be served.
     """
     target = out or Path("models") / repo.rpartition("/")[2]
-    manifest = read_manifest(target) if target.is_dir() else None
-    if manifest is not None and revision in (None, manifest.revision):
-        expected, revision = manifest.files, manifest.revision
-    else:
-        expected = {}
-    commit, names = _look_up(repo, revision)
-    target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        _download(repo, commit, name, target, expected)
-    open_directory(target)
-    write_manifest(target, repo.rpartition("/")[2], commit, names)
+    recorded = _recorded(target, repo)
+    commit, names = _look_up(repo, revision or (recorded.revision if recorded else None))
+    expected = recorded.files if recorded and recorded.revision == commit else {}
+    with staging(target, ".fetch-") as staged:
+        for name in names:
+            _download(repo, commit, name, target, staged, expected.get(name))
+        write_manifest(staged, repo.rpartition("/")[2], commit, names)
+        try:
+            open_directory(staged).check_weights()
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(staged), repo)) from None
+        install(staged, target)
     typer.echo(f"{target} holds {repo} at {commit}; serve it with SENTIMENT_MODEL_DIR={target}")
+
+
+def _recorded(target: Path, repo: str) -> Manifest | None:
+    """What the folder holds of this repository, if its manifest can be read; otherwise everything is fetched."""
+    try:
+        manifest = read_manifest(target)
+    except ModelError:
+        return None
+    return manifest if manifest and manifest.name == repo.rpartition("/")[2] else None
 
 
 def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
     """The commit that `revision` stands for, and the files of it that the service needs."""
     with _hub_errors(repo):
         info = HfApi().model_info(repo, revision=revision, timeout=30)
-    names = [file.rfilename for file in info.siblings or [] if file.rfilename in _WANTED]
-    if WEIGHTS not in names or "config.json" not in names:
-        raise ModelError(f"{repo} has no {WEIGHTS} with a config.json; other formats can run code and are not loaded")
+    names = [file.rfilename for file in info.siblings or [] if is_model_file(file.rfilename)]
+    whole = [name for name in names if name == WEIGHTS]
+    if whole:  # the same weights may be there in parts too
+        names = [name for name in names if name == WEIGHTS or ".safetensors" not in name]
+    if CONFIG not in names or not any(name.endswith(".safetensors") for name in names):
+        raise ModelError(
+            f"{repo} has no {WEIGHTS} with a config.json; other formats can run code and are not loaded; "
+            "transformers' save_pretrained writes it"
+        )
     if info.sha is None:
         raise ModelError(f"the hub names no commit for {repo}, so its revision cannot be recorded")
     return info.sha, names
 
 
-def _download(repo: str, commit: str, name: str, target: Path, expected: dict[str, str]) -> None:
-    """Download one file next to its place, check it, and only then put it there."""
-    if name in expected and (target / name).is_file() and sha256(target / name) == expected[name]:
+def _download(repo: str, commit: str, name: str, target: Path, staged: Path, expected: str | None) -> None:
+    """Put one file into `staged`: the one that is in `target` if it is the expected one, or else the hub's."""
+    here = target / name
+    if expected is not None and here.is_file() and sha256(here) == expected:
         typer.echo(f"{name}: already here")
+        try:
+            (staged / name).hardlink_to(here.resolve())
+        except OSError:  # not every file system has links
+            shutil.copyfile(here, staged / name)
         return
-    with tempfile.TemporaryDirectory(dir=target, prefix=".fetch-") as folder:
-        with _hub_errors(repo):
-            part = Path(hf_hub_download(repo, name, revision=commit, local_dir=folder))
-        if name in expected and sha256(part) != expected[name]:
-            with contextlib.suppress(FileNotFoundError):
-                (target / name).unlink()
-            raise ModelError(f"{name} does not match the sha256 in {target / FILE_NAME}; it was refused and removed")
-        shutil.move(part, target / name)
+    with _hub_errors(repo):
+        part = Path(hf_hub_download(repo, name, revision=commit, local_dir=staged))
+    if expected is not None and sha256(part) != expected:
+        raise ModelError(
+            f"{name} does not match the sha256 in {target / FILE_NAME}; it was refused; "
+            f"without that file everything is fetched anew"
+        )
 
 
 @contextlib.contextmanager
@@ -89,7 +128,7 @@ def _hub_errors(repo: str) -> Iterator[None]:
     try:
         yield
     except RevisionNotFoundError:
-        raise ModelError(f"{repo} has no such revision") from None
+        raise ModelError(f"{repo} has no such revision; --revision main fetches the newest") from None
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise ModelError(_unreachable(repo)) from None
@@ -98,8 +137,14 @@ def _hub_errors(repo: str) -> Iterator[None]:
         raise ModelError(f"the hub answered {repo} with HTTP status {error.response.status_code}") from None
     except HFValidationError:
         raise ModelError(f"{repo} is not the name of a repository, such as {PRODUCTION_MODEL}") from None
-    except (HTTPError, OSError):
+    except (HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _LOCAL:
+            raise  # a full disk, say, which `staging` reports
         raise ModelError(_unreachable(repo)) from None
+    except (InvalidURL, ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"what answers for {repo} is no hub; check HF_ENDPOINT and proxies") from None
+    except RuntimeError as error:  # of the hub's own transfer protocol, whose errors have no kinds
+        raise ModelError(f"{repo} cannot be downloaded ({str(error).partition(chr(10))[0]})") from None
 
 
 def _unreachable(repo: str) -> str:

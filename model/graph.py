@@ -1,29 +1,31 @@
-"""DistilBERT as an OpenVINO graph, built straight from a safetensors file: no torch, no transformers, no ONNX."""
+"""DistilBERT as an OpenVINO graph, built straight from safetensors: no torch, no transformers, no ONNX."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from model.directory import Architecture
-from model.errors import ModelError
-
-Weights = Mapping[str, NDArray[np.floating]]
+from model.architecture import ACTIVATIONS, Architecture
+from model.weights import Weights
 
 _EPSILON = 1e-12
-_LABELS = 2
 _INT8_MAX = 127
+_ACTIVATIONS = {
+    "gelu": lambda value: ops.gelu(value, "erf"),
+    "gelu_tanh": lambda value: ops.gelu(value, "tanh"),
+    "relu": ops.relu,
+    "silu": ops.swish,
+    "tanh": ops.tanh,
+}
 
 
 class DistilBertGraph:
-    """Builds the two-label classifier of Sanh et al. (2019) over the tensors of a checkpoint.
+    """Builds the sequence classifier of Sanh et al. (2019) over the tensors of a checkpoint.
 
-    The graph takes `ids` (n, length) and `mask` (n, length; 1 on tokens, 0 on padding) and gives logits (n, 2).
+    The graph takes `ids` (n, length) and `mask` (n, length; 1 on tokens, 0 on padding) and gives logits (n, labels).
     With `int8`, matrices are stored as int8 with one scale a row, which is what the CPU plugin multiplies with
     activations quantized token by token at run time; so a text's scores do not depend on its batch.
     """
@@ -32,29 +34,26 @@ class DistilBertGraph:
         self._weights = weights
         self._shape = architecture
         self._int8 = int8
-        if architecture.activation not in ("gelu", "relu"):
-            raise ModelError(f"activation {architecture.activation!r} is neither gelu nor relu")
+        self._activation = _ACTIVATIONS[ACTIVATIONS[architecture.activation]]
 
     def build(self) -> ov.Model:
         """The whole graph.
 
         Raises:
-            ModelError: the checkpoint lacks a tensor, or has one of another shape than config.json says.
+            ModelError: a tensor has values that are not finite.
         """
         shape = self._shape
         ids = ops.parameter([-1, -1], np.int64, name="ids")
         mask = ops.parameter([-1, -1], np.int64, name="mask")
         length = ops.gather(ops.shape_of(ids), ops.constant([1]), ops.constant(0))
         positions = ops.slice(
-            self._constant(
-                "distilbert.embeddings.position_embeddings.weight", shape.max_position_embeddings, shape.dim
-            ),
+            self._constant("distilbert.embeddings.position_embeddings.weight"),
             ops.constant([0]),
             length,
             ops.constant([1]),
             ops.constant([0]),
         )
-        words = self._matrix("distilbert.embeddings.word_embeddings.weight", shape.vocab_size, shape.dim)
+        words = self._matrix("distilbert.embeddings.word_embeddings.weight")
         hidden = ops.add(ops.gather(words, ids, ops.constant(0)), positions)
         hidden = self._norm("distilbert.embeddings.LayerNorm", hidden)
         # 0 where a token may be looked at, a number that vanishes in softmax where it is padding
@@ -66,13 +65,12 @@ class DistilBertGraph:
             wanted = hidden if layer < shape.n_layers - 1 else ops.gather(hidden, ops.constant([0]), ops.constant(1))
             attended = self._attention(f"{name}.attention", wanted, hidden, bias)
             hidden = self._norm(f"{name}.sa_layer_norm", ops.add(wanted, attended))
-            inner = self._linear(f"{name}.ffn.lin1", hidden, shape.hidden_dim, shape.dim)
-            inner = ops.gelu(inner, "erf") if shape.activation == "gelu" else ops.relu(inner)
-            outer = self._linear(f"{name}.ffn.lin2", inner, shape.dim, shape.hidden_dim)
+            inner = self._activation(self._linear(f"{name}.ffn.lin1", hidden))
+            outer = self._linear(f"{name}.ffn.lin2", inner)
             hidden = self._norm(f"{name}.output_layer_norm", ops.add(hidden, outer))
         first = ops.squeeze(hidden, ops.constant([1]))
-        pooled = ops.relu(self._linear("pre_classifier", first, shape.dim, shape.dim))
-        logits = self._linear("classifier", pooled, _LABELS, shape.dim)
+        pooled = ops.relu(self._linear("pre_classifier", first))
+        logits = self._linear("classifier", pooled)
         return ov.Model([logits], [ids, mask], "distilbert")
 
     def _attention(self, name: str, wanted: ov.Node, hidden: ov.Node, bias: ov.Node) -> ov.Node:
@@ -80,26 +78,26 @@ class DistilBertGraph:
         split = ops.constant([0, 0, heads, dim // heads])
 
         def project(part: str, source: ov.Node) -> ov.Node:
-            value = ops.reshape(self._linear(f"{name}.{part}_lin", source, dim, dim), split, special_zero=True)
+            value = ops.reshape(self._linear(f"{name}.{part}_lin", source), split, special_zero=True)
             return ops.transpose(value, ops.constant([0, 2, 1, 3]))
 
         scale = ops.constant(np.float32(1 / math.sqrt(dim // heads)))
         query, key, value = project("q", wanted), project("k", hidden), project("v", hidden)
         mixed = ops.scaled_dot_product_attention(query, key, value, bias, scale)
         merged = ops.reshape(ops.transpose(mixed, ops.constant([0, 2, 1, 3])), ops.constant([0, 0, dim]), True)  # noqa: FBT003
-        return self._linear(f"{name}.out_lin", merged, dim, dim)
+        return self._linear(f"{name}.out_lin", merged)
 
-    def _linear(self, name: str, value: ov.Node, rows: int, columns: int) -> ov.Node:
-        product = ops.matmul(value, self._matrix(f"{name}.weight", rows, columns), False, True)  # noqa: FBT003
-        return ops.add(product, self._constant(f"{name}.bias", rows))
+    def _linear(self, name: str, value: ov.Node) -> ov.Node:
+        product = ops.matmul(value, self._matrix(f"{name}.weight"), False, True)  # noqa: FBT003
+        return ops.add(product, self._constant(f"{name}.bias"))
 
     def _norm(self, name: str, value: ov.Node) -> ov.Node:
         normal = ops.mvn(value, ops.constant([-1]), True, _EPSILON, "inside_sqrt")  # noqa: FBT003
-        scaled = ops.multiply(normal, self._constant(f"{name}.weight", self._shape.dim))
-        return ops.add(scaled, self._constant(f"{name}.bias", self._shape.dim))
+        scaled = ops.multiply(normal, self._constant(f"{name}.weight"))
+        return ops.add(scaled, self._constant(f"{name}.bias"))
 
-    def _matrix(self, name: str, rows: int, columns: int) -> ov.Node:
-        values = self._tensor(name, rows, columns)
+    def _matrix(self, name: str) -> ov.Node:
+        values = self._weights[name]
         if not self._int8:
             return ops.constant(values)
         scale = np.abs(values).max(axis=1, keepdims=True) / _INT8_MAX
@@ -107,14 +105,5 @@ class DistilBertGraph:
         quantized = np.rint(values / scale).astype(np.int8)
         return ops.multiply(ops.convert(ops.constant(quantized), "f32"), ops.constant(scale.astype(np.float32)))
 
-    def _constant(self, name: str, *shape: int) -> ov.Node:
-        return ops.constant(self._tensor(name, *shape))
-
-    def _tensor(self, name: str, *shape: int) -> NDArray[np.float32]:
-        try:
-            values = np.asarray(self._weights[name], np.float32)
-        except KeyError:
-            raise ModelError(f"the weights have no {name}, so they are no DistilBERT sequence classifier's") from None
-        if values.shape != shape:
-            raise ModelError(f"{name} has the shape {values.shape}, and config.json says {shape}")
-        return values
+    def _constant(self, name: str) -> ov.Node:
+        return ops.constant(self._weights[name])

@@ -23,9 +23,16 @@ class Manifest:
 
 
 def sha256(path: Path) -> str:
-    """The file's sha256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The file's sha256 in hexadecimal.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def write_manifest(directory: Path, name: str, revision: str, files: Iterable[str]) -> Manifest:
@@ -41,9 +48,14 @@ def read_manifest(directory: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError):
-        raise ModelError(f"{path} is not a manifest; fetch or train the model again") from None
+        manifest = None
+    if manifest is None or not isinstance(manifest.files, dict):
+        raise ModelError(f"{path} is not a manifest; fetch or train the model again")
+    return manifest
 
 
 def check_manifest(directory: Path, manifest: Manifest) -> None:

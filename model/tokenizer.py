@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
-
 from model.errors import ModelError
+from model.tokenizer_files import FILES as TOKENIZER_FILES
+from model.tokenizer_files import read_tokenizer
+
+__all__ = ["TOKENIZER_FILES", "Encoding", "TextTokenizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,31 +22,46 @@ class Encoding:
 
 
 class TextTokenizer:
-    """The tokenizer of a model directory, truncating at `max_tokens`, special tokens included."""
+    """The tokenizer of a model directory.
+
+    It truncates at `max_tokens`, special tokens included, or at the directory's `model_max_length` where that is less.
+    """
 
     def __init__(self, directory: Path, max_tokens: int) -> None:
-        self._tokenizer = _load(directory)
+        """Read the tokenizer's files.
+
+        Raises:
+            ModelError: a file is missing or cannot be read, or asks for what is not served.
+        """
+        files = read_tokenizer(directory)
+        self._directory = directory
+        self._tokenizer = files.tokenizer
+        self.max_tokens = max_tokens if files.max_length is None else min(max_tokens, files.max_length)
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        if special < 1:
+            raise ModelError(
+                f"{directory} has a tokenizer that adds no [CLS], so an empty text has no token at all; set a"
+                " post_processor in tokenizer.json, or tokenizer_class to DistilBertTokenizer in tokenizer_config.json"
+            )
+        if self.max_tokens <= special:
+            raise ModelError(f"{directory} allows {self.max_tokens} tokens, and special tokens alone are {special}")
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_truncation(self.max_tokens, direction=files.truncation_side)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode each text, in order. Takes about 20 µs for a short sentence and releases the GIL."""
         lines = self._tokenizer.encode_batch_fast(list(texts))
         return [Encoding(line.ids, bool(line.overflowing)) for line in lines]
 
+    def check_ids(self, rows: int) -> None:
+        """Compare with the `rows` of the model's word embedding.
 
-def _load(directory: Path) -> Tokenizer:
-    fast, words = directory / "tokenizer.json", directory / "vocab.txt"
-    try:
-        if fast.is_file():
-            return Tokenizer.from_file(str(fast))
-        if words.is_file():
-            return Tokenizer.from_str(BertWordPieceTokenizer(str(words), lowercase=_lowercase(directory)).to_str())
-    except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
-        raise ModelError(f"{directory} has a tokenizer that cannot be read ({error})") from None
-    raise ModelError(f"{directory} has neither tokenizer.json nor vocab.txt")
-
-
-def _lowercase(directory: Path) -> bool:
-    file = directory / "tokenizer_config.json"
-    return bool(json.loads(file.read_text(encoding="utf-8")).get("do_lower_case", True)) if file.is_file() else True
+        Raises:
+            ModelError: there is a token without a row, from which the engine would read what lies behind the table.
+        """
+        token, number = max(self._tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+        if number >= rows:
+            raise ModelError(
+                f"{self._directory} has a tokenizer whose token {token!r} has number {number}, and word embeddings for"
+                f" {rows} tokens; resize them (resize_token_embeddings), or take the tokenizer of its training"
+            )

@@ -15,6 +15,7 @@ from serve_app.model_client import Classified
 from serve_app.settings import Settings
 
 _SPECIAL_TOKENS = 2
+_USUAL_LIMIT = 512  # of nearly every DistilBERT
 _FIRST_GUESS = 0.25
 _GUESS_WEIGHT = 0.05
 
@@ -35,7 +36,7 @@ class Admission:
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_wait_s = settings.max_wait_s
         self._batch_tokens = settings.batch_tokens
-        self._max_tokens = settings.max_tokens
+        self._max_tokens = settings.max_tokens or _USUAL_LIMIT
         self._metrics = metrics
         self._clock = clock
         self._outstanding = 0

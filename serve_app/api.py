@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
+from model.labels import MULTI_LABEL, SINGLE_LABEL
+from serve_app.compression import Compress
 from serve_app.docs_page import add_docs, describe_keys
 from serve_app.errors import (
     PREDICT_ERRORS,
@@ -21,6 +23,7 @@ from serve_app.errors import (
     openapi_responses,
 )
 from serve_app.guard import open_paths
+from serve_app.head import HeadAsGet
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.predict import PATHS, PredictEndpoint
@@ -41,6 +44,7 @@ def build_api(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         metrics.start()
+        predictor.start()
         health.start()
         yield
         await health.close()
@@ -64,6 +68,8 @@ def build_api(
     if settings.api_keys_file is not None:
         describe_keys(api, open_paths(settings), openapi_responses([Unauthorized]))
     api.add_middleware(SecurityHeaders)
+    api.add_middleware(Compress)
+    api.add_middleware(HeadAsGet)
 
     @api.get(
         f"{ROOT}/health",
@@ -77,11 +83,11 @@ def build_api(
             return Health(status="healthy")
         return JSONResponse({"status": "unhealthy", "reason": reason}, 503)  # type: ignore[return-value]
 
-    @api.get(f"{ROOT}/model", responses=openapi_responses([ServiceError]))
+    @api.get(f"{ROOT}/model", response_model_exclude_unset=True, responses=openapi_responses([ServiceError]))
     async def get_model() -> ModelCard:
         """Which model answers."""
-        identity = await predictor.identity()
-        return ModelCard(
+        identity = predictor.identity
+        card = ModelCard(
             name=identity.name,
             revision=identity.revision,
             fingerprint=identity.fingerprint,
@@ -90,6 +96,7 @@ def build_api(
             max_tokens=identity.max_tokens,
             accuracy=identity.accuracy,
         )
+        return card if identity.problem_type == SINGLE_LABEL else card.model_copy(update={"problem_type": MULTI_LABEL})
 
     return api
 
@@ -110,7 +117,7 @@ def _add_predict(api: FastAPI, settings: Settings, endpoint: PredictEndpoint) ->
     # The endpoint reads and parses the body itself, since FastAPI refuses a body without a Content-Type,
     # echoes input in its errors, and validates the answer a second time.
     async def predict(request: Request) -> Response:
-        """Both labels with their scores for each text, the higher score first."""
+        """Every label of the model with its score for each text, the highest score first."""
         return (await endpoint.reply(request.scope["headers"], request.receive)).response()
 
     for path in PATHS:
@@ -127,7 +134,10 @@ def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
 
     async def http_error(_: Request, error: Exception) -> Response:
         kind: Callable[..., ServiceError] = MethodNotAllowed if getattr(error, "status_code", 0) == 405 else NotFound  # noqa: PLR2004
-        return answer(kind(headers=getattr(error, "headers", None)))
+        headers = dict(getattr(error, "headers", None) or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
+        return answer(kind(headers=headers))
 
     api.add_exception_handler(ServiceError, service_error)
     api.add_exception_handler(HTTPException, http_error)

@@ -1,4 +1,4 @@
-"""Read a request's body within its limits."""
+"""Read a request's body within its limits, and free it of its coding."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import asyncio
 
 from starlette.types import Receive
 
+from serve_app.body_coding import body_coding, decoded, without_mark
 from serve_app.errors import BodyTooLarge, BodyTooSlow
 from serve_app.reply import Headers
 
 
 async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    """The body's bytes; what there is of it where the client goes before it is whole.
+    """The body's bytes, decoded; what there is of it where the client goes before it is whole.
+
+    `max_bytes` holds for what is sent and for what comes of it.
 
     Raises:
+        UnsupportedMediaType: it is coded or written in a way that is not read here.
+        InvalidRequest: it is not what its coding says.
         BodyTooLarge: the body is larger, by its own word or while it is read: without the second
             check an endless chunked body would fill the memory.
         BodyTooSlow: it was not whole within `timeout_s` seconds.
@@ -21,13 +26,17 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise _too_large(max_bytes)
+    coding = body_coding(headers)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read(receive, max_bytes)
+            body = await _read(receive, max_bytes)
     except TimeoutError:
         raise BodyTooSlow(
             f"The body was not whole within {timeout_s:g} s.", loc=["body"], headers={"Connection": "close"}
         ) from None
+    if coding is not None:
+        body = await asyncio.to_thread(decoded, body, coding, max_bytes)
+    return without_mark(body)
 
 
 async def _read(receive: Receive, max_bytes: int) -> bytes:

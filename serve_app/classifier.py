@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,12 +17,14 @@ from ray import serve
 
 from model.batches import chunks
 from model.directory import open_directory
-from model.engine import Engine, Lane, Scores, choose_precision, load_engine
+from model.engine import Engine, Lane, load_engine
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 from serve_app.backlog import Backlog
+from serve_app.identity import identify
 from serve_app.lanes import LARGER, Lanes
 from serve_app.metrics import Metrics
-from serve_app.model_client import Classified, Identity, Refused
+from serve_app.model_client import Classified, Refused
 from serve_app.settings import Settings
 
 NICENESS = 10
@@ -63,32 +65,20 @@ class Classifier:
 
     def __init__(self, settings: Settings) -> None:
         directory = open_directory(settings.model_dir)
-        max_tokens = min(settings.max_tokens, directory.architecture.max_position_embeddings)
-        self._tokenizer = TextTokenizer(directory.path, max_tokens)
+        self._identity = identify(directory, settings)
+        self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = _threads()
         self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
         # loaded on one of these threads, since the runtime's own take their priority from it
-        load = self._threads.submit(load_engine, directory, choose_precision(settings.precision), threads)
+        load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
         self._engine: Engine = load.result()
-        self._identity = Identity(
-            directory.name,
-            directory.revision,
-            directory.fingerprint(self._engine.precision, max_tokens),
-            self._engine.precision,
-            directory.labels,
-            max_tokens,
-            directory.accuracy,
-        )
         self._batch_tokens = settings.batch_tokens
         self._metrics = Metrics()
         self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
         logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
-        self._score.set_max_batch_size(LARGER * settings.batch_tokens)  # type: ignore[attr-defined]  # by serve.batch
+        # one text may be longer than a batch
+        self._score.set_max_batch_size(max(LARGER * settings.batch_tokens, self._identity.max_tokens))  # type: ignore[attr-defined]  # by serve.batch
         self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
-
-    def identify(self) -> Identity:
-        """Which model this replica runs."""
-        return self._identity
 
     async def classify(self, texts: Sequence[str], timeout_s: float, bounded: bool = True) -> Classified | Refused:  # noqa: FBT001, FBT002
         """Scores of each text, in order; a long list goes through in several batches.
@@ -109,7 +99,7 @@ class Classifier:
         if bounded and self._backlog.full:  # by those who were tokenized at the same time
             return Refused(self._backlog.wait_s)
         tokens = sum(len(encoding.ids) for encoding in encodings)
-        with self._backlog.hold(tokens):  # at once: others may look before the tasks begin
+        with self._hold(tokens):  # at once: others may look before the tasks begin
             scored = await asyncio.gather(*(self._enqueue(part, deadline) for part in parts))
         done = [part for part in scored if part is not None]
         if len(done) < len(scored):
@@ -144,6 +134,16 @@ class Classifier:
         list(self._threads.map(lambda lane: lane.score(ids), lanes))
         return len(lanes) * sum(map(len, ids)) / (time.perf_counter() - began)
 
+    @contextlib.contextmanager
+    def _hold(self, tokens: int) -> Iterator[None]:
+        """Count the tokens as waiting while the block runs, and tell so, also when it was the last."""
+        try:
+            with self._backlog.hold(tokens):
+                self._metrics.waiting_tokens.set(self._backlog.tokens)
+                yield
+        finally:
+            self._metrics.waiting_tokens.set(self._backlog.tokens)
+
     async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:
         """Wait for a turn on the engine, then join the batch that forms."""
         queued, tokens = time.perf_counter(), sum(map(len, sequences))
@@ -169,7 +169,6 @@ class Classifier:
         self._backlog.ran(tokens, seconds if whole else seconds / len(self._engine.lanes))
         self._metrics.batch_texts.observe(len(sequences))
         self._metrics.batch_tokens.observe(tokens)
-        self._metrics.waiting_tokens.set(self._backlog.tokens)
         rest = iter(scores)
         return [
             Scored([next(rest) for _ in item.sequences], (began - item.queued) * 1000, seconds * 1000)

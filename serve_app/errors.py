@@ -85,6 +85,16 @@ class BodyTooLarge(ServiceError):
     title = "The body is larger than the limit."
 
 
+class UnsupportedMediaType(ServiceError):
+    """The body is coded in a way, or written in a character set, that is not read here."""
+
+    status = 415
+    type = "unsupported_media_type"
+    title = (
+        "The body's Content-Encoding or character set is not taken; there are gzip, deflate and identity, and UTF-8."
+    )
+
+
 class InvalidRequest(ServiceError):
     """The body is not what the schema says."""
 
@@ -138,6 +148,7 @@ PREDICT_ERRORS = (
     MethodNotAllowed,
     BodyTooSlow,
     BodyTooLarge,
+    UnsupportedMediaType,
     InvalidRequest,
     TooBusy,
     ServiceError,

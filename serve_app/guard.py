@@ -11,6 +11,7 @@ from serve_app.metrics import Metrics
 from serve_app.reply import Headers
 from serve_app.security_headers import SecurityHeaders
 from serve_app.settings import Settings
+from serve_app.trailing_slash import TrailingSlash
 
 OPEN_PATHS = {
     "none": (),
@@ -21,24 +22,28 @@ OPEN_PATHS = {
 
 _EXPOSED = ("X-Cache", "X-Model", "X-Truncated", "X-Request-Id", "Server-Timing", "Retry-After")
 _ASKED_WITH = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
+_TRACED_WITH = ("traceparent", "tracestate", "baggage", "sentry-trace")
+"""What tracing adds to a page's requests: W3C's headers and Sentry's, which carry nothing to defend."""
 
 
 def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
-    """The application behind what the settings ask for; without such settings the application itself.
+    """The application behind what the settings ask for, and behind the redirect of a slash too many.
 
     Raises:
         BadKeysFile: the file of keys cannot be read, or is none.
     """
     if settings.api_keys_file is not None:
         app = KeyGuard(app, ApiKeys(settings.api_keys_file), open_paths(settings), metrics)
+    app = TrailingSlash(app)  # outside the keys: it tells nothing but a path that is known anyway
     if settings.cors_origins is not None:
         # outside the keys: a browser asks without one whether it may ask
+        more = settings.cors_headers.split(",") if settings.cors_headers else []
         app = SecurityHeaders(
             CORSMiddleware(
                 app,
                 allow_origins=settings.cors_origins.split(","),
                 allow_methods=("GET", "POST"),
-                allow_headers=_ASKED_WITH,
+                allow_headers=(*_ASKED_WITH, *_TRACED_WITH, *more),
                 expose_headers=_EXPOSED,
             )
         )
@@ -71,15 +76,15 @@ class KeyGuard:
     def _allows(self, path: str, headers: Headers) -> bool:
         if path in self._exact or path.startswith(self._below):
             return True
-        key = _presented(headers)
-        return key is not None and self._keys.accept(key)
+        return any(self._keys.accept(key) for key in _presented(headers))
 
 
-def _presented(headers: Headers) -> bytes | None:
-    """The key in `X-API-Key` or `Authorization: Bearer`, the first of them."""
+def _presented(headers: Headers) -> list[bytes]:
+    """The keys in `X-API-Key` and `Authorization: Bearer`, of which the other may be a gateway's."""
+    keys = []
     for name, value in headers:
         if name == b"x-api-key":
-            return value.strip()
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].strip()
-    return None
+            keys.append(value.strip())
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            keys.append(value[7:].strip())
+    return keys

@@ -17,11 +17,27 @@ DEFAULTS = "\ndefaults\n"
 REQUEST_TIMEOUT_S = 10
 # A request goes to a replica when it is whole, or as large as HAProxy's buffer: one that was sent in part to a replica
 # that dies could not be sent to another. So HAProxy must not wait for ever.
+# A connection that was opened ahead and never used is closed without an answer: a 408 in it would be taken for the
+# answer to the first request that is sent later.
 DIRECTIVES = f"""\
     option http-buffer-request
+    option http-ignore-probes
     timeout http-request {REQUEST_TIMEOUT_S}s
     http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
 "The request was not whole within {REQUEST_TIMEOUT_S} s."}}]}}'
+"""
+HEAD_BYTES, HEADERS = 16 << 10, 101
+"""What a request's line and headers may have together, and how many headers: more is 400."""
+# What does not fit into HAProxy's buffer is a bare 400, and over HTTP/2 no answer at all; so the buffer is larger.
+_BUFFER_BYTES = 80 << 10
+_BUFFER = re.compile(r"(?m)^(\s*)tune\.bufsize \d+$")
+BUFFER_VARIABLE = "RAY_SERVE_HAPROXY_TUNE_BUFSIZE"
+_LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
+HEAD_LIMIT = f"""\
+    http-request set-var(txn.url_bytes) url,length
+    http-request return status 400 content-type application/json string '{{"detail":[{{"type":"headers_too_large",\
+"loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
+if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
 """
 # Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
@@ -46,12 +62,14 @@ _LOG_FORMAT = 'log-format "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %t
 
 
 def with_our_directives(config: str) -> str:
-    """Serve's configuration with DIRECTIVES and NO_WATCH at their places, once, and 503 while it has no replica."""
+    """Serve's configuration with what we add at its places, once, and 503 while it has no replica."""
     if DIRECTIVES in config:
         return config
+    if BUFFER_VARIABLE not in os.environ:
+        config = _BUFFER.sub(rf"\1tune.bufsize {_BUFFER_BYTES}\n\1tune.http.maxhdr {10 * HEADERS}", config)
     if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
-    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + NO_WATCH, 1)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + HEAD_LIMIT + NO_WATCH, 1)
 
 
 def without_request_log(config: str) -> str:

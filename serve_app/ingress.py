@@ -10,12 +10,15 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from model.directory import open_directory
+from model.labels import SINGLE_LABEL
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache, SharedCache
 from serve_app.cache.redis import RedisCache
 from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
+from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import Identity, RemoteModel
 from serve_app.predict import PredictEndpoint, ShortPath
@@ -38,12 +41,15 @@ class Ingress:
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()
-        model = RemoteModel(classifier, settings.model_timeout_s, metrics)
+        # from its own settings, so that it answers what Redis holds before a model has answered
+        identity = identify(open_directory(settings.model_dir), settings)
+        model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
 
         def open_shared(identity: Identity) -> SharedCache:
             if settings.redis_url is None:
                 return NoSharedCache()
-            return RedisCache(settings, identity.fingerprint, identity.labels, metrics)
+            sum_to_one = identity.problem_type == SINGLE_LABEL
+            return RedisCache(settings, identity.fingerprint, identity.labels, metrics, sum_to_one=sum_to_one)
 
         admission = Admission(settings, metrics)
         predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)

@@ -35,15 +35,16 @@ class Tally:
 
 
 class Level:
-    """A gauge for the road of a request: keeps the last value, and tells Ray once a second."""
+    """A gauge for the road of a request: keeps the last value, and tells Ray once a second unless there is none."""
 
-    def __init__(self, name: str, description: str) -> None:
+    def __init__(self, name: str, description: str, value: float | None = 0.0) -> None:
         self._gauge = Gauge(name, description)
-        self.value = 0.0
+        self.value = value
 
     def flush(self) -> None:
         """Hand the value to Ray."""
-        self._gauge.set(self.value)
+        if self.value is not None:
+            self._gauge.set(self.value)
 
 
 class Metrics:
@@ -58,6 +59,9 @@ class Metrics:
             "sentiment_errors", "Requests refused or failed, by error type: too_busy, too_late, and others.", "type"
         )
         self.redis_errors = Counter("sentiment_redis_errors", "Redis commands failed or late.", ("command",))
+        self.redis_up = Level(
+            "sentiment_redis_up", "1 while Redis is used, 0 while it cannot be; nothing without REDIS_URL.", None
+        )
         self.bad_values = Counter("sentiment_redis_bad_values", "Values in Redis that were no prediction.")
         self.dropped_writes = Counter("sentiment_redis_dropped_writes", "Answers not written to Redis.")
         self.model_retries = Counter("sentiment_model_retries", "Model calls tried again on another replica.")
@@ -100,5 +104,12 @@ class Metrics:
             self._flush()
 
     def _flush(self) -> None:
-        for each in (self.texts, self.hits, self.errors, self.outstanding_tokens, self.drain_tokens_per_s):
+        for each in (
+            self.texts,
+            self.hits,
+            self.errors,
+            self.outstanding_tokens,
+            self.drain_tokens_per_s,
+            self.redis_up,
+        ):
             each.flush()

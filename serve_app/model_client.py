@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from model.labels import SINGLE_LABEL, Scores
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 
@@ -24,9 +25,10 @@ class Identity:
     revision: str | None
     fingerprint: str
     precision: str
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
     max_tokens: int
     accuracy: float | None
+    problem_type: str = SINGLE_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Classified:
     """A model replica's answer for n texts, in order, with its own stage times in milliseconds."""
 
     identity: Identity
-    scores: list[tuple[float, float]]
+    scores: list[Scores]
     truncated: list[bool]
     tokenize_ms: float
     queue_ms: float
@@ -57,6 +59,8 @@ class Model(Protocol):
 
     last_success: float | None
     """`time.monotonic()` of the last prediction that succeeded."""
+    identity: Identity
+    """Which model it is by the settings; each answer says which one it was."""
 
     async def classify(
         self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
@@ -73,27 +77,24 @@ class Model(Protocol):
         """
         ...
 
-    async def identify(self) -> Identity:
-        """Ask which model answers. Raises ModelUnavailable as `classify` does."""
-        ...
-
 
 class RemoteModel:
     """The classifier deployment, through its handle. A call whose replica dies is tried on another one."""
 
     ATTEMPTS = 3
 
-    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float, metrics: Metrics) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float, metrics: Metrics, identity: Identity) -> None:
         self._handle: Any = handle  # its calls give a response or a generator, as its options say
         self._timeout_s = timeout_s
         self._metrics = metrics
         self.last_success: float | None = None
+        self.identity = identity
 
     async def classify(
         self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
     ) -> Classified:
         """One handle call for all the texts."""
-        within_s = min(timeout_s or self._timeout_s, self._timeout_s)
+        within_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         answer: Classified | Refused = await self._call(
             lambda: self._handle.classify.remote(list(texts), within_s, bounded)
         )
@@ -101,11 +102,6 @@ class RemoteModel:
             raise TooLate(answer.wait_s) if answer.late else TooBusy(answer.wait_s)
         self.last_success = time.monotonic()
         return answer
-
-    async def identify(self) -> Identity:
-        """One handle call."""
-        identity: Identity = await self._call(self._handle.identify.remote)
-        return identity
 
     async def _call(self, send: Callable[[], Any]) -> Any:
         try:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.body import read_body
 from serve_app.caller import Caller
+from serve_app.compression import LEAST_BYTES, CompressingSend
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.predictor import Outcome, Predictor
@@ -60,7 +61,7 @@ class ShortPath:
         """ASGI."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PATHS:
             reply = await self._endpoint.reply(scope["headers"], receive)
-            await reply.send(send)
+            await reply.send(send if len(reply.body) < LEAST_BYTES else CompressingSend(send, scope["headers"]))
         else:
             await self._api(scope, receive, send)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
+
+from model.labels import Scores
 
 KEY_BYTES = 16
 _TOLERANCE = 1e-6
@@ -16,10 +19,10 @@ _TOLERANCE = 1e-6
 class Prediction:
     """The answer for one text.
 
-    `json` is its part of the response body, ready to be joined; `scores` are those of label 0 and 1.
+    `json` is its part of the response body, ready to be joined; `scores` has one for each label of the model.
     """
 
-    scores: tuple[float, float]
+    scores: Scores
     truncated: bool
     json: bytes
 
@@ -33,20 +36,19 @@ def text_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
-def make_prediction(scores: tuple[float, float], labels: tuple[str, str], *, truncated: bool) -> Prediction:
-    """Render scores as the response shows them: both labels, the higher score first."""
-    first = 1 if scores[1] > scores[0] else 0
-    pairs = [{"label": labels[label], "score": scores[label]} for label in (first, 1 - first)]
-    return Prediction(scores, truncated, orjson.dumps(pairs))
+def make_prediction(scores: Scores, labels: Sequence[str], *, truncated: bool) -> Prediction:
+    """Render scores as the response shows them: every label, the highest score first."""
+    ranked = sorted(range(len(labels)), key=scores.__getitem__, reverse=True)  # equal ones stay in the model's order
+    return Prediction(scores, truncated, orjson.dumps([{"label": labels[i], "score": scores[i]} for i in ranked]))
 
 
 def dump(prediction: Prediction) -> bytes:
-    """The prediction as Redis keeps it: `[score of label 0, score of label 1, truncated]` in JSON."""
+    """The prediction as Redis keeps it: `[score of label 0, score of label 1, ..., truncated]` in JSON."""
     return orjson.dumps([*prediction.scores, prediction.truncated])
 
 
-def load(value: bytes | str, labels: tuple[str, str]) -> Prediction:
-    """Read what `dump` wrote.
+def load(value: bytes | str, labels: Sequence[str], *, sum_to_one: bool = True) -> Prediction:
+    """Read what `dump` wrote of a model with these labels, whose scores add up to 1 or each stand alone.
 
     Raises:
         BadValue: it is anything else, or scores are out of range.
@@ -56,10 +58,12 @@ def load(value: bytes | str, labels: tuple[str, str]) -> Prediction:
     except orjson.JSONDecodeError:
         raise BadValue from None
     match parsed:
-        case [float(low), float(high), bool(truncated)]:
-            scores = (low, high)
+        case [*scores, bool(truncated)] if len(scores) == len(labels):
+            pass
         case _:
             raise BadValue
-    if not all(0.0 <= score <= 1.0 for score in scores) or not math.isclose(sum(scores), 1.0, abs_tol=_TOLERANCE):
+    if not all(isinstance(score, float) and 0.0 <= score <= 1.0 for score in scores):
         raise BadValue
-    return make_prediction(scores, labels, truncated=truncated)
+    if sum_to_one and not math.isclose(sum(scores), 1.0, abs_tol=_TOLERANCE):
+        raise BadValue
+    return make_prediction(tuple(scores), labels, truncated=truncated)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,14 +77,17 @@ class Predictor:
         self._metrics = metrics
         self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
         self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
-        self._identity: Identity | None = None
-        self._shared: SharedCache | None = None
+        self._identity = model.identity
+        self._shared = open_shared(self._identity)
 
-    async def identity(self) -> Identity:
-        """Which model answers; the model is asked once, and again when another one has answered."""
-        if self._identity is None:
-            await self._adopt(await self._model.identify())
-        return self._identity  # type: ignore[return-value]  # set by _adopt
+    @property
+    def identity(self) -> Identity:
+        """Which model answers: that of the settings, until another one has answered."""
+        return self._identity
+
+    def start(self) -> None:
+        """Begin to find out whether the shared cache can be used; needs a running loop."""
+        self._shared.start()
 
     async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
         """Predict each text, from the caches where they know it.
@@ -94,17 +99,15 @@ class Predictor:
             ModelUnavailable: a text had to go to the model, and that did not answer in time.
         """
         caller = caller or Caller()
-        identity = await self.identity()
         try:
-            return await self._predict(texts, identity, caller)
+            return await self._predict(texts, self._identity, caller)
         except _ModelChanged as changed:
             await self._adopt(changed.identity)
             return await self._predict_afresh(texts, caller)
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
-        if self._shared is not None:
-            await self._shared.close()
+        await self._shared.close()
 
     async def _predict(self, texts: Sequence[str], identity: Identity, caller: Caller) -> Outcome:
         began = time.perf_counter()
@@ -116,20 +119,20 @@ class Predictor:
                 found[key] = prediction
             else:
                 wanted[key] = text
-        if found and self._shared is not None:
+        if found:
             self._shared.keep_soon(found)
         hit = len(keys) if not wanted else sum(key in found for key in keys)
         self._metrics.hits.add("memory", hit)
         miss = 0
         timings = Timings()
         if wanted:
-            known = await self._look_up(wanted, identity)
-            found.update(known)
-            hit += len(known)
+            deadline = caller.deadline()
+            found.update(await self._look_up(Counter(key for key in keys if key in wanted), identity, caller, deadline))
+            hit = sum(key in found for key in keys)
         timings.cache = (time.perf_counter() - began) * 1000
         rest = {key: text for key, text in wanted.items() if key not in found}
         if rest:
-            own, joined = await self._fly(rest, caller)
+            own, joined = await self._fly(rest, caller, deadline)
             for computed in (*joined, *([own] if own else [])):
                 if computed.identity != identity:
                     raise _ModelChanged(computed.identity)
@@ -143,25 +146,32 @@ class Predictor:
         self._count(outcome)
         return outcome
 
-    async def _look_up(self, wanted: Mapping[bytes, str], identity: Identity) -> dict[bytes, Prediction]:
-        """Ask Redis at once for all of `wanted` that nobody works on, and remember what it knows."""
+    async def _look_up(
+        self, wanted: Mapping[bytes, int], identity: Identity, caller: Caller, deadline: float
+    ) -> dict[bytes, Prediction]:
+        """Ask Redis at once for all of `wanted` that nobody works on, and remember what it knows.
+
+        `wanted` says how often each text stands in the request.
+        """
         asked = [key for key in wanted if key not in self._flights]
-        if not asked or self._shared is None:
+        if not asked:
             return {}
-        known = await self._shared.get_many(asked)
+        async with nullcontext() if deadline == math.inf else caller.waits(deadline):
+            known = await self._shared.get_many(asked)
         if self._identity is not identity:
-            raise _ModelChanged(self._identity or identity)
-        self._metrics.hits.add("redis", len(known))
+            raise _ModelChanged(self._identity)
+        self._metrics.hits.add("redis", sum(map(wanted.__getitem__, known)))
         for key in asked:  # what others have had computed meanwhile
             if key not in known and (prediction := self._memory.get(key)) is not None:
                 known[key] = prediction
-                self._metrics.hits.add("memory", 1)
+                self._metrics.hits.add("memory", wanted[key])
         self._remember(known)
         return known
 
-    async def _fly(self, rest: Mapping[bytes, str], caller: Caller) -> tuple[_Computed | None, list[_Computed]]:
+    async def _fly(
+        self, rest: Mapping[bytes, str], caller: Caller, deadline: float
+    ) -> tuple[_Computed | None, list[_Computed]]:
         """Work on `rest`, or join who does; anew where that was given up for a deadline that is shorter than ours."""
-        deadline = caller.deadline()
         while True:
             try:
                 return await self._flights.run(rest, deadline, partial(caller.waits, deadline))
@@ -181,8 +191,7 @@ class Predictor:
         identity, shared = self._identity, self._shared
         computed = await self._classify(texts, place, deadline)
         if computed.identity == identity:
-            if shared is not None:
-                shared.put_soon(computed.predictions)
+            shared.put_soon(computed.predictions)
             if self._identity is identity:
                 self._remember(computed.predictions)
         return computed
@@ -222,10 +231,10 @@ class Predictor:
         if identity == self._identity:
             return
         old, self._shared = self._shared, self._open_shared(identity)
+        self._shared.start()
         self._identity = identity
         self._memory.clear()
-        if old is not None:
-            await old.close()
+        await old.close()
 
     def _count(self, outcome: Outcome) -> None:
         self._metrics.texts.add("hit", outcome.hit)

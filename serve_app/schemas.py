@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -21,16 +21,16 @@ class PredictRequest(BaseModel):
 
 
 class LabelScore(BaseModel):
-    """A label and its probability."""
+    """A label of the model and its score."""
 
     label: str
     score: Annotated[float, Field(ge=0, le=1)]
 
 
 class PredictResponse(BaseModel):
-    """For each text, in order, both labels, the higher score first."""
+    """For each text, in order, every label of the model (`GET /project/model` has them), the highest score first."""
 
-    predictions: list[Annotated[list[LabelScore], Field(min_length=2, max_length=2)]]
+    predictions: list[Annotated[list[LabelScore], Field(min_length=1)]]
 
 
 class Health(BaseModel):
@@ -47,9 +47,12 @@ class ModelCard(BaseModel):
     revision: str | None
     fingerprint: str
     precision: str
-    labels: list[str]
+    labels: list[str] = Field(description="In the order of the model's outputs.")
     max_tokens: int
-    accuracy: float | None = Field(description="Measured on SST-2's dev set by `python -m model.evaluate`.")
+    accuracy: float | None = Field(description="Measured on labelled texts by `python -m model.evaluate --write`.")
+    problem_type: Literal["multi_label_classification"] | None = Field(
+        None, description="Only there where each score stands alone; otherwise a text's scores add up to 1."
+    )
 
 
 def predict_request(settings: Settings) -> type[PredictRequest]:

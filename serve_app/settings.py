@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import AbstractConnection
+
+from serve_app.cache.address import check_redis_connection, redis_connection
 
 PREFIX = "SENTIMENT_"
 MINI_MODEL = Path(__file__).resolve().parent.parent / "model" / "mini"
 
 
 class Settings(BaseSettings):
-    """Settings by environment variable (`SENTIMENT_<NAME>`, and `REDIS_URL`) or by app argument (`<name>`).
+    """Settings by environment variable (`SENTIMENT_<NAME>`, and Redis' usual ones) or by app argument (`<name>`).
 
     An app argument wins over the environment. A value out of range, an unknown argument and an unknown
     `SENTIMENT_` variable refuse to start; the error names the setting and its allowed range, never the value,
@@ -32,8 +36,9 @@ class Settings(BaseSettings):
         Field(description="Precision of the engine; auto is int8 where the CPU multiplies it fast, else fp32."),
     ] = "auto"
     max_tokens: Annotated[
-        int, Field(ge=8, le=512, description="Longer texts are truncated here, as transformers does.")
-    ] = 512
+        int | None,
+        Field(ge=8, le=8192, description="Longer texts are truncated here; none: at the model's limit, mostly 512."),
+    ] = None
     batch_tokens: Annotated[
         int,
         Field(ge=512, le=65536, description="Most tokens in a batch; four times that where the model is far behind."),
@@ -70,12 +75,40 @@ class Settings(BaseSettings):
             description="Origins whose pages may ask, as https://a.example,https://b.example; none: their own only.",
         ),
     ] = None
+    cors_headers: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+(,[A-Za-z0-9!#$%&'*+.^_`|~-]+)*$",
+            description="More headers that such pages may send, as X-Tenant,X-B3-TraceId; those of tracing by W3C may.",
+        ),
+    ] = None
 
     redis_url: Annotated[
         SecretStr | None,
         Field(
-            validation_alias=AliasChoices("redis_url", "REDIS_URL"),
-            description="Redis that all replicas share, as redis://[:password@]host:port/0; none: in-process only.",
+            validation_alias=AliasChoices(f"{PREFIX}REDIS_URL", "redis_url", "REDIS_URL"),
+            description="Redis that all replicas share: redis://, rediss://, unix:// or a host; none: in-process only.",
+        ),
+    ] = None
+    redis_username: Annotated[
+        SecretStr | None, Field(description="User of Redis, as it is; without it the URL's, if it has one.")
+    ] = None
+    redis_password: Annotated[
+        SecretStr | None, Field(description="Password of Redis, as it is; without it the URL's, if it has one.")
+    ] = None
+    redis_fallback_port: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("redis_fallback_port", "REDIS_PORT"),
+            coerce_numbers_to_str=True,
+            description="Port where the URL has none; none, or a Kubernetes service link: 6379.",
+        ),
+    ] = None
+    redis_fallback_password: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("redis_fallback_password", "REDIS_PASSWORD"),
+            description="Password where neither of the above has one; never Ray's own, beside RAY_REDIS_ADDRESS.",
         ),
     ] = None
     redis_timeout_ms: Annotated[
@@ -105,25 +138,55 @@ class Settings(BaseSettings):
         Path | None, Field(description="While this file exists, health is 503 and everything else answers.")
     ] = None
 
+    @field_validator("drain_file", mode="before")
+    @classmethod
+    def _empty_is_no_drain_file(cls, value: object) -> object:
+        return None if value == "" else value  # Path("") is the working directory, which is always there
+
     @field_validator("redis_url")
     @classmethod
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
-            return None
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
-        return value
+        return None if value is None or not value.get_secret_value().strip() else value
+
+    @field_validator("redis_fallback_password")
+    @classmethod
+    def _not_rays(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if "RAY_REDIS_ADDRESS" in os.environ else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.health_probe_s >= self.health_max_age_s:
             raise ValueError("health_probe_s must be shorter than health_max_age_s")
-        known = {f"{PREFIX}{name}".upper() for name in type(self).model_fields}
-        for name in os.environ:
-            if name.upper().startswith(PREFIX) and name.upper() not in known:
+        if self.redis_url is not None:
+            check_redis_connection(self.redis_connection())
+        known = {name for field in type(self).model_fields for name in variables(field)}
+        for name, value in os.environ.items():
+            if name.upper().startswith(PREFIX) and name.upper() not in known and not _service_link(name, value):
                 near = difflib.get_close_matches(name.upper(), known, n=1)
                 raise ValueError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
         return self
+
+    def redis_connection(self) -> AbstractConnection:
+        """A new connection to the Redis of these settings, not opened yet."""
+        if self.redis_url is None:
+            raise ValueError("there is no redis_url")
+        secrets = (self.redis_username, self.redis_password, self.redis_fallback_password)
+        username, password, fallback = ("" if each is None else each.get_secret_value() for each in secrets)
+        url = self.redis_url.get_secret_value()
+        return redis_connection(url, username, password, self.redis_fallback_port or "", fallback)
+
+
+def variables(field: str) -> list[str]:
+    """The environment variables that a setting is read from, the one that wins last."""
+    alias = Settings.model_fields[field].validation_alias
+    if not isinstance(alias, AliasChoices):
+        return [f"{PREFIX}{field}".upper()]
+    return [name for name in reversed(alias.choices) if isinstance(name, str) and name.isupper()]
+
+
+def _service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes has set the variable, in a namespace with a Service called sentiment or sentiment-redis."""
+    return "_SERVICE_" in name or (re.search(r"_PORT(_|$)", name) is not None and ("://" in value or "_TCP" in name))
 
 
 def explain(error: ValidationError) -> list[str]:

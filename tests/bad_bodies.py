@@ -7,7 +7,6 @@ BAD_BODIES: list[tuple[str, bytes]] = [
     ("empty", b""),
     ("not JSON", CANARY.encode()),
     ("cut off", b'{"text": ["' + CANARY.encode()),
-    ("byte order mark", b'\xef\xbb\xbf{"text": ["a"]}'),
     ("bad UTF-8", b'{"text": ["\xff\xfe"]}'),
     ("lone surrogate", b'{"text": ["\\ud800"]}'),
     ("null body", b"null"),

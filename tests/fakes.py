@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 
+from model.labels import Scores
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.model_client import Classified, Identity
 from serve_app.prediction import Prediction
@@ -14,7 +15,7 @@ from serve_app.prediction import Prediction
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
 
-def fake_scores(text: str) -> tuple[float, float]:
+def fake_scores(text: str) -> Scores:
     """Scores that only this text has, so that a mix-up shows."""
     share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
     return (1 - share, share)
@@ -30,6 +31,7 @@ class FakeModel:
 
     def __init__(self, identity: Identity = IDENTITY) -> None:
         self.last_success: float | None = None
+        self.identity = identity
         self.answers_as = identity
         self.calls: list[list[str]] = []
         self.cancelled = 0
@@ -58,11 +60,6 @@ class FakeModel:
         truncated = [len(text) > 1000 for text in texts]
         return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), 1000.0)
 
-    async def identify(self) -> Identity:
-        if self.broken:
-            raise ModelUnavailable
-        return self.answers_as
-
 
 class FakeShared:
     """A shared cache in a dict that outlives predictors."""
@@ -72,6 +69,9 @@ class FakeShared:
         self.asked: list[list[bytes]] = []
         self.kept: dict[bytes, Prediction] = {}
         self.closed = False
+
+    def start(self) -> None:
+        pass
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
         self.asked.append(list(keys))

@@ -6,27 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 Predict = Callable[[Sequence[str]], list[dict[str, float]]]
 
 
 def reference(directory: Path) -> Predict:
-    """A function that gives each text's scores by label, as the pipeline has them."""
+    """A function that gives each text's scores by label, the highest first, as the pipeline has them."""
     model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
-    words = PreTrainedTokenizerFast(
-        tokenizer_file=str(directory / "tokenizer.json"),
-        model_max_length=model.config.max_position_embeddings,
-        pad_token="[PAD]",  # noqa: S106
-        unk_token="[UNK]",  # noqa: S106
-        cls_token="[CLS]",  # noqa: S106
-        sep_token="[SEP]",  # noqa: S106
-        mask_token="[MASK]",  # noqa: S106
-    )
+    words = AutoTokenizer.from_pretrained(directory)
+    max_length = min(words.model_max_length, model.config.max_position_embeddings)
     classify = pipeline("text-classification", model=model, tokenizer=words, device="cpu")
 
     def predict(texts: Sequence[str]) -> list[dict[str, float]]:
-        answers = [classify(text, top_k=None, truncation=True) for text in texts]
-        return [{pair["label"]: pair["score"] for pair in answer} for answer in answers]
+        answers = [classify(text, top_k=None, truncation=True, max_length=max_length) for text in texts]
+        return [{entry["label"]: entry["score"] for entry in answer} for answer in answers]
 
     return predict

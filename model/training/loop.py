@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from rich.progress import Progress
-from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import DistilBertForSequenceClassification
 
-from model.data import Split, length_grouped
-
-MAX_TOKENS = 128
+from model.data import length_grouped
 
 
 @dataclass(frozen=True)
@@ -28,18 +26,19 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Token ids of n texts, and the number of each one's label."""
+
+    ids: list[list[int]]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
 class Answers:
     """What a model says of n texts: `logits` (n, 2) and the first token's last hidden state `hidden` (n, dim)."""
 
     logits: torch.Tensor
     hidden: torch.Tensor
-
-
-def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, special tokens included, cut at 128 tokens."""
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    return [line.ids for line in tokenizer.encode_batch(list(texts))]
 
 
 def answers(
@@ -66,22 +65,22 @@ def accuracy(said: Answers, labels: Sequence[int]) -> float:
 
 def train(
     model: DistilBertForSequenceClassification,
-    tokenizer: Tokenizer,
-    texts: Split,
-    dev: Split,
+    texts: Examples,
+    dev: Examples,
     teacher: Answers | None,
     options: Options,
     progress: Progress,
     on_best: Callable[[int, float], None],
-) -> None:
+) -> bool:
     """Train `model` in place; after each epoch that is the best on `dev` so far, call `on_best(epoch, accuracy)`.
 
+    Returns whether it came to the end: a loss or an answer that is not finite ends it, as none after it would be.
     With a `teacher`, its logits and hidden states are what the model learns, and the labels serve as a third,
     lighter target: hidden states tell much more of each text than two logits do (as in MiniLM and TinyBERT).
     """
     rng = random.Random(options.seed)  # noqa: S311  (shuffling, not secrets)
     torch.manual_seed(options.seed)
-    ids, dev_ids = encode(tokenizer, texts.texts), encode(tokenizer, dev.texts)
+    ids = texts.ids
     labels = torch.tensor(texts.labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=0.01)
     steps = options.epochs * -(-len(ids) // options.batch_size)
@@ -89,7 +88,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.0, (steps - step) / (steps - warmup or 1)))
     )
-    best = 0.0
+    best = -1.0
     for epoch in range(1, options.epochs + 1):
         model.train()
         task = progress.add_task(f"epoch {epoch}/{options.epochs}", total=len(ids))
@@ -98,17 +97,25 @@ def train(
             loss = functional.cross_entropy(logits.float(), labels[batch])
             if teacher is not None:
                 loss = 0.2 * loss + _distance(logits.float(), hidden.float(), teacher, batch)
+            if not math.isfinite(loss.item()):
+                progress.console.print(f"epoch {epoch}: the loss is not finite")
+                return False
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             progress.advance(task, len(batch))
-        score = accuracy(answers(model, dev_ids, progress, f"dev after epoch {epoch}"), dev.labels)
+        said = answers(model, dev.ids, progress, f"dev after epoch {epoch}")
+        if not said.logits.isfinite().all():
+            progress.console.print(f"epoch {epoch}: the answers on dev are not finite")
+            return False
+        score = accuracy(said, dev.labels)
         progress.console.print(f"epoch {epoch}: accuracy on dev {score:.4f}")
         if score > best:
             best = score
             on_best(epoch, score)
+    return True
 
 
 def _distance(logits: torch.Tensor, hidden: torch.Tensor, teacher: Answers, batch: Sequence[int]) -> torch.Tensor:

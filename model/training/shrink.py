@@ -6,6 +6,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -45,28 +46,48 @@ def cut_vocabulary(
     Special tokens and every single-character piece stay whatever their count, so a word that
     loses its piece is spelled by shorter ones and no text becomes unknown that was not before.
     """
+    state = json.loads(tokenizer.to_str())
+    if state["model"].get("type") != "WordPiece":
+        raise ModelError(f"--vocabulary cuts WordPiece vocabularies, not {state['model'].get('type')}")
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     counts = Counter(number for line in tokenizer.encode_batch(list(texts)) for number in line.ids)
     special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    always = {piece for piece in vocabulary if piece in special or len(piece.removeprefix("##")) == 1}
+    padding = tokenizer.id_to_token(model.config.pad_token_id) if model.config.pad_token_id is not None else None
+    special |= {state["model"]["unk_token"], padding} & vocabulary.keys()
+    prefix = state["model"]["continuing_subword_prefix"]
+    always = {piece for piece in vocabulary if piece in special or len(piece.removeprefix(prefix)) == 1}
     if size < len(always):
         raise ModelError(f"--vocabulary must be at least {len(always)}, the special and single-character pieces")
     others = sorted(vocabulary.keys() - always, key=lambda piece: (-counts[vocabulary[piece]], vocabulary[piece]))
     kept = sorted(always | set(others[: size - len(always)]), key=lambda piece: vocabulary[piece])
 
-    state = json.loads(tokenizer.to_str())
     new_ids = {piece: number for number, piece in enumerate(kept)}
     state["model"]["vocab"] = new_ids
     for token in state["added_tokens"]:
         token["id"] = new_ids[token["content"]]
-    for token in state["post_processor"].get("special_tokens", {}).values():
-        token["ids"] = [new_ids[piece] for piece in token["tokens"]]
+    _renumber(state["post_processor"], new_ids)
 
     rows = torch.tensor([vocabulary[piece] for piece in kept])
     old = model.distilbert.embeddings.word_embeddings
-    new = torch.nn.Embedding(len(kept), old.embedding_dim, padding_idx=new_ids["[PAD]"])
+    new = torch.nn.Embedding(len(kept), old.embedding_dim, padding_idx=new_ids.get(padding or ""))
     new.weight.data.copy_(old.weight.data[rows])
     model.distilbert.embeddings.word_embeddings = new
     model.config.vocab_size = len(kept)
-    model.config.pad_token_id = new_ids["[PAD]"]
+    model.config.pad_token_id = new_ids.get(padding or "")
     return Tokenizer.from_str(json.dumps(state))
+
+
+def _renumber(processor: dict[str, Any] | None, new_ids: dict[str, int]) -> None:
+    """Give the special tokens that a post-processor of any kind adds their new numbers."""
+    if processor is None:
+        return
+    for each in processor.get("processors", []):
+        _renumber(each, new_ids)
+    special = processor.get("special_tokens")
+    for token in special.values() if isinstance(special, dict) else ():
+        token["ids"] = [new_ids[piece] for piece in token["tokens"]]
+    for end in ("sep", "cls"):
+        if end in processor:
+            processor[end] = [processor[end][0], new_ids[processor[end][0]]]

@@ -11,6 +11,10 @@ from serve_app.prediction import Prediction
 class SharedCache(Protocol):
     """A cache outside the process. It may be slow, full, gone or wrong; none of that may fail a request."""
 
+    def start(self) -> None:
+        """Begin to find out whether the cache can be used. Never raises; needs a running loop."""
+        ...
+
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
         """What is known of `keys`; an empty answer where the cache cannot be asked in time. Never raises."""
         ...
@@ -30,6 +34,9 @@ class SharedCache(Protocol):
 
 class NoSharedCache:
     """The shared cache of a service that runs without Redis."""
+
+    def start(self) -> None:
+        """Nothing is to be found out."""
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:  # noqa: ARG002
         """Nothing is known."""

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 
 class Breaker:
-    """Counts failures in a row; past the limit it is open until a background `probe` succeeds.
+    """Counts failures in a row, for each kind of use; past the limit it is open until a background `probe` succeeds.
 
     `probe` is awaited about every `probe_s` seconds while open and must raise where the resource is still gone.
+    `changed` is called with the failure that opened it, and with None when it closes.
     """
 
-    def __init__(self, max_failures: int, probe_s: float, probe: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        max_failures: int,
+        probe_s: float,
+        probe: Callable[[], Awaitable[object]],
+        changed: Callable[[Exception | None], None] = lambda _: None,
+    ) -> None:
         self._max_failures = max_failures
         self._probe_s = probe_s
         self._probe = probe
-        self._failures = 0
+        self._changed = changed
+        self._failures: Counter[str] = Counter()
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -25,15 +34,21 @@ class Breaker:
         """Whether the resource is not to be asked now."""
         return self._probing is not None
 
-    def succeeded(self) -> None:
-        """The resource answered."""
-        self._failures = 0
+    def check(self) -> None:
+        """Probe now; open until that has succeeded."""
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._probe_until_back(None))
 
-    def failed(self) -> None:
+    def succeeded(self, kind: str) -> None:
+        """The resource answered to a use of this kind."""
+        self._failures[kind] = 0
+
+    def failed(self, kind: str, error: Exception) -> None:
         """The resource failed or was late."""
-        self._failures += 1
-        if self._failures >= self._max_failures and self._probing is None:
-            self._probing = asyncio.create_task(self._probe_until_back())
+        self._failures[kind] += 1
+        if self._failures[kind] >= self._max_failures and self._probing is None:
+            self._changed(error)
+            self._probing = asyncio.create_task(self._probe_until_back(error))
 
     async def close(self) -> None:
         """Stop probing."""
@@ -41,14 +56,20 @@ class Breaker:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
 
-    async def _probe_until_back(self) -> None:
+    async def _probe_until_back(self, known: Exception | None) -> None:
+        """Probe until it succeeds; `known` is the failure that was told already."""
         while True:
-            # spread by a quarter, so that replicas do not all knock at once at a Redis that just came back
-            await asyncio.sleep(self._probe_s * random.uniform(0.75, 1.25))  # noqa: S311
+            if known is not None:
+                # spread by a quarter, so that replicas do not all knock at once at a Redis that just came back
+                await asyncio.sleep(self._probe_s * random.uniform(0.75, 1.25))  # noqa: S311
             try:
                 await self._probe()
-            except Exception:  # noqa: BLE001, S112  (whatever it is, the resource is still gone)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the resource is still gone)
+                if known is None:
+                    self._changed(error)
+                known = error
                 continue
-            self._failures = 0
+            self._failures.clear()
             self._probing = None
+            self._changed(None)
             return

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
-from redis.asyncio import Redis
+from cachetools import TTLCache
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import InvalidResponse, ResponseError
 
+from serve_app.cache.address import CONNECT_TIMEOUT_S
 from serve_app.cache.breaker import Breaker
 from serve_app.cache.gather import Gather
+from serve_app.cache.outage import reason
 from serve_app.metrics import Metrics
-from serve_app.prediction import BadValue, Prediction, dump, load
+from serve_app.prediction import KEY_BYTES, BadValue, Prediction, dump, load
 from serve_app.settings import Settings
 
 PREFIX = "fastapi-cache-project::"
@@ -24,91 +26,135 @@ WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
 MAX_PENDING = 10_000
 MOST_KEYS = 1000  # in one MGET, if several requests share it
 KEEP_INTERVAL_S = 0.1
+PROBES = (b"\x00" * KEY_BYTES, b"\xff" * KEY_BYTES)
+"""Keys that no text has. MGET is what is needed, where a proxy may know no PING; of two, which a cluster refuses."""
+SAY_AGAIN_S = 600
 
 T = TypeVar("T")
 
+logger = logging.getLogger("ray.serve")
+
 
 class RedisCache:
-    """Predictions of one model in Redis, under `fastapi-cache-project::<fingerprint>:<hash of the text>`."""
+    """Predictions of one model in Redis, under `fastapi-cache-project::<fingerprint>:<hash of the text>`.
 
-    def __init__(self, settings: Settings, fingerprint: str, labels: tuple[str, str], metrics: Metrics) -> None:
-        if settings.redis_url is None:
-            raise ValueError("RedisCache needs redis_url")
+    Of Redis it needs MGET and SET alone, over RESP2, so that old servers and proxies do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        fingerprint: str,
+        labels: tuple[str, ...],
+        metrics: Metrics,
+        *,
+        sum_to_one: bool = True,
+    ) -> None:
         self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
-        # kept connections without time limits of the client's: there is one read at a time, beside one write, and each
-        # command has its deadline; with a pool and the client's timers a read would cost half as much again
-        self._client = Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            single_connection_client=True,
-            socket_timeout=None,
-            socket_connect_timeout=WRITE_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        # a read is on the road of every request that the in-process tier does not answer: on a connection without the
-        # client around it, it costs less CPU
-        self._for_reads: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        # bare connections of redis-py, kept open: there is one read at a time, beside one write, and each has its
+        # deadline here. A read is on the road of every request that the in-process tier does not answer, and redis-py's
+        # client, pool and timers would have it cost twice the CPU
+        self._for_reads = settings.redis_connection()
+        self._for_writes = settings.redis_connection()
+        self._for_probes = settings.redis_connection()
         self._prefix = f"{PREFIX}{fingerprint}:"
         self._labels = labels
+        self._sum_to_one = sum_to_one
         self._ttl_s = settings.cache_ttl_s
         self._jitter = settings.cache_ttl_jitter
         self._metrics = metrics
-        self._breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._ping)
+        self._breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._probe, self._tell)
         self._writes: dict[bytes, Prediction] = {}
         self._kept: dict[bytes, Prediction] = {}
         self._writer: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+        self._down = False
+        # what a Secret made from a file has, and nobody sees
+        password: Any = self._for_reads.password
+        self._hint = "; the password that is set ends in white space" if password[-1:].isspace() else ""
+        self._said: TTLCache[str, None] = TTLCache(16, SAY_AGAIN_S)
+
+    def start(self) -> None:
+        """Find out in the background whether Redis can be used, so that the log says why not before it is needed."""
+        self._breaker.check()
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
         """One MGET, shared with those who ask meanwhile; nothing where Redis fails, is late, or the breaker is open."""
-        if self._breaker.open:
+        if self._breaker.open or self._closed:
             return {}
         found = await self._reads.get(keys)
         return {key: found[key] for key in keys if key in found}
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Queue for the background writer; past the bound, and while the breaker is open, they are dropped."""
-        if self._breaker.open or len(self._writes) >= MAX_PENDING:
+        if self._breaker.open or self._closed or len(self._writes) >= MAX_PENDING:
             self._metrics.dropped_writes.inc(len(predictions))
             return
         self._writes.update(predictions)
         self._wake()
 
     def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Queue for the next TOUCH, which tells Redis what the in-process tier answers in its place.
+        """Queue for the next read that tells Redis what the in-process tier answers in its place.
 
         Without it, the hottest texts would look unused to Redis' eviction, and after FLUSHALL, or a restart,
         they would never come back for other replicas.
         """
-        if self._breaker.open or len(self._kept) >= MAX_PENDING:
+        if self._breaker.open or self._closed or len(self._kept) >= MAX_PENDING:
             return
         self._kept.update(predictions)
         self._wake()
 
     async def close(self) -> None:
         """Write what is queued, then close."""
+        self._closed = True
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         await self._breaker.close()
-        await self._for_reads.disconnect()
-        await self._client.aclose()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        connections = (self._for_reads, self._for_writes)
+        await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
 
     async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction]:
         if self._breaker.open:
             return {}
-        values = await self._ask("get", deadline, lambda: self._mget(keys))
+        values = await self._ask("get", deadline, lambda: self._mget_connected(keys))
         found: dict[bytes, Prediction] = {}
         for key, value in zip(keys, values or (), strict=False):
             if value is not None:
                 try:
-                    found[key] = load(value, self._labels)
+                    found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found
 
-    async def _mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def _mget_connected(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        await self._connect()
+        return await self._mget(self._for_reads, keys)
+
+    async def _connect(self) -> None:
+        """Connect for reads, where that is not done; who stops waiting for it leaves it to go on.
+
+        Where Redis is far away, or speaks TLS, connecting takes longer than a read may, and would never be done.
+        """
+        if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
+            if self._for_reads.is_connected:
+                return
+            connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
+            self._connecting = asyncio.create_task(asyncio.wait_for(connected, CONNECT_TIMEOUT_S))
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._connecting)
+
+    async def _mget(self, connection: AbstractConnection, keys: Sequence[bytes]) -> list[bytes | None]:
         # connects where it has to; where an error or a deadline ends it, the connection closes itself, so that no
         # answer is left for the next who asks
-        await self._for_reads.send_command("MGET", *map(self._name, keys))
-        values: list[bytes | None] = await self._for_reads.read_response()
+        await connection.send_command("MGET", *map(self._name, keys))
+        values: list[bytes | None] = await connection.read_response()
+        if not isinstance(values, list) or len(values) != len(keys):
+            await connection.disconnect(nowait=True)
+            raise InvalidResponse
         return values
 
     def _wake(self) -> None:
@@ -118,46 +164,82 @@ class RedisCache:
     async def _write(self) -> None:
         """Write all that is queued, at most one round every KEEP_INTERVAL_S, until nothing is left."""
         while self._writes or self._kept:
-            kept, self._kept = self._kept, {}
-            lost = await self._lost(kept)
-            writes, self._writes = {**lost, **self._writes}, {}
-            if writes and not self._breaker.open:
-                await self._ask("put", _write_deadline(), lambda writes=writes: self._store(writes))  # type: ignore[misc]
+            writes, self._writes = self._writes, {}
+            written = await self._store({**await self._lost(), **writes})
+            if lost := len(writes) - len(writes.keys() & written):
+                self._metrics.dropped_writes.inc(lost)
             await asyncio.sleep(KEEP_INTERVAL_S)
 
-    async def _lost(self, kept: Mapping[bytes, Prediction]) -> Mapping[bytes, Prediction]:
-        """What of `kept` has to be written again: all of it where TOUCH finds fewer, nothing where it finds all."""
+    async def _lost(self) -> dict[bytes, Prediction]:
+        """Of what is kept the next part, as far as Redis does not have it."""
+        kept = {key: self._kept.pop(key) for key in list(islice(self._kept, MOST_KEYS))}
         if not kept or self._breaker.open:
             return {}
-        there = await self._ask("touch", _write_deadline(), lambda: self._client.touch(*map(self._name, kept)))
-        return {} if there is None or there == len(kept) else kept
+        values = await self._ask("keep", _write_deadline(), lambda: self._mget(self._for_writes, list(kept)))
+        return {key: kept[key] for key, value in zip(kept, values or (), strict=False) if value is None}
 
-    async def _store(self, predictions: Mapping[bytes, Prediction]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
+    async def _store(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+        """The keys of those that Redis has taken."""
+        written: set[bytes] = set()
+        refusals: list[ResponseError] = []
+
+        async def store() -> None:
+            commands = []
             for key, prediction in predictions.items():
                 ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
-                pipeline.set(self._name(key), dump(prediction), px=max(1, int(ttl_s * 1000)))
-            await pipeline.execute()
+                commands.append(("SET", self._name(key), dump(prediction), "PX", max(1, int(ttl_s * 1000))))
+            await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
+            for key in predictions:
+                try:
+                    await self._for_writes.read_response()
+                    written.add(key)
+                except ResponseError as error:
+                    refusals.append(error)
+
+        if predictions and not self._breaker.open:
+            await self._ask("put", _write_deadline(), store)
+        if refusals:
+            # a Redis that is full, or a replica, still answers reads, so it is no reason to stop asking
+            self._metrics.redis_errors.inc(tags={"command": "put"})
+            self._say(f"Redis takes no answers, and goes on to be read: {reason(refusals[-1])}")
+        return written
 
     async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
-        """Run a command until the deadline on the loop's clock; None, counted, where it fails."""
+        """Run a command until the deadline on the loop's clock; None, counted, where it fails in whatever way."""
         try:
             async with asyncio.timeout_at(deadline):
                 answer = await command()
-        except OutOfMemoryError:
-            # a full Redis still answers reads, so it is no reason to stop asking
+        except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
             self._metrics.redis_errors.inc(tags={"command": what})
+            if not self._closed:
+                self._breaker.failed(what, error)
             return None
-        except (RedisError, OSError, TimeoutError):
-            self._metrics.redis_errors.inc(tags={"command": what})
-            self._breaker.failed()
-            return None
-        self._breaker.succeeded()
+        self._breaker.succeeded(what)
         return answer
 
-    async def _ping(self) -> None:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await self._client.ping()
+    async def _probe(self) -> None:
+        # on a connection of its own, which tells whether a new one can be had
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._mget(self._for_probes, PROBES)
+                await self._connect()
+        finally:
+            await self._for_probes.disconnect(nowait=True)
+
+    def _tell(self, failure: Exception | None) -> None:
+        """Say in the log and in a metric that Redis is not used from now on, or is used again."""
+        self._metrics.redis_up.value = 0 if failure else 1
+        if failure is not None:
+            logger.warning("Redis is not used, replicas share nothing: %s%s", reason(failure), self._hint)
+        elif self._down:
+            logger.warning("Redis is used again")
+        self._down = failure is not None
+
+    def _say(self, fault: str) -> None:
+        """Say it in the log, unless that has been said lately."""
+        if fault not in self._said:
+            self._said[fault] = None
+            logger.warning(fault)
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()

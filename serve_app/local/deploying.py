@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _GIVEN_UP = re.compile(
-    r"""(?:Deploying\ app|Runtime\ env\ setup\ for\ app)\ '[^']*'\ failed
+    rb"""(?:Deploying\ app|Runtime\ env\ setup\ for\ app)\ '[^']*'\ failed
     |Unexpected\ error\ occurred\ while\ deploying\ application
     |Failed\ to\ update\ the\ deployments\ \[""",
     re.VERBOSE,
@@ -14,6 +14,20 @@ _GIVEN_UP = re.compile(
 """What Serve's controller logs as an application becomes DEPLOY_FAILED (ray/serve/_private/application_state.py)."""
 
 
-def given_up(log: Path) -> bool:
-    """Whether the log of `serve run` says that the application could not be deployed."""
-    return _GIVEN_UP.search(log.read_text(encoding="utf-8", errors="replace")) is not None
+class Deploying:
+    """Reads the log of `serve run` as it grows."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._read = 0
+        self._line = b""
+
+    def given_up(self) -> bool:
+        """Whether a line that was not read before says that the application could not be deployed."""
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            new = self._line + log.read()
+            self._read = log.tell()
+        # a line that is not whole yet is read again with its rest
+        self._line = new[new.rfind(b"\n") + 1 :]
+        return _GIVEN_UP.search(new) is not None

@@ -6,7 +6,8 @@ import csv
 import time
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+
+from serve_app.local.loopback import ask
 
 LONGEST_S = 25.0
 _LOOK_S = 0.1
@@ -27,7 +28,7 @@ def drain(file: Path, seconds: float, stats_port: int) -> None:
 def under_way(stats_port: int) -> int:
     """Requests that HAProxy has sent to an ingress replica and not yet answered; none where HAProxy is gone."""
     try:
-        with urlopen(f"http://127.0.0.1:{stats_port}/stats;csv", timeout=2) as answer:
+        with ask(f"http://127.0.0.1:{stats_port}/stats;csv", 2) as answer:
             rows = list(csv.DictReader(line.decode().removeprefix("# ") for line in answer))
     except (URLError, OSError):
         return 0

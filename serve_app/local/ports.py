@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
+
+from serve_app.local.run_folder import reserve
 
 SIDE_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
@@ -54,12 +58,40 @@ def holder(port: int) -> str:
     return "a process of another user"
 
 
-def side_ports(environment: dict[str, str]) -> dict[str, str]:
-    """Variables that move HAProxy's other ports to free ones where their defaults are taken or unset."""
+def is_own(bind: str) -> bool:
+    """Whether the IP address is one that this machine can open a port on."""
+    address = ipaddress.ip_address(bind)
+    try:
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:  # noqa: PLR2004
+            probe.bind((bind, 0))
+    except OSError:
+        return False
+    return True
+
+
+def needs_rights(port: int) -> bool:
+    """Whether this user may not open so low a port."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def side_ports(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Variables that name HAProxy's other ports where the environment does not: the defaults, or free ones instead.
+
+    `folder` is the run's, by which other runs know that they are taken.
+    """
     moved = {}
     for variable, port in SIDE_PORTS.items():
         if variable not in environment:
-            moved[variable] = str(port if is_free(port) else free_port())
+            while not is_free(port) or not reserve(folder, [port]):
+                port = free_port()  # noqa: PLW2901
+            moved[variable] = str(port)
     return moved
 
 

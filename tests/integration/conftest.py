@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.sync_api import Browser
 
 from benchmarks.browser import ABSENT, chromium, find_chromium
+from serve_app.settings import Settings
+from tests.ingress_parts import Make, Replica
 from tests.kuberay_commands import Commands, write_overlay
 from tests.kubernetes_api.server import KubernetesApi
 from tests.redis_server import RedisServer
@@ -78,3 +81,17 @@ def browser() -> Iterator[Browser]:
         pytest.skip(ABSENT)
     with chromium() as browser:
         yield browser
+
+
+@pytest_asyncio.fixture
+async def replica() -> AsyncIterator[Make]:
+    """Makes ingress parts with some settings, and closes them."""
+    made: list[Replica] = []
+
+    def make(**settings: object) -> Replica:
+        made.append(Replica(Settings.model_validate({"redis_probe_s": 0.02, **settings})))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.predictor.close()

@@ -173,6 +173,65 @@ async def test_a_wrong_password_is_a_miss(open_cache: Open, redis_server: RedisS
     assert median(waits) < 0.15
 
 
+def count_drops(cache: RedisCache, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    drops: list[int] = []
+    monkeypatch.setattr(cache._metrics.dropped_writes, "inc", drops.append)
+    return drops
+
+
+async def test_answers_that_a_hanging_redis_did_not_take_are_counted(
+    open_cache: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_cache(redis_max_failures=1, redis_probe_s=60)
+    drops = count_drops(cache, monkeypatch)
+    await cache.get_many([A])
+    redis_server.freeze()
+    cache.put_soon({text_key(str(number)): PREDICTION for number in range(500)})
+    await asyncio.sleep(0)  # the writer has begun
+    cache.put_soon({A: PREDICTION})
+    await until_async(lambda: sum(drops) == 501, "all are counted")
+    redis_server.thaw()
+
+
+async def test_answers_that_a_full_redis_refused_are_counted(
+    open_cache: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_server.client.config_set("maxmemory-policy", "noeviction")
+    redis_server.client.config_set("maxmemory", "1")
+    cache = open_cache()
+    drops = count_drops(cache, monkeypatch)
+    cache.put_soon({A: PREDICTION, B: PREDICTION})
+    await until_async(lambda: sum(drops) == 2, "both are counted")
+
+
+async def test_after_close_nothing_is_opened_again(
+    open_cache: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_cache()
+    drops = count_drops(cache, monkeypatch)
+    reads = [asyncio.create_task(cache.get_many([A])) for _ in range(3)]
+    await cache.close()
+    cache.put_soon({A: PREDICTION})
+    cache.keep_soon({A: PREDICTION})
+    assert await asyncio.gather(*reads, cache.get_many([A])) == [{}] * 4
+    assert drops == [1]
+    await until_async(lambda: len(redis_server.client.client_list()) == 1, "only the test itself is connected")
+
+
+async def test_of_texts_in_use_only_those_that_redis_has_lost_are_written_again(
+    open_cache: Open, redis_server: RedisServer
+) -> None:
+    cache = open_cache()
+    cache.put_soon({A: PREDICTION, B: PREDICTION})
+    await written(redis_server, 2)
+    redis_server.client.delete(name(A))
+    redis_server.client.persist(name(B))
+    cache.keep_soon({A: PREDICTION, B: PREDICTION})
+    await written(redis_server, 2)
+    assert redis_server.client.ttl(name(A)) > 0
+    assert redis_server.client.ttl(name(B)) == -1
+
+
 async def test_close_writes_what_is_queued(open_cache: Open, redis_server: RedisServer) -> None:
     cache = open_cache()
     cache.put_soon({A: PREDICTION})

@@ -19,6 +19,8 @@ from ray.serve._private.config import DeploymentConfig
 from ray.serve.schema import ReplicaRank
 
 import serve_app.classifier
+from model.directory import open_directory
+from serve_app.identity import identify
 from serve_app.model_client import Classified, Refused
 from serve_app.settings import Settings
 from tests.wait import until_async
@@ -80,12 +82,36 @@ def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
     return Setup(module, classifier, runs)
 
 
-async def test_it_tells_its_tokens_and_its_rate(setup: Setup) -> None:
+async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_out_too(setup: Setup) -> None:
     answer = await setup.classifier.classify(["I love you.", "I hate you."], 30.0)
     assert isinstance(answer, Classified)
     assert answer.tokens == 12
     assert answer.tokens_per_s > 100
+    settings = Settings(precision="fp32")
+    assert answer.identity == identify(open_directory(settings.model_dir), settings)
     assert [low < high for low, high in answer.scores] == [True, False]
+
+
+async def test_the_metric_of_waiting_tokens_falls_to_none_with_the_last_request(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(setup.classifier._metrics.waiting_tokens, "set", told.append)
+    await asyncio.gather(*(setup.classifier.classify([f"{n} wait"] * 20, 30.0) for n in range(10)))
+    assert max(told) > 0
+    assert told[-1] == 0
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: told[-1] > 0, "the engine is busy")
+    alone = told[-1]
+    gone = asyncio.create_task(setup.classifier.classify(["gone"] * 20, 30.0))
+    await until_async(lambda: told[-1] > alone, "it waits")
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert told[-1] == alone
+    gate.set()
+    await busy
+    assert told[-1] == 0
 
 
 async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup) -> None:

@@ -49,7 +49,7 @@ def test_the_fingerprint_changes_with_anything_that_could_change_an_answer(direc
     for name in ("tokenizer.json", "config.json", "model.safetensors"):
         file = directory / name
         content = file.read_bytes()
-        file.write_bytes(content + b" ")
+        file.write_bytes(content[:-1] + b"\0" if name == "model.safetensors" else content + b" ")
         seen.add(fingerprint())
         file.write_bytes(content)
     assert len(seen) == 6
@@ -81,8 +81,8 @@ def test_nameless_labels_are_negative_and_positive(directory: Path, labels: Any)
     [
         ({"model_type": "bert"}, "model_type 'bert'; only distilbert"),
         ({"model_type": ...}, "only distilbert can be served"),
-        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "exactly two labels"),
-        ({"dim": ...}, "does not describe a DistilBERT"),
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, r"classifier\.weight .* shape \(2, 48\).* says \(3, 48\)"),
+        ({"dim": ...}, r"shape \(10200, 48\), and config\.json says \(10200, 768\)"),
     ],
 )
 def test_another_kind_of_model_is_refused(directory: Path, changes: dict[str, Any], complaint: str) -> None:
@@ -100,3 +100,32 @@ def test_a_missing_directory_and_broken_files_are_one_clear_line(tmp_path: Path,
     (directory / "config.json").write_text("{")
     with pytest.raises(ModelError, match="is not JSON"):
         open_directory(directory)
+
+
+def test_a_snapshot_of_the_hubs_cache_is_named_by_its_repository(tmp_path: Path) -> None:
+    cache = tmp_path / "models--some-owner--some-model"
+    snapshot = cache / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    for file in save_distilbert(cache / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    opened = open_directory(snapshot)
+    assert (opened.name, opened.revision) == ("some-model", "0123abcd")
+    with pytest.raises(ModelError, match=f"such as {snapshot}"):
+        open_directory(cache)
+
+
+def test_an_accuracy_is_told_of_the_weights_that_it_was_measured_on(directory: Path) -> None:
+    content = open_directory(directory).content
+    (directory / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "content": content}))
+    assert open_directory(directory).accuracy == 0.75
+    file = directory / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    assert open_directory(directory).accuracy is None
+    (directory / "evaluation.json").write_text('{"accuracy": 0.75}')
+    assert open_directory(directory).accuracy is None
+
+
+def test_texts_are_cut_where_transformers_cuts_them(directory: Path) -> None:
+    assert open_directory(directory).max_tokens == 512
+    (directory / "tokenizer_config.json").write_text('{"model_max_length": 128}')
+    assert open_directory(directory).max_tokens == 128

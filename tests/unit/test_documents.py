@@ -10,7 +10,7 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build_app
-from serve_app.settings import PREFIX, Settings
+from serve_app.settings import Settings, variables
 from tests.service import REPOSITORY
 
 
@@ -30,7 +30,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     listed = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| (.+) \|$", read("README.md"), re.MULTILINE)
     wanted = []
     for name, field in Settings.model_fields.items():
-        variable = "REDIS_URL" if name == "redis_url" else f"{PREFIX}{name}".upper()
+        variable = variables(name)[0]
         default = {Settings.model_fields["model_dir"].default: "model/mini", None: "none"}.get(
             field.default, str(field.default)
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,22 +16,26 @@ import pytest
 
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, Scores, build_graph, load_engine, softmax
+from model.engine import Engine, build_graph, load_engine
 from model.errors import ModelError
 from model.export import export
+from model.labels import Scores, sigmoid, softmax
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
 from tests import sentences
 from tests.models import save_distilbert
 from tests.reference import reference
+from tests.service import REPOSITORY
+from tests.zoo.specimen import Specimen
 
 TOLERANCE = 1e-5
 
 
 class Runner:
     def __init__(self, directory: Path) -> None:
-        self.tokenizer = TextTokenizer(directory, 512)
-        self.engine: Engine = load_engine(open_directory(directory), "fp32", threads=1)
+        opened = open_directory(directory)
+        self.tokenizer = TextTokenizer(directory, opened.max_tokens)
+        self.engine: Engine = load_engine(opened, "fp32", threads=1)
 
     def __call__(self, texts: Sequence[str]) -> list[Scores]:
         return self.engine.score([line.ids for line in self.tokenizer.encode(texts)])
@@ -77,6 +83,18 @@ def test_any_distilbert_directory_equals_the_pipeline(tmp_path: Path, activation
     assert max(score[1] for score in scores) - min(score[1] for score in scores) > 0.1, "the model says something"
 
 
+@pytest.mark.parametrize("positions", [510, 37])
+def test_the_longest_texts_do_not_depend_on_what_was_asked_before(tmp_path: Path, positions: int) -> None:
+    directory = Specimen("positions", sizes={"max_position_embeddings": positions}).make(tmp_path / "model")
+    run = Runner(directory)
+    texts = [" ".join(["a dull film"] * 200), " ".join(["good"] * (positions - 3)), " ".join(["bad"] * (positions - 5))]
+    wanted = reference(directory)(texts)
+    for before in ("I love it.", "I hate it."):
+        for text, by_label in zip(texts, wanted, strict=True):
+            run([before])
+            assert run([text])[0] == pytest.approx([by_label["label 0"], by_label["label 1"]], abs=TOLERANCE)
+
+
 def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = Runner(MINI_MODEL)
     rows: list[int] = []
@@ -112,12 +130,15 @@ def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:
     assert hate[0] > 0.9
 
 
-def test_softmax_is_exact_at_the_ends_and_refuses_nonsense() -> None:
-    assert softmax(0.0, 0.0) == (0.5, 0.5)
-    assert softmax(-500.0, 500.0) == (0.0, 1.0)
-    assert softmax(500.0, -500.0) == (1.0, 0.0)
-    with pytest.raises(ArithmeticError):
-        softmax(float("nan"), 0.0)
+def test_scores_are_exact_at_the_ends_and_nonsense_is_refused() -> None:
+    assert softmax([0.0, 0.0]) == (0.5, 0.5)
+    assert softmax([-500.0, 500.0]) == (0.0, 1.0)
+    assert softmax([500.0, -500.0]) == (1.0, 0.0)
+    assert softmax([1.0, 1.0, 1.0]) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert sigmoid([0.0, -800.0, 800.0]) == (0.5, 0.0, 1.0)
+    for function in (softmax, sigmoid):
+        with pytest.raises(ArithmeticError):
+            function([float("nan"), 0.0])
 
 
 def test_an_unknown_precision_is_refused() -> None:
@@ -130,10 +151,26 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for wrong, complaint in (
         (dataclasses.replace(directory.architecture, dim=64), r"has the shape .* and config\.json says"),
         (dataclasses.replace(directory.architecture, n_layers=4), r"no distilbert\.transformer\.layer\.3"),
-        (dataclasses.replace(directory.architecture, activation="silu"), "neither gelu nor relu"),
     ):
         with pytest.raises(ModelError, match=complaint):
             build_graph(dataclasses.replace(directory, architecture=wrong), "fp32")
-    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(ModelError, match="cannot be read"):
         build_graph(directory, "fp32")
+
+
+def test_ctrl_c_works_after_an_engine_has_gone(tmp_path: Path) -> None:
+    directory = shutil.copytree(MINI_MODEL, tmp_path / "mini", ignore=shutil.ignore_patterns("int8"))
+    script = f"""if True:
+        import gc, os, signal
+        from pathlib import Path
+        from model.directory import open_directory
+        from model.export import export
+        export(open_directory(Path({str(directory)!r})))
+        gc.collect()
+        signal.signal(signal.SIGINT, lambda *_: os._exit(7))
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, timeout=60, check=False)
+    assert done.returncode == 7

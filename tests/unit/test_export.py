@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from model.cpu import multiplies_int8
+from model.cpu import choose_precision, multiplies_int8
 from model.data import load_split
 from model.directory import open_directory
-from model.engine import Engine, Scores, choose_precision, load_engine
+from model.engine import Engine, load_engine
 from model.errors import ModelError
 from model.export import export, is_exported
+from model.labels import Scores
 from model.tokenizer import TextTokenizer
 from serve_app.settings import MINI_MODEL
 from tests import sentences
@@ -80,6 +82,45 @@ def test_the_command_prepares_and_a_second_time_too(random_model: Path) -> None:
     assert load_engine(open_directory(random_model), "int8", threads=1).precision == "int8"
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(random_model: Path) -> None:
+    before = sorted(random_model.iterdir())
+    command = ["prlimit", "--fsize=100000", sys.executable, "-m", "model.export", str(random_model)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith(f"error: {random_model / 'int8'} cannot be written; ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(random_model.iterdir()) == before
+
+
+def test_exports_at_once_and_a_start_meanwhile_do_not_disturb_each_other(random_model: Path) -> None:
+    directory = open_directory(random_model)
+    export(directory)
+    command = [sys.executable, "-m", "model.export", str(random_model)]
+    at_once = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    while any(process.poll() is None for process in at_once):
+        assert is_exported(directory), "a replica that starts now finds no export"
+    assert [(process.wait(), process.communicate()[1]) for process in at_once] == [(0, "")] * 3
+    assert load_engine(directory, "int8", threads=1).precision == "int8"
+    assert not list(random_model.glob(".export-*"))
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_export_that_is_interrupted_ends_without_a_word_and_leaves_nothing(
+    random_model: Path, sent: signal.Signals, status: int
+) -> None:
+    before = sorted(random_model.iterdir())
+    code = (
+        "import os, sys, model.export\n"
+        "from model.command import run\n"
+        f"model.export.check_golden = lambda *_: os.kill(os.getpid(), {int(sent)})\n"
+        "run(model.export.main)"
+    )
+    command = [sys.executable, "-c", code, str(random_model)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+    assert sorted(random_model.iterdir()) == before
+
+
 def test_without_an_export_the_way_out_is_named(random_model: Path) -> None:
     with pytest.raises(ModelError, match=f"not prepared for int8; run: python -m model.export {random_model}"):
         load_engine(open_directory(random_model), "int8", threads=1)
@@ -120,6 +161,6 @@ def test_auto_is_int8_only_where_the_cpu_multiplies_it(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor : 0\nmodel name : avx512_vnni fan\n{line}\n")
     assert multiplies_int8(cpuinfo) is can
-    monkeypatch.setattr("model.engine.multiplies_int8", lambda: can)
+    monkeypatch.setattr("model.cpu.multiplies_int8", lambda: can)
     assert choose_precision("auto") == ("int8" if can else "fp32")
     assert choose_precision("fp32") == "fp32"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,15 +14,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from transformers import DistilBertForSequenceClassification
 
 from model.directory import open_directory
-from model.manifest import read_manifest
+from model.manifest import read_manifest, write_manifest
 from serve_app.local.ports import free_port
 from tests.models import save_distilbert
 from tests.service import REPOSITORY
 
 REPO = "somebody/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NEWER = "f" * 40
 
 
 class Hub(ThreadingHTTPServer):
@@ -31,6 +34,10 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.downloads: list[str] = []
+        self.portal = False
+        self.stuck = threading.Event()
+        """Set once a file is asked for that never comes whole, whose name is `endless`."""
+        self.endless = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -47,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
         info = f"/api/models/{REPO}"
+        if self.server.portal:
+            self.reply(200, b"<html>Please log in</html>", {"Content-Type": "text/html"}, body=body)
+            return
         if path in (info, f"{info}/revision/{COMMIT}", f"{info}/revision/main"):
             names = [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
             content = json.dumps({"id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": names}).encode()
@@ -55,6 +65,14 @@ class Handler(BaseHTTPRequestHandler):
             name = path.rpartition("/")[2]
             if body:
                 self.server.downloads.append(name)
+            if body and name == self.server.endless:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+                self.wfile.write(b"the beginning")
+                self.server.stuck.set()
+                self.rfile.read()  # until the client goes
+                return
             self.reply(200, (self.server.folder / name).read_bytes(), {}, body=body)
         else:
             code = "RevisionNotFound" if f"{info}/revision/" in path else "RepoNotFound"
@@ -86,12 +104,30 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     hub.server_close()
 
 
-def fetch(endpoint: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def fetch(endpoint: str, *arguments: str | Path, largest_file: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command; it can write no file with more than `largest_file` bytes, as on a disk that fills up."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "model.fetch", *map(str, arguments)]
+    if largest_file:
+        command = ["prlimit", f"--fsize={largest_file}", *command]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """The only line that the command says of its failure."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def release(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's main moves on: another commit, with another config.json."""
+    monkeypatch.setattr(f"{__name__}.COMMIT", NEWER)
+    config = hub.folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "note": NEWER}))
 
 
 def test_it_fetches_what_is_needed_and_records_revision_and_hashes(hub: Hub, tmp_path: Path) -> None:
@@ -124,7 +160,7 @@ def test_a_second_run_downloads_only_what_is_gone(hub: Hub, tmp_path: Path) -> N
     assert "model.safetensors: already here" in done.stdout
 
 
-def test_a_file_that_does_not_match_its_hash_is_refused_and_removed(hub: Hub, tmp_path: Path) -> None:
+def test_a_file_that_does_not_match_its_hash_is_refused_and_nothing_is_changed(hub: Hub, tmp_path: Path) -> None:
     out = tmp_path / "fetched"
     fetch(hub.url, REPO, "--out", out)
     (out / "tokenizer.json").write_bytes(b"spoilt here")
@@ -133,7 +169,8 @@ def test_a_file_that_does_not_match_its_hash_is_refused_and_removed(hub: Hub, tm
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert line.startswith("error: tokenizer.json does not match the sha256")
-    assert not (out / "tokenizer.json").exists()
+    assert "without that file everything is fetched anew" in line
+    assert (out / "tokenizer.json").read_bytes() == b"spoilt here"
     assert not list(out.glob(".fetch-*"))
 
 
@@ -169,3 +206,110 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path) -> None:
         "error: the hub cannot be reached for winegarj/distilbert-base-uncased-finetuned-sst2; "
         "check the network, or name a mirror in HF_ENDPOINT"
     )
+
+
+def test_a_folder_is_updated_to_another_revision(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (hub.folder / "vocab.txt").write_text("of the old tokenizer")
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    (out / "README.md").write_text("notes of one's own")
+    (hub.folder / "vocab.txt").unlink()
+    release(hub, monkeypatch)
+    for revision in ("main", NEWER):
+        done = fetch(hub.url, REPO, "--out", out, "--revision", revision)
+        assert done.returncode == 0, done.stderr
+        assert open_directory(out).revision == NEWER
+        assert not (out / "vocab.txt").exists(), "the new revision has none"
+        assert (out / "README.md").exists()
+    assert hub.downloads.count("model.safetensors") == 2, "what main is by now was there already"
+
+
+def test_a_manifest_that_was_cut_off_is_fetched_anew(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    whole = (out / "manifest.json").read_text()
+    for broken in (whole[:40], "", "[]", '{"name": "some-model", "revision": "a", "files": 5}'):
+        (out / "manifest.json").write_text(broken)
+        done = fetch(hub.url, REPO, "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert (out / "manifest.json").read_text() == whole
+
+
+def test_a_folder_that_holds_another_model_is_replaced(hub: Hub, tmp_path: Path) -> None:
+    out = save_distilbert(tmp_path / "fetched")
+    write_manifest(out, "another", "0" * 40, ["config.json", "model.safetensors"])
+    done = fetch(hub.url, REPO, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert open_directory(out).name == "some-model"
+
+
+def test_a_failed_update_leaves_the_old_model_whole(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "fetched"
+    fetch(hub.url, REPO, "--out", out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    release(hub, monkeypatch)
+    weights = (hub.folder / "model.safetensors").read_bytes()
+    (hub.folder / "model.safetensors").write_bytes(weights[:1000])
+    line = error(fetch(hub.url, REPO, "--out", out, "--revision", "main"))
+    assert f"{REPO}/model.safetensors cannot be read as safetensors" in line
+    (hub.folder / "model.safetensors").write_bytes(weights)
+    config = json.loads((hub.folder / "config.json").read_text())
+    (hub.folder / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    line = error(fetch(hub.url, REPO, "--out", out, "--revision", "main"))
+    assert f"{REPO}/config.json says model_type 'bert'" in line
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_full_disk_is_told_as_one_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "fetched"
+    line = error(fetch(hub.url, REPO, "--out", out, largest_file=100_000))
+    assert line == f"error: {out} cannot be written to (File too large)"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_fetch_that_is_interrupted_leaves_nothing(
+    hub: Hub, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    hub.endless = "model.safetensors"
+    command = [sys.executable, "-m", "model.fetch", REPO, "--out", str(tmp_path / "fetched")]
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    assert hub.stuck.wait(60)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in said
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_as_one(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "file" / "model"))
+    assert line == f"error: {tmp_path / 'file' / 'model'} is no folder, and cannot become one"
+    line = error(fetch(hub.url, REPO, "--out", "/proc/model"))
+    assert line.startswith("error: /proc/model cannot be written to (")
+
+
+def test_weights_in_shards_are_fetched_with_their_index(hub: Hub, tmp_path: Path) -> None:
+    weights = hub.folder / "model.safetensors"
+    DistilBertForSequenceClassification.from_pretrained(hub.folder).save_pretrained(hub.folder, max_shard_size="500KB")
+    weights.unlink(missing_ok=True)
+    (hub.folder / "added_tokens.json").write_text("{}")
+    out = tmp_path / "fetched"
+    done = fetch(hub.url, REPO, "--out", out)
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(out)
+    assert manifest is not None
+    assert {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "added_tokens.json"} <= set(
+        manifest.files
+    )
+    assert open_directory(out).revision == COMMIT
+
+
+def test_what_answers_and_is_no_hub_is_one_clear_line(hub: Hub, tmp_path: Path) -> None:
+    hub.portal = True
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "out"))
+    assert line == f"error: what answers for {REPO} is no hub; check HF_ENDPOINT and proxies"
+    line = error(fetch("hub.example", REPO, "--out", tmp_path / "out"))
+    assert "HF_ENDPOINT" in line

@@ -12,7 +12,7 @@ import pytest
 
 from serve_app.api_keys import ApiKeys, BadKeysFile, read_keys
 from serve_app.guard import guarded
-from serve_app.local.__main__ import check
+from serve_app.local.check import check
 from serve_app.local.ports import free_port
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
@@ -134,9 +134,38 @@ async def test_openapi_tells_of_keys_only_where_they_are_asked(keys_file: Path) 
     assert document["paths"]["/project/health"]["get"]["security"] == []
 
 
-def test_nothing_stands_around_the_application_where_nothing_is_set() -> None:
-    app = make_apps(FakeModel())["short path"]
-    assert guarded(app, Settings(), Metrics()) is app
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", "Bearer eyJhbGciOi.x.y"), ("x-api-key", FIRST)],
+        [("x-api-key", FIRST), ("authorization", "Bearer eyJhbGciOi.x.y")],
+        [("x-api-key", "a gateway's own"), ("authorization", f"Bearer {FIRST}")],
+        [("x-api-key", "another one"), ("x-api-key", SECOND)],
+        [("authorization", "Basic dXNlcjpwdw=="), ("authorization", f"Bearer {SECOND}")],
+    ],
+)
+async def test_a_good_key_lets_in_beside_a_foreign_one(
+    road: str, headers: list[tuple[str, str]], keys_file: Path
+) -> None:
+    async with connect_guarded(road, Settings(api_keys_file=keys_file)) as client:
+        assert (await client.post("/project/predict", json=TEXT, headers=headers)).status_code == 200
+        bad = [(name, value.replace(FIRST, "bad").replace(SECOND, "bad")) for name, value in headers]
+        assert (await client.post("/project/predict", json=TEXT, headers=bad)).status_code == 401
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize(
+    "asked", ["traceparent", "tracestate", "baggage,content-type,sentry-trace", "x-tenant", "content-type,x-b3-traceid"]
+)
+async def test_a_page_may_send_the_headers_of_tracing_and_those_that_are_named(road: str, asked: str) -> None:
+    origin = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    settings = Settings(cors_origins="https://a.example", cors_headers="X-Tenant,X-B3-TraceId")
+    async with connect_guarded(road, settings) as client:
+        allowed = await client.options("/project/predict", headers={**origin, "access-control-request-headers": asked})
+        assert allowed.status_code == 200
+        others = await client.options("/project/predict", headers={**origin, "access-control-request-headers": "x-odd"})
+        assert others.status_code == 400
 
 
 @pytest.mark.parametrize("road", ROADS)

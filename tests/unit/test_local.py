@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,16 @@ import pytest
 import yaml
 from ray.serve._private import application_state
 
-from serve_app.local.__main__ import check
+from serve_app.local.check import check
 from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
-from serve_app.local.deploying import given_up
+from serve_app.local.deploying import Deploying
 from serve_app.local.open_files import MOST_CONNECTIONS, connections
 from serve_app.local.ports import free_port, holder, is_free, side_ports
+from serve_app.local.run_folder import run_folder
+from serve_app.settings import Settings
+from tests.zoo.models import MODELS
+from tests.zoo.tokenizers import TOKENIZERS
 
 
 @pytest.fixture
@@ -68,11 +73,57 @@ def test_bad_settings_and_a_missing_model_are_told_one_line_each(monkeypatch: py
     assert problem.startswith("/nowhere/config.json cannot be read")
 
 
-def test_side_ports_move_where_they_are_taken_and_not_named(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["NaN", "a git-lfs pointer", "two equal names", "an id beyond the embedding"])
+def test_a_model_that_cannot_be_served_is_refused_before_serve_starts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specimen = next(specimen for specimen in [*MODELS, *TOKENIZERS] if specimen.name == name)
+    monkeypatch.setenv("SENTIMENT_MODEL_DIR", str(specimen.make(tmp_path / "model")))
+    monkeypatch.setenv("SENTIMENT_PRECISION", "fp32")
+    (problem,) = check(free_port())
+    assert re.search(str(specimen.refused), problem)
+
+
+def test_an_address_of_redis_that_cannot_be_used_keeps_the_service_from_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:aB3/dE+f=@127.0.0.1:6379/0")
+    (problem,) = check(free_port())
+    assert problem.startswith("REDIS_URL is no URL; ")
+    assert "SENTIMENT_REDIS_PASSWORD" in problem
+    assert "dE+f" not in problem
+
+
+def test_side_ports_move_where_they_are_taken_and_not_named(
+    taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.local.run_folder.PLACE", tmp_path)
     monkeypatch.setattr("serve_app.local.ports.SIDE_PORTS", {"TAKEN": taken_port, "NAMED": taken_port})
-    moved = side_ports({"NAMED": "1"})
+    with run_folder() as folder:
+        moved = side_ports({"NAMED": "1"}, folder)
     assert set(moved) == {"TAKEN"}
     assert moved["TAKEN"] != str(taken_port)
+
+
+def test_a_port_below_1024_says_that_it_takes_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.local.check.needs_rights", lambda port: port < 1024)
+    (problem,) = check(80)
+    assert problem.startswith("port 80 may be opened by root alone; choose one from 1024 on: make run PORT=")
+
+
+def test_another_machines_address_is_refused() -> None:
+    (problem,) = check(free_port(), "203.0.113.9")
+    assert problem.startswith("BIND is no address of this machine; ")
+
+
+def test_an_empty_drain_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_DRAIN_FILE", "")
+    assert Settings().drain_file is None
+
+
+def test_a_drain_file_in_no_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_DRAIN_FILE", "/no/such/folder/drain")
+    assert check(free_port()) == ["SENTIMENT_DRAIN_FILE is to be in /no/such/folder, which is no folder"]
 
 
 @pytest.mark.parametrize(("limit", "cpus"), [("100000 100000", 1), ("150000 100000", 1), ("50000 100000", 1)])
@@ -111,6 +162,13 @@ def test_serve_gives_up_by_the_words_of_the_installed_one(message: str, tmp_path
     assert message in inspect.getsource(application_state)
     log = tmp_path / "serve.log"
     log.write_text("Deploying app 'sentiment'.\n")
-    assert not given_up(log)
-    log.write_text(message.replace("{self._name}", "sentiment").replace("{failed_deployments}", "['classifier']"))
-    assert given_up(log)
+    deploying = Deploying(log)
+    assert not deploying.given_up()
+    said = message.replace("{self._name}", "sentiment").replace("{failed_deployments}", "['classifier']")
+    with log.open("a") as more:
+        more.write(said[:12])
+        more.flush()
+        assert not deploying.given_up(), "the line is not whole yet"
+        more.write(said[12:])
+    assert deploying.given_up()
+    assert Deploying(log).given_up()

@@ -12,7 +12,7 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from serve_app import haproxy
-from serve_app.local.__main__ import DEFAULTS
+from serve_app.local.environment import DEFAULTS
 from tests.manifests import KUBERAY, PORT, RESTRICTED, each_ray_overlay, of_kind, pod_templates
 from tests.service import REPOSITORY
 

@@ -13,7 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Refused, RemoteModel
-from tests.fakes import FakeModel
+from tests.fakes import IDENTITY, FakeModel
 
 
 class Response:
@@ -41,14 +41,16 @@ class Handle:
         self._ends = list(ends)
         self.classify = self
         self.responses: list[Response] = []
+        self.timeouts: list[float] = []
 
     def remote(self, texts: list[str], timeout_s: float, bounded: bool) -> Response:  # noqa: ARG002, FBT001
+        self.timeouts.append(timeout_s)
         self.responses.append(Response(self._ends.pop(0)))
         return self.responses[-1]
 
 
 def model(*ends: object) -> RemoteModel:
-    return RemoteModel(Handle(*ends), 5.0, Metrics())  # type: ignore[arg-type]
+    return RemoteModel(Handle(*ends), 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
 
 
 def back_pressure() -> BackPressureError:
@@ -85,7 +87,7 @@ async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
 
 async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:
     handle = Handle(None)
-    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics()).classify(["a"]))  # type: ignore[arg-type]
+    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"]))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     call.cancel()
@@ -99,3 +101,10 @@ async def test_an_error_of_the_replica_is_503_without_its_words() -> None:
         await model(RayServeException("a text")).classify(["a"])
     assert "text" not in str(failed.value)
     assert failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 5.0), (0.0, 0.0), (2.5, 2.5), (60.0, 5.0)])
+async def test_the_replica_is_sent_the_callers_time_even_if_none_is_left(asked: float | None, sent: float) -> None:
+    handle = Handle(await FakeModel().classify(["a"]))
+    await RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
+    assert handle.timeouts == [sent]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.labels import Scores
 from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
@@ -22,9 +23,9 @@ texts_lists = st.lists(st.sampled_from(["a", "b", "", " ", "c"]) | st.text(max_s
 
 
 class Setup:
-    def __init__(self, entries: int = 1000) -> None:
+    def __init__(self, entries: int = 1000, store: dict[bytes, Prediction] | None = None) -> None:
         self.model = FakeModel()
-        self.store: dict[bytes, Prediction] = {}
+        self.store = {} if store is None else store
         self.opened: list[FakeShared] = []
         metrics = Metrics()
         self.predictor = Predictor(self.model, self._open, Admission(Settings(), metrics), entries, metrics)
@@ -38,7 +39,7 @@ def waits_ms(milliseconds: int) -> Caller:
     return Caller([(b"x-request-timeout-ms", b"%d" % milliseconds)])
 
 
-def scores(outcome: Outcome) -> list[tuple[float, float]]:
+def scores(outcome: Outcome) -> list[Scores]:
     return [prediction.scores for prediction in outcome.predictions]
 
 
@@ -92,8 +93,8 @@ async def test_redis_is_told_of_texts_that_are_hit_in_memory() -> None:
 
 
 async def test_what_another_replica_cached_is_a_hit() -> None:
-    setup, other = Setup(), Setup()
-    other.store = setup.store
+    setup = Setup()
+    other = Setup(store=setup.store)
     await setup.predictor.predict(["a", "b"])
     assert counts(await other.predictor.predict(["b", "c"])) == (1, 1, 0)
     assert other.model.calls == [["c"]]
@@ -162,7 +163,7 @@ async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_
     assert setup.model.calls[-1] == ["a", "c"], "the whole list came from the new model"
     assert setup.opened[0].closed
     assert counts(await setup.predictor.predict(["b"])) == (0, 1, 0)
-    assert await setup.predictor.identity() == new
+    assert setup.predictor.identity == new
 
 
 async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +38,6 @@ def test_a_vocabulary_alone_gives_the_same_ids(tmp_path: Path) -> None:
 def test_a_missing_or_broken_tokenizer_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"neither tokenizer\.json nor vocab\.txt"):
         TextTokenizer(tmp_path, 512)
-    shutil.copy(MINI_MODEL / "config.json", tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordPiece", "vocab": {"[UNK]": "first"}}}')
     with pytest.raises(ModelError, match="cannot be read"):
         TextTokenizer(tmp_path, 512)

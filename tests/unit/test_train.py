@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import torch
 from transformers import BertModel
 
-from model.data import length_grouped, load_split
 from model.directory import open_directory
 from model.errors import ModelError
 from model.tokenizer import TextTokenizer
@@ -44,12 +42,12 @@ def test_a_bert_becomes_a_distilbert_that_computes_the_same(tmp_path: Path) -> N
     ids = torch.tensor([tokenizer().encode("the soup was a joy").ids])
     with torch.no_grad():
         wanted = BertModel.from_pretrained(directory, add_pooling_layer=False).eval()(ids).last_hidden_state
-        got = load_start(directory).eval().distilbert(ids).last_hidden_state
+        got = load_start(directory).model.eval().distilbert(ids).last_hidden_state
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
 
 
 def test_a_shorter_vocabulary_spells_every_text_and_keeps_the_rows_it_keeps(tmp_path: Path) -> None:
-    model = load_start(save_distilbert(tmp_path))
+    model = load_start(save_distilbert(tmp_path)).model
     before = model.distilbert.embeddings.word_embeddings.weight.detach().clone()
     whole = tokenizer()
     small = cut_vocabulary(model, whole, sentences.PLAIN, 4000)
@@ -63,7 +61,7 @@ def test_a_shorter_vocabulary_spells_every_text_and_keeps_the_rows_it_keeps(tmp_
 
 
 def test_layers_and_feed_forward_shrink(tmp_path: Path) -> None:
-    model = load_start(save_distilbert(tmp_path))
+    model = load_start(save_distilbert(tmp_path)).model
     last = model.distilbert.transformer.layer[2].ffn.lin2.bias.detach().clone()
     keep_layers(model, [0, 2])
     narrow_feed_forward(model, 32)
@@ -73,15 +71,6 @@ def test_layers_and_feed_forward_shrink(tmp_path: Path) -> None:
     for wrong in ([], [5]):
         with pytest.raises(ModelError, match="--layers must name layers from 0 to 1"):
             keep_layers(model, wrong)
-
-
-def test_batches_are_of_alike_lengths_and_complete() -> None:
-    rng = random.Random(1)
-    lengths = [rng.randint(3, 60) for _ in range(5000)]
-    batches = list(length_grouped(lengths, 32, rng))
-    assert sorted(index for batch in batches for index in batch) == list(range(5000))
-    padded = sum(max(lengths[i] for i in batch) * len(batch) for batch in batches)
-    assert sum(lengths) / padded > 0.9
 
 
 def test_the_command_trains_distils_and_records(tmp_path: Path, data: Path) -> None:
@@ -108,19 +97,3 @@ def test_a_users_mistake_is_one_line_and_exit_1(tmp_path: Path, data: Path) -> N
     done = train("--start", tmp_path / "nowhere", "--data", data, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: {tmp_path / 'nowhere'} is no Hugging Face model directory with a config.json"
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("text\tlabel\na\t1\n", "needs a header line"),
-        ("sentence\tlabel\n", "and rows under it"),
-        ("sentence\tlabel\na\t1\nb\t2\n", "line 3: the label is not 0 or 1"),
-    ],
-)
-def test_a_bad_data_file_is_named(tmp_path: Path, content: str, complaint: str) -> None:
-    (tmp_path / "dev.tsv").write_text(content)
-    with pytest.raises(ModelError, match=complaint):
-        load_split(str(tmp_path), "dev")
-    with pytest.raises(ModelError, match=r"train\.tsv is missing"):
-        load_split(str(tmp_path), "train")

@@ -30,7 +30,6 @@ BAD = {
     "JSON string": b'"canary-5c1d"',
     "JSON number": b"5",
     "JSON false": b"false",
-    "byte order mark": b"\xef\xbb\xbf" + texts("a"),
     "cut off": texts(CANARY)[:-4],
     "cut off in an escape": b'{"text": ["\\u12',
     "gzip without a word": gzip.compress(texts(CANARY)),
@@ -113,17 +112,20 @@ def test_a_bad_body_is_422(client: httpx.Client, deadline_s: float, body: bytes)
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"),
+    ("encoding", "body", "status"),
     [
-        ("gzip", gzip.compress(texts("a"))),
-        ("gzip", gzip.compress(bytes(64 << 20))),
-        ("deflate", zlib.compress(texts("a"))),
-        ("br", b"\x8b\x02\x80" + texts("a")),
+        ("gzip", gzip.compress(texts("a")), 200),
+        ("gzip", gzip.compress(texts("a"))[:-5], 422),
+        ("gzip", gzip.compress(bytes(64 << 20)), 413),
+        ("deflate", zlib.compress(texts("a")), 200),
+        ("br", b"\x8b\x02\x80" + texts("a"), 415),
     ],
-    ids=["gzip", "a bomb of 64 MiB", "deflate", "brotli"],
+    ids=["gzip", "gzip that is cut off", "a bomb of 64 MiB", "deflate", "brotli"],
 )
-def test_a_compressed_body_is_not_unpacked(client: httpx.Client, deadline_s: float, encoding: str, body: bytes) -> None:
-    assert post(client, body, deadline_s, **{"content-encoding": encoding}).status_code == 422
+def test_a_coded_body_gets_its_status(
+    client: httpx.Client, deadline_s: float, encoding: str, body: bytes, status: int
+) -> None:
+    assert post(client, body, deadline_s, **{"content-encoding": encoding}).status_code == status
 
 
 GOOD = {

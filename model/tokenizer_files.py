@@ -1,0 +1,157 @@
+"""The files of a tokenizer, put together as AutoTokenizer of transformers 5 puts them together.
+
+AutoTokenizer goes by `tokenizer_class`. The classes that DistilBERT has take only the vocabulary and the added tokens
+of tokenizer.json; everything else comes from tokenizer_config.json and from defaults. The general class takes
+tokenizer.json as it is. Both then add the tokens that the other files name. What is rare is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+
+from model.added_tokens import AddedTokens, read_added_tokens
+from model.errors import ModelError
+from model.files import is_file, read_json, refuse_pointer
+
+FAST, SETTINGS, WORDS = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
+FILES = (FAST, SETTINGS, WORDS, SPECIAL, ADDED)
+"""All that decide about token ids, whichever of them there are."""
+
+_BERT = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
+_GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_FLAGS: dict[str, bool | None] = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """A tokenizer without truncation, which end of a long text it cuts off, and how many tokens it keeps at most."""
+
+    tokenizer: Tokenizer
+    truncation_side: Literal["left", "right"]
+    max_length: int | None
+
+
+def read_tokenizer(directory: Path) -> TokenizerFiles:
+    """The tokenizer of a model directory.
+
+    Raises:
+        ModelError: a file is missing or cannot be read, or asks for what is not served.
+    """
+    file = directory / SETTINGS
+    settings = _optional(file)
+    kind = settings.get("tokenizer_class") or _optional(directory / "config.json").get("tokenizer_class")
+    if kind is not None and kind not in (*_BERT, *_GENERAL):
+        raise ModelError(f"{file} says tokenizer_class {kind!r}; there are {', '.join((*_BERT, *_GENERAL))}")
+    for key in ("auto_map", "fast_tokenizer_files"):
+        if settings.get(key):
+            raise ModelError(f"{file} has {key}, which is not served; save the tokenizer without it")
+    state = _optional(directory / FAST)
+    try:
+        build = _general if kind in _GENERAL else _bert
+        tokenizer = build(directory, state, settings)
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
+        raise ModelError(f"{directory} has a tokenizer that cannot be read ({error})") from None
+    tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
+    return TokenizerFiles(tokenizer, _side(state, settings, file), _max_length(settings, file))
+
+
+def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
+    """The vocabulary, with everything else as BertTokenizer has it."""
+    tokens = _tokens(directory, state, settings, usual=True)
+    unknown = tokens.name_of("unk_token")
+    vocabulary = _vocabulary(directory, state)
+    if unknown not in vocabulary:
+        raise ModelError(f"{directory} has a tokenizer whose unknown token {unknown!r} is not in its vocabulary")
+    flags: dict[str, Any] = {name: settings.get(name, usual) for name, usual in _FLAGS.items()}
+    for name, value in flags.items():
+        if not isinstance(value, bool) and value is not _FLAGS[name]:
+            raise ModelError(f"{directory / SETTINGS} says {name} {value!r}; there are true and false")
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=unknown))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=flags["tokenize_chinese_chars"],
+        strip_accents=flags["strip_accents"],
+        lowercase=flags["do_lower_case"],
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokens.add_to(tokenizer)
+    first, last = tokens.name_of("cls_token"), tokens.name_of("sep_token")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=[first, "$A", last],
+        pair=[first, "$A", last, "$B:1", f"{last}:1"],
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in {first, last}],
+    )
+    return tokenizer
+
+
+def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
+    """tokenizer.json as it is."""
+    if not state:
+        raise ModelError(f"{directory} has no {FAST}, which its tokenizer_class needs")
+    tokenizer = Tokenizer.from_file(str(directory / FAST))
+    tokenizer.no_truncation()
+    _tokens(directory, state, settings, usual=False).add_to(tokenizer)
+    return tokenizer
+
+
+def _vocabulary(directory: Path, state: dict[str, Any]) -> dict[str, int]:
+    if not state:
+        words = directory / WORDS
+        if not is_file(words):
+            raise ModelError(f"{directory} has neither {FAST} nor {WORDS}")
+        refuse_pointer(words)
+        return dict(WordPiece.read_file(str(words)))
+    model = state.get("model")
+    if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
+        raise ModelError(
+            f"{directory / FAST} holds no WordPiece vocabulary; where it is to be used as it is, {SETTINGS} must say"
+            " tokenizer_class PreTrainedTokenizerFast"
+        )
+    return dict(model["vocab"])
+
+
+def _tokens(directory: Path, state: dict[str, Any], settings: dict[str, Any], *, usual: bool) -> AddedTokens:
+    # tokenizer_config.json has all added tokens where it has any; the older files count only where it has none
+    whole = "added_tokens_decoder" in settings
+    return read_added_tokens(
+        settings,
+        {} if whole else _optional(directory / SPECIAL),
+        {} if whole else _optional(directory / ADDED),
+        [] if whole else state.get("added_tokens", []),
+        usual=usual,
+        where=str(directory),
+    )
+
+
+def _side(state: dict[str, Any], settings: dict[str, Any], file: Path) -> Literal["left", "right"]:
+    own = (state.get("truncation") or {}).get("direction", "right")
+    side = settings.get("truncation_side", str(own).lower())
+    if side == "left":
+        return "left"
+    if side == "right":
+        return "right"
+    raise ModelError(f"{file} says truncation_side {side!r}; there are left and right")
+
+
+def _max_length(settings: dict[str, Any], file: Path) -> int | None:
+    """None where there is no limit, of which transformers writes 1e30."""
+    length = settings.get("model_max_length", settings.get("max_len"))
+    if length is None:
+        return None
+    if isinstance(length, float) and length >= 1e9:  # noqa: PLR2004  (no text has as many tokens)
+        return None
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise ModelError(f"{file} must give model_max_length as a positive whole number")
+    return length
+
+
+def _optional(file: Path) -> dict[str, Any]:
+    return read_json(file) if is_file(file) else {}

@@ -1,0 +1,24 @@
+"""Which model the settings name; classifier and ingress work it out alike, each for itself."""
+
+from __future__ import annotations
+
+from model.cpu import choose_precision
+from model.directory import ModelDirectory
+from serve_app.model_client import Identity
+from serve_app.settings import Settings
+
+
+def identify(directory: ModelDirectory, settings: Settings) -> Identity:
+    """The identity of the directory's model as it is served with these settings on this CPU."""
+    precision = choose_precision(settings.precision)
+    max_tokens = min(settings.max_tokens or directory.max_tokens, directory.max_tokens)
+    return Identity(
+        directory.name,
+        directory.revision,
+        directory.fingerprint(precision, max_tokens),
+        precision,
+        directory.labels,
+        max_tokens,
+        directory.accuracy,
+        directory.problem_type,
+    )

@@ -1,0 +1,49 @@
+"""What keeps the service from starting on this machine, before anything is started."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from model.directory import open_directory
+from model.errors import ModelError
+from serve_app.api_keys import BadKeysFile, read_keys
+from serve_app.haproxy import LOOPBACK
+from serve_app.local.ports import free_port, holder, is_free, is_own, needs_rights, own_address
+from serve_app.settings import Settings, explain
+
+
+def check(port: int, bind: str = LOOPBACK) -> list[str]:
+    """What is wrong, one line each."""
+    return [*_settings(), *_address(bind), *_port(port)]
+
+
+def _settings() -> list[str]:
+    try:
+        settings = Settings()
+        if settings.api_keys_file is not None:
+            read_keys(settings.api_keys_file)
+        if settings.drain_file is not None and not settings.drain_file.absolute().parent.is_dir():
+            return [f"SENTIMENT_DRAIN_FILE is to be in {settings.drain_file.parent}, which is no folder"]
+        open_directory(settings.model_dir).check_weights()
+    except ValidationError as error:
+        return explain(error)
+    except (BadKeysFile, ModelError) as error:
+        return [str(error)]
+    return []
+
+
+def _address(bind: str) -> list[str]:
+    meant = "127.0.0.1 is this machine alone, 0.0.0.0 is whoever reaches it"
+    try:
+        own_address(bind)
+    except ValueError:
+        return [f"BIND is no IP address; {meant}"]
+    return [] if is_own(bind) else [f"BIND is no address of this machine; {meant}"]
+
+
+def _port(port: int) -> list[str]:
+    if needs_rights(port):
+        return [f"port {port} may be opened by root alone; choose one from 1024 on: make run PORT={free_port()}"]
+    if not is_free(port):
+        return [f"port {port} is taken by {holder(port)}; stop that, or choose another: make run PORT={free_port()}"]
+    return []

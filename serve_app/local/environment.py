@@ -1,0 +1,60 @@
+"""The environment that Serve runs in on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve_app.local.loopback import no_proxy
+from serve_app.local.open_files import connections, raise_limit
+from serve_app.local.ports import side_ports
+from serve_app.local.processes import haproxy_of_ours
+
+DRAIN_FILE = "SENTIMENT_DRAIN_FILE"
+
+DEFAULTS = {
+    # each is a measured choice, see docs/performance.md; a variable that is set already wins
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "1",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
+    "RAY_SERVE_HAPROXY_RETRIES": "3",
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+    # the replicas then count requests and times themselves, under the same names; HAProxy would write a line for each,
+    # for its actor to parse
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    # Ray would have all its workers stand back behind every other process; the engine's threads do so themselves
+    "RAY_worker_niceness": "0",
+    # gRPC's many threads would have glibc make arenas that grow apart, and give nothing back
+    "MALLOC_ARENA_MAX": "2",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the user's variables say, what they leave open, and where this run keeps its files: in `folder`.
+
+    `bind` is the address of the service's port.
+    """
+    sockets = folder / "h"
+    sockets.mkdir()
+    # Serve would put these into folders that all runs on the machine share, and so would Ray
+    ours = {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(sockets / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(sockets / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
+    }
+    environment = {**DEFAULTS, **connections(raise_limit()), **ours, **user, "RAY_TMPDIR": str(folder)}
+    environment |= no_proxy(user)
+    environment |= side_ports(environment, folder)
+    # a user's own drain file is watched, and made for the drain; an empty one is none
+    environment[DRAIN_FILE] = str(Path(user.get(DRAIN_FILE) or folder / "draining").absolute())
+    return {**haproxy_of_ours(folder, bind), **environment}

@@ -1,0 +1,97 @@
+"""A folder for what one run makes besides its log: two runs on one machine share nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+PREFIX = "sentiment-"
+PLACE = Path("/tmp")  # noqa: S108  (for a folder of our own, mode 0700)
+"""Not where TMPDIR says: the path of a socket has 107 letters at most, of HAProxy's 97, and most of them are taken."""
+
+_OWNER, _PORTS, _LOCK = "owner", "ports", "lock"
+
+
+class NoPlace(Exception):
+    """There is no folder that a run could use."""
+
+
+@contextlib.contextmanager
+def run_folder() -> Iterator[Path]:
+    """A new folder that is this user's alone; what runs that died have left is removed, and at the end so is this.
+
+    Raises:
+        NoPlace: there is no place for it.
+    """
+    place = _place()
+    with _locked(place):
+        for folder in place.glob(f"{PREFIX}*"):
+            if _is_dead(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        owner = (folder / _OWNER).open("w", encoding="ascii")
+        fcntl.flock(owner, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        owner.close()
+
+
+def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
+    """Take those of the ports that no other run has; they are this run's as long as its folder is there.
+
+    A run binds its ports seconds after it has looked for free ones, and two that start together would take the same.
+    """
+    place = folder.parent
+    with _locked(place):
+        taken: set[int] = set()
+        for other in place.glob(f"{PREFIX}*/{_PORTS}"):
+            if other.parent != folder:
+                taken |= _read(other)
+        mine = _read(folder / _PORTS)
+        new = set(ports) - taken
+        (folder / _PORTS).write_text(" ".join(map(str, sorted(mine | new))), encoding="ascii")
+    return new
+
+
+def _place() -> Path:
+    if not os.access(PLACE, os.W_OK | os.X_OK):
+        raise NoPlace(f"{PLACE} cannot be written to, and a run keeps its sockets there; chmod 1777 {PLACE}")
+    return PLACE
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """One run of this user at a time."""
+    file = place / f".{PREFIX}{os.getuid()}.{_LOCK}"
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_dead(folder: Path) -> bool:
+    """Whether a run of this user made the folder and has ended; the lock on a file ends with its owner."""
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            return False
+        with (folder / _OWNER).open("r+", encoding="ascii") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _read(file: Path) -> set[int]:
+    try:
+        return {int(port) for port in file.read_text(encoding="ascii").split()}
+    except (OSError, ValueError):
+        return set()

@@ -1,0 +1,1 @@
+"""Model directories in every state that people bring: small, random, made in a moment."""
