@@ -16,8 +16,10 @@ import typer
 from rich.console import Console
 
 from benchmarks import stacks
+from benchmarks.figures import publish, summary
 from benchmarks.golden import TOLERANCE, golden_answers
 from benchmarks.loads import CAPACITY, LOADS, OPEN, Figures, Golden, Load, WrongAnswers, run_load
+from benchmarks.machine import machine
 from benchmarks.model import base_model
 from benchmarks.plots import draw
 from benchmarks.report import Rounds, engine_table, load_table, show, write_json
@@ -67,6 +69,9 @@ def main(
             "all texts new, 10 users: requests/s with the caches over requests/s without: "
             f"{median(cost):.3f}, the pairs {cost}"
         )
+    if not only:
+        publish(summary(measured, machine(), seconds))
+        console.print("wrote docs/performance.json, and its figures into README.md and docs/performance.md")
     for picture in [] if only else draw(results, pictures):
         console.print(f"wrote {picture}")
     console.print(f"wrote {results}")

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.containers import ImageError, find_builder, hardened, sizes
+from benchmarks.machine import where
 
 PROBE = Path(__file__).with_name("image_probe.py")
 TIMEOUT_S = 180.0
@@ -54,7 +55,7 @@ def main(
         typer.echo(json.dumps(result))
         return
     typer.echo(f"{image}: {result['total_mb']:.0f} MB unpacked, of which {result['models_mb']:.0f} MB are models")
-    typer.echo(f"container start to first prediction: {result['first_prediction_s']:.1f} s")
+    typer.echo(f"container start to first prediction: {result['first_prediction_s']:.1f} s, on {where()}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from benchmarks import stacks
 from benchmarks.engines import ENGINES
+from benchmarks.machine import where
 from benchmarks.model import base_model
 from benchmarks.report import show
 from model.data import load_split
@@ -48,7 +49,9 @@ def main(
     for name, figures in times.items():
         faster = [f"{figures[shape]:.1f} ({times[REFERENCE][shape] / figures[shape]:.1f})" for shape in SHAPES]
         table.add_row(name, *faster, *_strays(scores[name], scores[REFERENCE]["alone"], dev.labels))
-    table.title = f"ms a forward pass on {THREADS} threads (times faster than transformers); scores against its fp32"
+    table.title = (
+        f"ms a forward pass on {THREADS} threads (times faster than transformers); scores against its fp32; {where()}"
+    )
     show(table)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 import statistics
-import subprocess
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.loads import Figures
+from benchmarks.machine import machine, where
 
 Rounds = dict[str, dict[str, list[Figures]]]
 """Figures by load and stack, one for each round."""
-
-PACKAGES = ("ray", "openvino", "fastapi", "tokenizers", "redis", "transformers", "torch")
 
 
 def median(figures: list[Figures], field: str) -> float:
@@ -29,7 +25,7 @@ def median(figures: list[Figures], field: str) -> float:
 
 def load_table(rounds: Rounds) -> Table:
     """Requests a second and latencies of both stacks, with ratios."""
-    table = Table("load", "", "reference", "this service", "ratio", title="over HTTP, medians")
+    table = Table("load", "", "reference", "this service", "ratio", title=f"over HTTP, medians; {where()}")
     for load, stacks in rounds.items():
         for field, title in (("requests_per_s", "requests/s"), ("p50", "p50 ms"), ("p99", "p99 ms")):
             reference, ours = (median(stacks[stack], field) for stack in ("reference", "ours"))
@@ -41,7 +37,9 @@ def load_table(rounds: Rounds) -> Table:
 def engine_table(engines: dict[str, dict[str, float]]) -> Table:
     """Milliseconds a forward pass by shape, and how often faster than transformers."""
     shapes = list(next(iter(engines.values())))
-    table = Table("engine, threads", *shapes, title="a forward pass, median ms (times faster than transformers)")
+    table = Table(
+        "engine, threads", *shapes, title=f"a forward pass, median ms (times faster than transformers); {where()}"
+    )
     for name, figures in engines.items():
         base = engines[f"transformers, {name.rpartition(' ')[2]}"]
         table.add_row(name, *(f"{figures[shape]:.1f} ({base[shape] / figures[shape]:.1f})" for shape in shapes))
@@ -53,24 +51,6 @@ def write_json(path: Path, rounds: Rounds, engines: dict[str, dict[str, float]],
     loads = {load: {stack: [asdict(each) for each in runs] for stack, runs in s.items()} for load, s in rounds.items()}
     record = {"machine": machine(), "loads": loads, "engine_ms": engines, **rest}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on and with."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-    cpu = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    return {
-        "cpu": cpu[0] if cpu else platform.processor(),
-        "cores": len(cpu),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-    }
-
-
-def _lines(path: str) -> list[str]:
-    file = Path(path)
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
 def show(*tables: Table) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import stacks
+from benchmarks.machine import where
 from benchmarks.model import base_model
 from benchmarks.overload.clients import OK, TOO_BUSY, Record
 from benchmarks.overload.cpus import move_to, split_cpus
@@ -37,8 +38,10 @@ def main(
         move_to(for_clients)
         result = uvloop.run(run(int(url.rpartition(":")[2]), plan))
     rows = report(result, plan)
-    where = _where(for_service, for_clients)
-    table = Table("what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s, {where}")
+    shares = _shares(for_service, for_clients)
+    table = Table(
+        "what", "measured", "at least", "", title=f"{factor:g} x overload, {seconds:g} s, {shares}; {where()}"
+    )
     for what, measured, bar, held in rows:
         table.add_row(what, measured, bar, "" if held is None else "ok" if held else "[red]missed")
     Console().print(table)
@@ -77,7 +80,7 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
     ]
 
 
-def _where(for_service: set[int], for_clients: set[int]) -> str:
+def _shares(for_service: set[int], for_clients: set[int]) -> str:
     if for_service == for_clients:
         return "service and clients on the same CPUs"
     return f"service on CPUs {_list(for_service)}, clients on CPU {_list(for_clients)}"

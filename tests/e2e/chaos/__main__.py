@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.machine import where
 from benchmarks.stacks import service_python
 from tests.e2e.chaos.faults import FAULTS
 from tests.e2e.chaos.measure import Row, measure, measure_disconnects
@@ -32,7 +33,7 @@ def markdown(rows: list[Row]) -> str:
         ]
         figures = (row.requests, row.failed, row.wrong, f"{row.slowest_s:.2f}", f"{row.recovery_s:.1f}")
         lines.append(f"| {row.fault} | {' | '.join(map(str, figures))} | {', '.join(notes)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"{where()}."]) + "\n"
 
 
 def main(

@@ -18,6 +18,7 @@ import psutil
 import typer
 from rich.console import Console
 
+from benchmarks.machine import where
 from benchmarks.stacks import service_python
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
@@ -48,7 +49,7 @@ SETTINGS = {
 def markdown(trends: list[Trend], report: Report, minutes: float) -> str:
     """The processes as a table in Markdown, under what the load came to."""
     head = (
-        f"{minutes:g} minutes, {report.requests} requests, {report.failed} failed, {report.wrong} wrong, "
+        f"{minutes:g} minutes on {where()}: {report.requests} requests, {report.failed} failed, {report.wrong} wrong, "
         f"slowest {report.slowest_s:.2f} s {dict(report.failures) or ''}"
     )
     lines = [
