@@ -32,11 +32,14 @@ def metrics_addresses(service: Service) -> list[str]:
     assert service.process is not None
     found = []
     for process in psutil.Process(service.process.pid).children(recursive=True):
-        title = " ".join(process.cmdline())
+        try:
+            title = " ".join(process.cmdline())
+            listening = {each.laddr.port for each in process.net_connections("tcp") if each.status == "LISTEN"}
+        except psutil.NoSuchProcess:  # it has ended meanwhile
+            continue
         for marker, metric in METRICS.items():
             if marker in title:
-                ports = {each.laddr.port for each in process.net_connections("tcp") if each.status == "LISTEN"}
-                found += [f"127.0.0.1:{port}" for port in ports if _has(port, metric)]
+                found += [f"127.0.0.1:{port}" for port in listening if _has(port, metric)]
     return found
 
 

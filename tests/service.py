@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 
 from serve_app.local.ports import SIDE_PORTS, free_port
 from tests.wait import until
@@ -45,6 +46,12 @@ class Service:
 
     def output(self) -> str:
         return self._output.read_text()
+
+    def run_folder(self) -> Path:
+        """Where the run keeps its files."""
+        assert self.process is not None
+        serve = psutil.Process(self.process.pid).children()[0]
+        return Path(serve.environ()["RAY_AUTH_TOKEN_PATH"]).parent
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -15,6 +15,8 @@ from serve_app.local.processes import haproxy_of_ours
 DRAIN_FILE = "SENTIMENT_DRAIN_FILE"
 TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  (the name of a variable)
 
+_MAX_PLACE = 36
+
 DEFAULTS = {
     # each is a measured choice, see docs/performance.md; a variable that is set already wins
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -55,7 +57,9 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
     }
-    environment = {**DEFAULTS, **connections(raise_limit()), **ours, **user, "RAY_TMPDIR": str(folder)}
+    environment = {**DEFAULTS, **connections(raise_limit()), **ours, **user}
+    if not _fits_sockets(user.get("RAY_TMPDIR", "")):
+        environment["RAY_TMPDIR"] = str(folder)
     if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):
         # otherwise Ray keeps one for ever below the home, which may be missing or not to be written to
         environment[TOKEN_FILE] = str(_token(folder))
@@ -64,6 +68,11 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
     # a user's own drain file is watched, and made for the drain; an empty one is none
     environment[DRAIN_FILE] = str(Path(user.get(DRAIN_FILE) or folder / "draining").absolute())
     return {**haproxy_of_ours(folder, bind), **environment}
+
+
+def _fits_sockets(place: str) -> bool:
+    """Whether Ray can have its sockets below this folder, whose paths have 107 letters at most."""
+    return 0 < len(place) <= _MAX_PLACE and os.access(place, os.W_OK | os.X_OK)
 
 
 def _token(folder: Path) -> Path:

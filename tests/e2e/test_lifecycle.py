@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from serve_app.local.__main__ import START_TIMEOUT_S
-from serve_app.local.ports import free_port, is_free
+from serve_app.local.ports import SIDE_PORTS, free_port, is_free
 from tests.replicas import frozen, replicas
 from tests.service import REPOSITORY, Service
 from tests.wait import until
@@ -38,8 +38,16 @@ def started_by(service: Service) -> list[psutil.Process]:
     return psutil.Process(service.process.pid).children(recursive=True)
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether it is there, and more than an entry that its new parent has not collected yet."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def nothing_is_left(service: Service, processes: list[psutil.Process]) -> None:
-    until(lambda: not any(process.is_running() for process in processes), "all processes are gone", 30)
+    until(lambda: not any(map(runs, processes)), "all processes are gone", 30)
     assert is_free(service.port)
 
 
@@ -102,13 +110,14 @@ def test_a_bad_setting_is_one_line_and_no_start() -> None:
 
 
 def test_an_application_that_does_not_import_ends_the_run_with_its_error(tmp_path: Path) -> None:
-    (tmp_path / "redis.py").write_text("raise ImportError('not this redis')\n")
+    # what only the replicas import
+    (tmp_path / "fastapi_offline.py").write_text("raise ImportError('not this one')\n")
     port = free_port()
     began = time.monotonic()
     done = run_to_its_end(port, "--log", str(tmp_path / "serve.log"), timeout_s=110, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "error: Serve could not deploy the application; the end of " in done.stderr
-    assert "not this redis" in done.stderr
+    assert "not this one" in done.stderr
     assert time.monotonic() - began < START_TIMEOUT_S / 2
     assert is_free(port)
 
@@ -152,3 +161,38 @@ def reason(service: Service) -> str:
         return str(httpx.get(f"{service.url}/project/health", timeout=10).json().get("reason", ""))
     except (httpx.HTTPError, ValueError):
         return ""
+
+
+def test_two_runs_of_one_checkout_share_nothing(tmp_path: Path) -> None:
+    # a proxy that is not there, as those that people's environments name: it is not asked
+    proxy = "http://127.0.0.1:9"
+    first = Service(tmp_path, http_proxy=proxy, HTTP_PROXY=proxy, all_proxy=proxy)
+    (tmp_path / "second").mkdir()
+    second = Service(tmp_path / "second", http_proxy=proxy, BIND="0.0.0.0")  # noqa: S104  (the other stays on loopback)
+    for service in (first, second):
+        service.log = tmp_path / "serve.log"
+        for variable in SIDE_PORTS:
+            del service._environment[variable]
+    with ThreadPoolExecutor(2) as pool:
+        for started in [pool.submit(service.start) for service in (first, second)]:
+            started.result()
+        # still in the block: a service ends with the thread that started it
+        assert {name.name for name in tmp_path.glob("serve*.log")} >= {"serve.log"}
+        assert len(list(tmp_path.glob("serve*.log"))) == 2
+        assert first.run_folder() != second.run_folder()
+        left = second.run_folder()
+        assert second.stop() == 128 + signal.SIGTERM
+        assert not left.exists()
+        assert first.post("I love you.").status_code == 200
+        assert httpx.get(f"{first.url}/project/health", trust_env=False).status_code == 200
+        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+
+
+def test_what_a_killed_run_leaves_is_gone_with_the_next_start(tmp_path: Path) -> None:
+    killed = Service(tmp_path)
+    killed.start()
+    left = killed.run_folder()
+    killed.stop(signal.SIGKILL)
+    assert left.exists()
+    run_to_its_end(free_port(), "--log", "/dev/null/serve.log")
+    assert not left.exists()

@@ -30,7 +30,7 @@ def make(folder: Path, python: Path = PYTHON) -> subprocess.CompletedProcess[str
 
 
 def works(folder: Path) -> bool:
-    command = [folder / ".venv" / "bin" / "python", "-m", "pip", "--version"]
+    command = [str(folder / ".venv" / "bin" / "python"), "-m", "pip", "--version"]
     return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 

@@ -95,14 +95,15 @@ class Stage:
 
     def deploy(self, change: Callable[[Config], None]) -> None:
         """`serve deploy` what runs, changed."""
-        file = self.folder / "serve_config.local.yaml"
+        file = self.service.run_folder() / "serve_config.yaml"
         config: Config = yaml.safe_load(file.read_text())
         change(config)
         file.write_text(yaml.safe_dump(config))
         found = re.search(r"dashboard at .*?(http://[\d.:]+)", self.service.log.read_text())
         assert found, "Ray's log tells no dashboard"
         command = [sys.executable, "-m", "ray.serve.scripts", "deploy", "--address", found[1], str(file)]
-        environment = {**os.environ, "RAY_AUTH_MODE": "token"}  # as the cluster that Serve starts has it
+        token = str(self.service.run_folder() / "token")
+        environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
 
