@@ -21,6 +21,7 @@ ACTIVATIONS = {
 }
 """The activations of transformers that are served, and what the graph has for them."""
 
+_MAX_LAYERS = 1000
 _ALIASES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 
 
@@ -72,7 +73,7 @@ def read_architecture(config: dict[str, Any], file: Path) -> Architecture:
     """
     kind = config.get("model_type")
     if kind != "distilbert":
-        raise ModelError(f"{file} says model_type {kind!r}; only distilbert can be served")
+        raise ModelError(f"{file} says model_type {kind!r}; only distilbert can be served, choose such a model")
     if config.get("quantization_config") is not None:
         raise ModelError(f"{file} has a quantization_config; save the model without quantization, int8 is made here")
     names = {field.name for field in fields(Architecture)}
@@ -85,9 +86,11 @@ def read_architecture(config: dict[str, Any], file: Path) -> Architecture:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ModelError(f"{file} must give {name} as a positive whole number")
     sizes = Architecture(**given, activation=activation)
+    if sizes.n_layers > _MAX_LAYERS:
+        raise ModelError(f"{file} says n_layers {sizes.n_layers}; there are at most {_MAX_LAYERS}")
     if sizes.dim % sizes.n_heads:
-        raise ModelError(f"{file} says dim {sizes.dim}, which n_heads {sizes.n_heads} does not divide")
+        raise ModelError(f"{file} says dim {sizes.dim}, which n_heads {sizes.n_heads} does not divide; correct them")
     padding = config.get("pad_token_id", 0)
     if isinstance(padding, int) and padding >= sizes.vocab_size:
-        raise ModelError(f"{file} says pad_token_id {padding}, beyond vocab_size {sizes.vocab_size}")
+        raise ModelError(f"{file} says pad_token_id {padding}, beyond vocab_size {sizes.vocab_size}; correct it")
     return sizes

@@ -47,9 +47,9 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise ModelError(f"{file} is not JSON in UTF-8") from None
+        raise ModelError(f"{file} is not JSON in UTF-8; save or fetch it again") from None
     except OSError as error:
         raise ModelError(f"{file} cannot be read ({error.strerror})") from None
     if not isinstance(content, dict):
-        raise ModelError(f"{file} is no JSON object")
+        raise ModelError(f"{file} is no JSON object; save or fetch it again")
     return content

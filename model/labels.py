@@ -13,6 +13,9 @@ NAMELESS = ("LABEL_0", "LABEL_1")
 DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
 
+_MAX_LABELS = 100_000
+"""More are no labels, and making up their names would take all memory."""
+
 Scores = tuple[float, ...]
 """One for each label, in the order of the model's outputs, each from 0 to 1."""
 
@@ -30,7 +33,9 @@ def read_labels(config: dict[str, Any], file: Path) -> tuple[str, ...]:
         _refuse_other_names(config.get("label2id"), file)
         return DEFAULT_LABELS
     if len(set(labels)) < len(labels):
-        raise ModelError(f"{file} gives two labels in id2label the same name; callers could not tell them apart")
+        raise ModelError(
+            f"{file} gives two labels in id2label the same name; rename one, or callers could not tell them"
+        )
     return labels
 
 
@@ -44,12 +49,16 @@ def read_problem_type(config: dict[str, Any], labels: Sequence[str], file: Path)
     """
     kind = config.get("problem_type")
     if kind == "regression":
-        raise ModelError(f"{file} says problem_type regression; its outputs are no scores of labels, so it is refused")
+        raise ModelError(
+            f"{file} says problem_type regression; its outputs are no scores of labels; train it as a classifier"
+        )
     if kind not in (None, SINGLE_LABEL, MULTI_LABEL):
         raise ModelError(f"{file} says problem_type {kind!r}; there are {SINGLE_LABEL} and {MULTI_LABEL}")
     if len(labels) == 1:
         if kind == SINGLE_LABEL:
-            raise ModelError(f"{file} says problem_type {SINGLE_LABEL}, which needs two labels or more, and has one")
+            raise ModelError(
+                f"{file} says problem_type {SINGLE_LABEL}, which needs two labels, and has one; leave it out"
+            )
         return MULTI_LABEL
     return kind or SINGLE_LABEL
 
@@ -87,8 +96,8 @@ def sigmoid(logits: Sequence[float]) -> Scores:
 
 def _named(config: dict[str, Any], file: Path) -> tuple[str, ...]:
     named = config.get("id2label")
-    number = config.get("num_labels", 2 if named is None else len(named))
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    number = config.get("num_labels", len(named) if isinstance(named, dict) else 2)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MAX_LABELS:
         raise ModelError(f"{file} must say in num_labels how many labels there are, or name them in id2label")
     if named is None:
         return tuple(f"LABEL_{index}" for index in range(number))
@@ -101,7 +110,9 @@ def _named(config: dict[str, Any], file: Path) -> tuple[str, ...]:
         try:
             label.encode()
         except UnicodeEncodeError:
-            raise ModelError(f"{file} has a label in id2label that is no valid text (a lone surrogate)") from None
+            raise ModelError(
+                f"{file} has a label in id2label that is no valid text (a lone surrogate); rename it"
+            ) from None
     return labels
 
 

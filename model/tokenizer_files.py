@@ -55,12 +55,13 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     try:
         build = _general if kind in _GENERAL else _bert
         tokenizer = build(directory, state, settings)
+        side = _side(state, settings, file)
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
-        raise ModelError(f"{directory} has a tokenizer that cannot be read ({error})") from None
+        raise ModelError(f"{directory} has a tokenizer that cannot be read ({error}); save it again") from None
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-    return TokenizerFiles(tokenizer, _side(state, settings, file), _max_length(settings, file))
+    return TokenizerFiles(tokenizer, side, _max_length(settings, file))
 
 
 def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
@@ -69,7 +70,9 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
     unknown = tokens.name_of("unk_token")
     vocabulary = _vocabulary(directory, state)
     if unknown not in vocabulary:
-        raise ModelError(f"{directory} has a tokenizer whose unknown token {unknown!r} is not in its vocabulary")
+        raise ModelError(
+            f"{directory} has a tokenizer whose unknown token {unknown!r} is not in its vocabulary; add it"
+        )
     flags: dict[str, Any] = {name: settings.get(name, usual) for name, usual in _FLAGS.items()}
     for name, value in flags.items():
         if not isinstance(value, bool) and value is not _FLAGS[name]:
@@ -95,7 +98,7 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
 def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
     """tokenizer.json as it is."""
     if not state:
-        raise ModelError(f"{directory} has no {FAST}, which its tokenizer_class needs")
+        raise ModelError(f"{directory} has no {FAST}, which its tokenizer_class needs; save the tokenizer again")
     tokenizer = Tokenizer.from_file(str(directory / FAST))
     tokenizer.no_truncation()
     _tokens(directory, state, settings, usual=False).add_to(tokenizer)
@@ -106,7 +109,7 @@ def _vocabulary(directory: Path, state: dict[str, Any]) -> dict[str, int]:
     if not state:
         words = directory / WORDS
         if not is_file(words):
-            raise ModelError(f"{directory} has neither {FAST} nor {WORDS}")
+            raise ModelError(f"{directory} has neither {FAST} nor {WORDS}; save the model's tokenizer there too")
         refuse_pointer(words)
         return dict(WordPiece.read_file(str(words)))
     model = state.get("model")

@@ -75,15 +75,19 @@ class Weights:
         for name, shape in shapes.items():
             if name not in found:
                 raise ModelError(
-                    f"the weights in {directory} have no {name}, so they are no DistilBERT sequence classifier's"
+                    f"the weights in {directory} have no {name}, so they are no DistilBERT sequence classifier's; give"
+                    " one that was fine-tuned for that, or train it (python -m model.train)"
                 )
             actual, kind = found[name]
             if tuple(actual) != shape:
                 raise ModelError(
-                    f"{name} in {self._places[name]} has the shape {tuple(actual)}, and config.json says {shape}"
+                    f"{name} in {self._places[name]} has the shape {tuple(actual)}, and config.json says {shape};"
+                    " save both from one model"
                 )
             if kind not in _FLOATS:
-                raise ModelError(f"{name} in {self._places[name]} is stored as {kind}; only floats are served")
+                raise ModelError(
+                    f"{name} in {self._places[name]} is stored as {kind}; only floats are served, save it as those"
+                )
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         """The tensor in fp32, which is exact for all but 64-bit floats.

@@ -223,6 +223,7 @@ REFUSED = [
         files={"tokenizer.json": "version https://git-lfs.github.com/spec/v1\n"},
         refused="git lfs pull",
     ),
+    Specimen("truncation that is text", fast=state(truncation="left"), refused="cannot be read"),
     Specimen("tokenizer.json cut off", files={"tokenizer.json": '{"version": "1.0", '}, refused="not JSON"),
     Specimen("tokenizer_config.json cut off", settings=BERT, files={"tokenizer_config.json": "{"}, refused="not JSON"),
     Specimen(
