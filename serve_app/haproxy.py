@@ -15,12 +15,9 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 DEFAULTS = "\ndefaults\n"
 REQUEST_TIMEOUT_S = 10
-# A request goes to a replica when it is whole, or as large as HAProxy's buffer: one that was sent in part to a replica
-# that dies could not be sent to another. So HAProxy must not wait for ever.
 # A connection that was opened ahead and never used is closed without an answer: a 408 in it would be taken for the
 # answer to the first request that is sent later.
 DIRECTIVES = f"""\
-    option http-buffer-request
     option http-ignore-probes
     timeout http-request {REQUEST_TIMEOUT_S}s
     http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
@@ -33,11 +30,15 @@ _BUFFER_BYTES = 80 << 10
 _BUFFER = re.compile(r"(?m)^(\s*)tune\.bufsize \d+$")
 BUFFER_VARIABLE = "RAY_SERVE_HAPROXY_TUNE_BUFSIZE"
 _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
-HEAD_LIMIT = f"""\
+# A request goes to a replica when it is whole, or has so much of a body: one that was sent in part to a replica that
+# dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
+WHOLE_BYTES = 16 << 10
+LIMITS = f"""\
     http-request set-var(txn.url_bytes) url,length
     http-request return status 400 content-type application/json string '{{"detail":[{{"type":"headers_too_large",\
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
 if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
+    http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES}
 """
 # Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
@@ -69,7 +70,7 @@ def with_our_directives(config: str) -> str:
         config = _BUFFER.sub(rf"\1tune.bufsize {_BUFFER_BYTES}\n\1tune.http.maxhdr {10 * HEADERS}", config)
     if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
-    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + HEAD_LIMIT + NO_WATCH, 1)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + LIMITS + NO_WATCH, 1)
 
 
 def without_request_log(config: str) -> str:
