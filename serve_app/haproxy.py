@@ -33,12 +33,13 @@ _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
 # A request goes to a replica when it is whole, or has so much of a body: one that was sent in part to a replica that
 # dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
+# It comes first: over HTTP/2 an answer before the body is whole would be lost with its stream.
 LIMITS = f"""\
+    http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES}
     http-request set-var(txn.url_bytes) url,length
     http-request return status 400 content-type application/json string '{{"detail":[{{"type":"headers_too_large",\
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
 if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
-    http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES}
 """
 # Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
