@@ -12,6 +12,7 @@ from model.errors import ModelError
 NAMELESS = ("LABEL_0", "LABEL_1")
 DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
+MAX_LABELS = 100_000
 
 Scores = tuple[float, ...]
 """One for each label, in the order of the model's outputs, each from 0 to 1."""
@@ -90,6 +91,8 @@ def _named(config: dict[str, Any], file: Path) -> tuple[str, ...]:
     number = config.get("num_labels", 2 if named is None else len(named))
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ModelError(f"{file} must say in num_labels how many labels there are, or name them in id2label")
+    if number > MAX_LABELS:
+        raise ModelError(f"{file} says that there are {number} labels; at most {MAX_LABELS:,} are served")
     if named is None:
         return tuple(f"LABEL_{index}" for index in range(number))
     if not isinstance(named, dict) or len(named) != number or set(named) != {str(index) for index in range(number)}:
