@@ -10,15 +10,20 @@ from tokenizers import AddedToken, Tokenizer
 
 from model.errors import ModelError
 
-_USUAL = {
+_USUAL: dict[str, str | None] = {
+    "bos_token": None,
+    "eos_token": None,
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
     "pad_token": "[PAD]",
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
+"""BERT's special tokens, in the order in which they are added."""
+
 _NEEDED = ("unk_token", "sep_token", "cls_token")
-_OTHERS = ("bos_token", "eos_token")
+_EXTRA = ("extra_special_tokens", "additional_special_tokens")
+_OPTIONS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 Json = dict[str, Any]
 
@@ -40,10 +45,8 @@ class AddedTokens:
         names = {token.content for token in self.named.values()}
         tokens = list(self.numbered)
         there = {token.content for token in [*tokenizer.get_added_tokens_decoder().values(), *tokens]}
-        for token in [*self.named.values(), *self.extra]:
-            if token.content not in there:
-                there.add(token.content)
-                tokens.append(token)
+        # of two with the same content the later one counts
+        tokens += [token for token in [*self.named.values(), *self.extra] if token.content not in there]
         for token in tokens:
             if token.content in names:
                 token.special = True
@@ -60,20 +63,31 @@ def read_added_tokens(
     Raises:
         ModelError: a token is none, one that is needed is missing, or there is one that only other models have.
     """
-    named: dict[str, AddedToken | None] = {key: _special(value) for key, value in _USUAL.items()} if usual else {}
-    for source in (settings, special_map):
-        for key, value in source.items():
-            if not key.endswith("_token") or key.startswith("add_"):
-                continue
-            if key not in _USUAL and key not in _OTHERS:
-                raise ModelError(f"{where} has a tokenizer with a {key}, which is not served")
-            named[key] = None if value is None else _token(value, key, where)
+    if unknown := special_map.keys() - {*_USUAL, *_EXTRA}:
+        raise ModelError(
+            f"{where} has a special_tokens_map.json with {min(unknown)}, which is not served; leave it out"
+        )
+    if settings.get("model_specific_special_tokens"):
+        raise ModelError(f"{where} has a tokenizer with model_specific_special_tokens, which are not served")
+    given = _named(settings, where) | _named(special_map, where, special=True)
+    named = {key: _special(value) if usual and value is not None else None for key, value in _USUAL.items()} | given
     if usual and any(named[key] is None for key in _NEEDED):
         raise ModelError(f"{where} has a tokenizer that sets one of {', '.join(_NEEDED)} to null; each needs a token")
-    extra = _extra(settings, where) + _extra(special_map, where)
+    extra = _extra(settings, where) + _tokens(special_map, "extra_special_tokens", where, special=True)
+
+    values = [*(settings.get(key) for key in _USUAL), *(value for key in _EXTRA for value in settings.get(key) or [])]
+    objects = {value.get("content") for value in values if isinstance(value, dict)}
+    if twice := by_content.keys() & objects:
+        raise ModelError(
+            f"{where} has the token {min(twice)!r} in added_tokens.json and as an object in tokenizer_config.json; save"
+            " the tokenizer again with transformers 5"
+        )
 
     tokens: dict[int, AddedToken] = {}
-    special = {token.content for token in [*named.values(), *extra] if token is not None}
+    # those that are special by default only do not count here
+    special = {token.content for token in [*given.values(), *extra] if token is not None}
+    if not settings.keys() & set(_EXTRA) and "extra_special_tokens" not in special_map:
+        extra = _tokens(special_map, "additional_special_tokens", where)
     for content, number in by_content.items():
         tokens[number] = AddedToken(content, normalized=content not in special, special=content in special)
     for entry in serialized:
@@ -89,19 +103,34 @@ def read_added_tokens(
     )
 
 
-def _extra(source: Json, where: str) -> list[AddedToken]:
-    values = source.get("extra_special_tokens") or source.get("additional_special_tokens") or []
+def _named(source: Json, where: str, *, special: bool = False) -> dict[str, AddedToken | None]:
+    named: dict[str, AddedToken | None] = {}
+    for key, value in source.items():
+        if key in _USUAL:
+            named[key] = None if value is None else _token(value, key, where, special=special)
+        elif key.endswith("_token") and isinstance(value, str | dict):
+            raise ModelError(f"{where} has a tokenizer with a {key}, which is not served")
+    return named
+
+
+def _extra(settings: Json, where: str) -> list[AddedToken]:
+    return _tokens(settings, next((key for key in _EXTRA if settings.get(key)), _EXTRA[0]), where)
+
+
+def _tokens(source: Json, key: str, where: str, *, special: bool = False) -> list[AddedToken]:
+    values = source.get(key) or []
     if not isinstance(values, list):
-        raise ModelError(f"{where} has a tokenizer with extra_special_tokens by name, which are not served")
-    return [_token(value, "extra special token", where) for value in values]
+        raise ModelError(f"{where} has a tokenizer with {key} by name, which are not served")
+    return [_token(value, f"{key} entry", where, special=special) for value in values]
 
 
-def _token(value: Any, key: str, where: str) -> AddedToken:
+def _token(value: Any, key: str, where: str, *, special: bool) -> AddedToken:
+    """A token as tokenizer_config.json writes it, or as special_tokens_map.json does, where each is special."""
     if isinstance(value, str):
         return _special(value)
     if isinstance(value, dict) and isinstance(value.get("content"), str):
-        options = {name: value[name] for name in ("lstrip", "rstrip", "single_word", "normalized") if name in value}
-        return AddedToken(value["content"], **options, special=True)
+        options = {name: value[name] for name in _OPTIONS if name in value}
+        return AddedToken(value["content"], **options | ({"special": True} if special else {}))
     raise ModelError(f"{where} has a tokenizer whose {key} is no text")
 
 

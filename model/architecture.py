@@ -21,7 +21,11 @@ ACTIVATIONS = {
 }
 """The activations of transformers that are served, and what the graph has for them."""
 
-_MAX_LAYERS = 1000
+MAX_LAYERS = 1000
+
+_NOT_SERVED = ("transformers_weights", "configuration_files", "per_layer_config", "is_causal")
+"""Options by which transformers reads other files, builds layers that differ, or attends to earlier tokens only."""
+
 _ALIASES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 
 
@@ -76,6 +80,11 @@ def read_architecture(config: dict[str, Any], file: Path) -> Architecture:
         raise ModelError(f"{file} says model_type {kind!r}; only distilbert can be served, choose such a model")
     if config.get("quantization_config") is not None:
         raise ModelError(f"{file} has a quantization_config; save the model without quantization, int8 is made here")
+    for key in _NOT_SERVED:
+        if config.get(key):
+            raise ModelError(
+                f"{file} has {key}, which is not served; save the model again (save_pretrained) without it"
+            )
     names = {field.name for field in fields(Architecture)}
     given = {name: config[name] for name in names if name in config}
     given |= {name: config[alias] for alias, name in _ALIASES.items() if alias in config}
@@ -86,11 +95,14 @@ def read_architecture(config: dict[str, Any], file: Path) -> Architecture:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ModelError(f"{file} must give {name} as a positive whole number")
     sizes = Architecture(**given, activation=activation)
-    if sizes.n_layers > _MAX_LAYERS:
-        raise ModelError(f"{file} says n_layers {sizes.n_layers}; there are at most {_MAX_LAYERS}")
-    if sizes.dim % sizes.n_heads:
-        raise ModelError(f"{file} says dim {sizes.dim}, which n_heads {sizes.n_heads} does not divide; correct them")
-    padding = config.get("pad_token_id", 0)
-    if isinstance(padding, int) and padding >= sizes.vocab_size:
-        raise ModelError(f"{file} says pad_token_id {padding}, beyond vocab_size {sizes.vocab_size}; correct it")
+    _check(sizes, config.get("pad_token_id", 0), file)
     return sizes
+
+
+def _check(sizes: Architecture, padding: Any, file: Path) -> None:
+    if sizes.n_layers > MAX_LAYERS:
+        raise ModelError(f"{file} says n_layers {sizes.n_layers}; at most {MAX_LAYERS} are served")
+    if sizes.dim % sizes.n_heads:
+        raise ModelError(f"{file} says dim {sizes.dim}, which n_heads {sizes.n_heads} does not divide")
+    if isinstance(padding, int) and padding >= sizes.vocab_size:
+        raise ModelError(f"{file} says pad_token_id {padding}, beyond vocab_size {sizes.vocab_size}")

@@ -115,10 +115,10 @@ def _content(path: Path, weights: list[Path]) -> str:
 def _accuracy(path: Path, content: str) -> float | None:
     """What `model.evaluate --write` measured, if it was this content."""
     file = path / EVALUATION
-    if not file.is_file():
+    if not is_file(file):
         return None
     written = read_json(file)
     try:
         return float(written["accuracy"]) if written.get("content") == content else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise ModelError(f"{file} is not what model.evaluate writes; run it again") from None

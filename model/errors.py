@@ -7,4 +7,5 @@ class ModelError(Exception):
     """A model directory, a data set or a hub is not what it should be; the message says which and what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))  # what is quoted of another library's may have several lines
+        """Make it one line, whatever it quotes."""
+        super().__init__(" ".join(message.splitlines()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,20 @@ def is_file(file: Path) -> bool:
     """Whether there is such a file.
 
     Raises:
-        ModelError: its directory cannot be read, or there is only a link to nothing, as in a snapshot of a cache
-            that was copied without its blobs.
+        ModelError: it cannot be looked at, is a directory or a device, or there is only a link to it, as in a
+            snapshot of the hub's cache that was copied without its blobs.
     """
     try:
-        if file.is_symlink() and not file.exists():
-            raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL")
-        return file.is_file()
+        mode = file.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a name with a null character
+        if file.is_symlink():
+            raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL") from None
+        return False
     except OSError as error:
         raise ModelError(f"{file} cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(mode):
+        raise ModelError(f"{file} is no regular file; fetch or save the model again")
+    return True
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from model.errors import ModelError
 NAMELESS = ("LABEL_0", "LABEL_1")
 DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
-
-_MAX_LABELS = 100_000
-"""More are no labels, and making up their names would take all memory."""
+MAX_LABELS = 100_000
 
 Scores = tuple[float, ...]
 """One for each label, in the order of the model's outputs, each from 0 to 1."""
@@ -97,8 +95,10 @@ def sigmoid(logits: Sequence[float]) -> Scores:
 def _named(config: dict[str, Any], file: Path) -> tuple[str, ...]:
     named = config.get("id2label")
     number = config.get("num_labels", len(named) if isinstance(named, dict) else 2)
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MAX_LABELS:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ModelError(f"{file} must say in num_labels how many labels there are, or name them in id2label")
+    if number > MAX_LABELS:
+        raise ModelError(f"{file} says that there are {number} labels; at most {MAX_LABELS:,} are served")
     if named is None:
         return tuple(f"LABEL_{index}" for index in range(number))
     if not isinstance(named, dict) or len(named) != number or set(named) != {str(index) for index in range(number)}:

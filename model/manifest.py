@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.errors import ModelError
+from model.files import is_file, read_json
 
 FILE_NAME = "manifest.json"
 
@@ -45,17 +46,12 @@ def write_manifest(directory: Path, name: str, revision: str, files: Iterable[st
 def read_manifest(directory: Path) -> Manifest | None:
     """The directory's manifest, or None where it has none, as a directory that somebody saved by hand."""
     path = directory / FILE_NAME
-    if not path.is_file():
+    if not is_file(path):
         return None
-    try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError):
-        manifest = None
-    if manifest is None or not isinstance(manifest.files, dict):
-        raise ModelError(f"{path} is not a manifest; fetch or train the model again")
-    return manifest
+    match read_json(path):
+        case {"name": str(name), "revision": str(revision), "files": dict(files), **others} if not others:
+            return Manifest(name, revision, files)
+    raise ModelError(f"{path} is not a manifest; fetch or train the model again")
 
 
 def check_manifest(directory: Path, manifest: Manifest) -> None:
@@ -66,7 +62,7 @@ def check_manifest(directory: Path, manifest: Manifest) -> None:
     """
     for name, wanted in manifest.files.items():
         path = directory / name
-        if not path.is_file():
+        if not is_file(path):
             raise ModelError(f"{path} is missing, although {FILE_NAME} names it; fetch the model again")
         if sha256(path) != wanted:
             raise ModelError(f"{path} does not match the sha256 in {FILE_NAME}; fetch the model again")

@@ -59,7 +59,9 @@ class TextTokenizer:
         Raises:
             ModelError: there is a token without a row, from which the engine would read what lies behind the table.
         """
-        token, number = max(self._tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+        special = self._tokenizer.encode("")  # a post-processor has numbers of its own
+        numbers = {**self._tokenizer.get_vocab(), **dict(zip(special.tokens, special.ids, strict=True))}
+        token, number = max(numbers.items(), key=lambda item: item[1])
         if number >= rows:
             raise ModelError(
                 f"{self._directory} has a tokenizer whose token {token!r} has number {number}, and word embeddings for"

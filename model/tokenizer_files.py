@@ -55,13 +55,14 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     try:
         build = _general if kind in _GENERAL else _bert
         tokenizer = build(directory, state, settings)
-        side = _side(state, settings, file)
+        _refuse_ambiguous(tokenizer, directory)
+        side, max_length = _side(state, settings, file), _max_length(settings, file)
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
         raise ModelError(f"{directory} has a tokenizer that cannot be read ({error}); save it again") from None
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-    return TokenizerFiles(tokenizer, side, _max_length(settings, file))
+    return TokenizerFiles(tokenizer, side, max_length)
 
 
 def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
@@ -88,8 +89,8 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
     tokens.add_to(tokenizer)
     first, last = tokens.name_of("cls_token"), tokens.name_of("sep_token")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=[first, "$A", last],
-        pair=[first, "$A", last, "$B:1", f"{last}:1"],
+        single=f"{first}:0 $A:0 {last}:0",
+        pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in {first, last}],
     )
     return tokenizer
@@ -101,6 +102,9 @@ def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -
         raise ModelError(f"{directory} has no {FAST}, which its tokenizer_class needs; save the tokenizer again")
     tokenizer = Tokenizer.from_file(str(directory / FAST))
     tokenizer.no_truncation()
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown is not None and tokenizer.model.token_to_id(unknown) is None:
+        raise ModelError(f"{directory} has a tokenizer whose unknown token {unknown!r} is not in its vocabulary")
     _tokens(directory, state, settings, usual=False).add_to(tokenizer)
     return tokenizer
 
@@ -132,6 +136,20 @@ def _tokens(directory: Path, state: dict[str, Any], settings: dict[str, Any], *,
         usual=usual,
         where=str(directory),
     )
+
+
+def _refuse_ambiguous(tokenizer: Tokenizer, directory: Path) -> None:
+    """Refuse added tokens that the normalizer makes equal: which of them a text gets would differ from load to load."""
+    seen: dict[str, str] = {}
+    for token in tokenizer.get_added_tokens_decoder().values():
+        if tokenizer.normalizer is None or not token.normalized:
+            continue
+        other = seen.setdefault(tokenizer.normalizer.normalize_str(token.content), token.content)
+        if other != token.content:
+            raise ModelError(
+                f"{directory} has the added tokens {other!r} and {token.content!r}, which its normalizer makes equal;"
+                " remove one, or set its normalized to false"
+            )
 
 
 def _side(state: dict[str, Any], settings: dict[str, Any], file: Path) -> Literal["left", "right"]:

@@ -75,8 +75,8 @@ class Weights:
         for name, shape in shapes.items():
             if name not in found:
                 raise ModelError(
-                    f"the weights in {directory} have no {name}, so they are no DistilBERT sequence classifier's; give"
-                    " one that was fine-tuned for that, or train it (python -m model.train)"
+                    f"the weights in {directory} have no {name}, which a DistilBERT sequence classifier has; train it,"
+                    " or, if its tensors only have other names, save it again with transformers (save_pretrained)"
                 )
             actual, kind = found[name]
             if tuple(actual) != shape:

@@ -75,6 +75,15 @@ def dangling(folder: Path) -> None:
     (folder / "model.safetensors").symlink_to("../../blobs/0a0a")
 
 
+def folder_for_settings(folder: Path) -> None:
+    (folder / "tokenizer_config.json").mkdir()
+
+
+def loop(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("config.json")
+
+
 def one_lower(folder: Path) -> None:
     (folder / "checkpoint-500").mkdir()
     for file in [file for file in folder.iterdir() if file.is_file()]:
@@ -122,7 +131,7 @@ LABELS = [
     Specimen("a list of labels", {"id2label": ["a", "b"]}, refused="from 0 on"),
     Specimen("no label", {"id2label": {}}, refused="how many labels"),
     Specimen("a number for id2label", {"id2label": 5}, refused="from 0 on"),
-    Specimen("a billion labels", {"id2label": ..., "num_labels": 10**9}, refused="how many labels"),
+    Specimen("endless labels", {"id2label": ..., "num_labels": 10**12}, refused="at most 100,000"),
     Specimen("numbers for names", named(1, 2), refused="no text"),
     Specimen("null for a name", named("a", None), refused="no text"),
     Specimen("half a surrogate", named("a", "\ud800"), refused="no valid text"),
@@ -188,14 +197,27 @@ ARCHITECTURES = [
     Specimen("heads that do not divide", {"n_heads": 5}, refused="does not divide"),
     Specimen("a size that is text", {"dim": "32"}, refused="dim as a positive whole number"),
     Specimen("no layers", {"n_layers": 0}, refused="n_layers as a positive"),
-    Specimen("a billion layers", {"n_layers": 10**9}, refused="n_layers 1000000000"),
     Specimen("fewer rows than vocab_size", {"vocab_size": 500}, refused="shape"),
     Specimen("quantized", {"quantization_config": {"quant_method": "bitsandbytes"}}, refused="quantization_config"),
+    Specimen("weights in another file", {"transformers_weights": "other.safetensors"}, refused="transformers_weights"),
+    Specimen("another config.json", {"configuration_files": ["config.4.0.0.json"]}, refused="configuration_files"),
+    Specimen("layers that differ", {"per_layer_config": {"0": {"n_heads": 2}}}, refused="per_layer_config"),
+    Specimen("earlier tokens only", {"is_causal": True}, refused="is_causal"),
+    Specimen("endless layers", {"n_layers": 10**12}, refused="at most 1000"),
     Specimen("config.json of git-lfs", files={"config.json": LFS}, refused="git lfs pull"),
     Specimen("config.json in UTF-16", files={"config.json": "{}".encode("utf-16")}, refused="not JSON in UTF-8"),
     Specimen("config.json with a mark", files={"config.json": "\ufeff{}"}, refused="not JSON in UTF-8"),
     Specimen("config.json is a list", files={"config.json": "[]"}, refused="no JSON object"),
     Specimen("an adapter", files={"adapter_config.json": "{}"}, refused="merge the adapter"),
+    Specimen("a manifest that is a list", files={"manifest.json": "[]"}, refused="manifest.json is no JSON object"),
+    Specimen(
+        "a manifest of numbers",
+        files={"manifest.json": '{"name": 1, "revision": "", "files": {}}'},
+        refused="is not a manifest",
+    ),
+    Specimen("a manifest too deep", files={"manifest.json": "[" * 100_000}, refused="manifest.json is not JSON"),
+    Specimen("a directory in a file's place", after=folder_for_settings, refused="tokenizer_config.json is no regular"),
+    Specimen("a loop of links", after=loop, refused="config.json cannot be read"),
     Specimen("a link to nothing", after=dangling, refused="copy the directory with cp -rL"),
     Specimen("a folder of checkpoints", after=one_lower, refused="such as .*checkpoint-500"),
     Specimen("no config.json", gone=("config.json",), refused="must name a model directory"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.zoo.specimen import SPECIAL, VOCABULARY, Json, Specimen
+from tests.zoo.specimen import LETTERS, SPECIAL, VOCABULARY, Json, Specimen
 
 Change = Callable[[Json], Json]
 BERT = {"tokenizer_class": "DistilBertTokenizer"}
@@ -171,6 +171,44 @@ SERVED = [
     Specimen("special tokens of another kind", settings={**BERT, "cls_token": "good", "sep_token": "bad"}),
     Specimen("additional special tokens", settings={**BERT, "additional_special_tokens": ["user", "film"]}),
     Specimen("special tokens as texts to split", settings={**BERT, "split_special_tokens": True}),
+    Specimen(
+        "a usual special token in added_tokens.json",
+        settings=BERT,
+        fast=None,
+        files={"added_tokens.json": json.dumps({"[MASK]": VOCABULARY.index("[MASK]")})},
+    ),
+    Specimen(
+        "two special tokens that the vocabulary lacks",
+        settings={**BERT, "eos_token": "user film"},
+        fast=None,
+        vocabulary=MORE,
+        files={"vocab.txt": "\n".join(word for word in VOCABULARY if word != "[MASK]")},
+    ),
+    Specimen(
+        "an extra token that is not special",
+        settings={
+            **BERT,
+            "split_special_tokens": True,
+            "additional_special_tokens": [{"__type": "AddedToken", "content": "[URL]", "normalized": True}],
+        },
+        vocabulary=MORE[:-1],
+    ),
+    Specimen(
+        "extra tokens in both files",
+        settings={**BERT, "extra_special_tokens": ["user"]},
+        fast=None,
+        files={"special_tokens_map.json": json.dumps({"additional_special_tokens": ["film"]})},
+    ),
+    Specimen(
+        "a special token twice",
+        settings={
+            **BERT,
+            "pad_token": {"__type": "AddedToken", **token("user", normalized=True)},
+            "mask_token": "user",
+        },
+        fast=None,
+    ),
+    Specimen("null for a token of other models", settings={**BERT, "use_auth_token": None}),
     Specimen("no mask token", settings={**BERT, "mask_token": None}),
     Specimen("a multilingual vocabulary", vocabulary=MULTILINGUAL, settings={**BERT, "do_lower_case": False}),
     Specimen("a multilingual vocabulary, general class", vocabulary=MULTILINGUAL, settings=GENERAL),
@@ -205,6 +243,46 @@ REFUSED = [
         vocabulary=[word for word in VOCABULARY if word != "[UNK]"],
         refused="unknown token",
     ),
+    Specimen(
+        "no unknown token, general class",
+        settings=GENERAL,
+        fast=model(unk_token=LETTERS),
+        refused="unknown token",
+    ),
+    Specimen(
+        "a post-processor beyond the embedding",
+        settings=GENERAL,
+        fast=state(post_processor={"type": "BertProcessing", "cls": ["[CLS]", 999], "sep": ["[SEP]", 3]}),
+        refused=r"\[CLS\]' has number 999",
+    ),
+    Specimen(
+        "added tokens that are equal in lower case",
+        settings={
+            **BERT,
+            "added_tokens_decoder": {str(VOCABULARY.index(word)): {"content": word} for word in ("good", "Good")},
+        },
+        refused="'good' and 'Good'|'Good' and 'good'",
+    ),
+    Specimen(
+        "an option in special_tokens_map.json",
+        settings=BERT,
+        files={"special_tokens_map.json": json.dumps({"do_lower_case": False})},
+        refused="with do_lower_case",
+    ),
+    Specimen(
+        "tokens by name",
+        settings={**BERT, "model_specific_special_tokens": {"url_token": "user"}},
+        refused="model_specific_special_tokens",
+    ),
+    Specimen(
+        "a token as an object and in added_tokens.json",
+        settings={**BERT, "mask_token": {"__type": "AddedToken", "content": "user"}},
+        fast=None,
+        files={"added_tokens.json": json.dumps({"user": USER})},
+        refused="'user' in added_tokens.json",
+    ),
+    Specimen("truncation that is a number", settings=BERT, fast=state(truncation=5), refused="cannot be read"),
+    Specimen("a negative id", fast=model(vocab={"[UNK]": -1}), refused="cannot be read"),
     Specimen(
         "another tokenizer class",
         settings={"tokenizer_class": "RobertaTokenizer"},
