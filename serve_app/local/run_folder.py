@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ PREFIX = "sentiment-"
 PLACE = Path("/tmp")  # noqa: S108  (for a folder of our own, mode 0700)
 """Not where TMPDIR says: the path of a socket has 107 letters at most, of HAProxy's 97, and most of them are taken."""
 
+_TRIES, _PAUSE_S = 20, 0.1
 _OWNER, _PORTS, _LOCK = "owner", "ports", "lock"
 
 
@@ -32,14 +35,14 @@ def run_folder() -> Iterator[Path]:
     with _locked(place):
         for folder in place.glob(f"{PREFIX}*"):
             if _is_dead(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         owner = (folder / _OWNER).open("w", encoding="ascii")
         fcntl.flock(owner, fcntl.LOCK_EX)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         owner.close()
 
 
@@ -81,13 +84,25 @@ def _locked(place: Path) -> Iterator[None]:
 def _is_dead(folder: Path) -> bool:
     """Whether a run of this user made the folder and has ended; the lock on a file ends with its owner."""
     try:
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             return False
+        if not (folder / _OWNER).exists():  # what Ray's processes wrote after it was removed
+            return [path.name for path in folder.iterdir()] == ["ray"]
         with (folder / _OWNER).open("r+", encoding="ascii") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+def _remove(folder: Path) -> None:
+    """Remove it with what processes that are about to end still write into it."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE_S)
 
 
 def _read(file: Path) -> set[int]:

@@ -46,6 +46,7 @@ def test_what_a_run_that_died_has_left_is_removed_and_nothing_else(place: Path) 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     (left,) = folders(place)
     (place / "sentiment-of-somebody").mkdir()
+    (place / "sentiment-written-to-afterwards" / "ray").mkdir(parents=True)
     with run_folder() as first:
         assert not left.exists()
         with run_folder() as second:
