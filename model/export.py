@@ -16,9 +16,19 @@ from rich.console import Console
 
 from model.command import run
 from model.directory import ModelDirectory, open_directory
-from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, check_golden, load_engine
+from model.engine import (
+    GOLDEN,
+    GRAPH,
+    Golden,
+    OpenVinoEngine,
+    build_graph,
+    check_export,
+    check_golden,
+    load_engine,
+    score_texts,
+)
 from model.errors import ModelError
-from model.tokenizer import TextTokenizer
+from model.manifest import sha256
 
 GOLDEN_TEXTS = [
     "I love you.",
@@ -49,12 +59,14 @@ def export(directory: ModelDirectory) -> None:
         raise ModelError(f"{directory.path} cannot be written to ({error.strerror})") from None
     try:
         ov.save_model(build_graph(directory, "int8"), folder / GRAPH, compress_to_fp16=False)
-        golden = _golden(directory)
+        golden = _golden(directory, folder)
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
         check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
         folder.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
+    except OSError as error:
+        raise ModelError(f"{target} cannot be written ({error.strerror}); remove it, or make room") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,11 +80,10 @@ def is_exported(directory: ModelDirectory) -> bool:
     return True
 
 
-def _golden(directory: ModelDirectory) -> Golden:
-    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
-    engine = load_engine(directory, "fp32", threads=1)
-    scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
-    return Golden(directory.content, GOLDEN_TEXTS, scores)
+def _golden(directory: ModelDirectory, folder: Path) -> Golden:
+    scores = score_texts(load_engine(directory, "fp32", threads=1), GOLDEN_TEXTS, directory)
+    files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+    return Golden(directory.content, files, GOLDEN_TEXTS, scores)
 
 
 if __name__ == "__main__":
