@@ -86,7 +86,8 @@ def read_added_tokens(
     tokens: dict[int, AddedToken] = {}
     # those that are special by default only do not count here
     special = {token.content for token in [*given.values(), *extra] if token is not None}
-    if not settings.keys() & set(_EXTRA) and "extra_special_tokens" not in special_map:
+    # transformers 4 writes {} for none, which leaves room for those of the older file
+    if all(settings.get(key, {}) == {} for key in _EXTRA) and "extra_special_tokens" not in special_map:
         extra = _tokens(special_map, "additional_special_tokens", where)
     for content, number in by_content.items():
         tokens[number] = AddedToken(content, normalized=content not in special, special=content in special)

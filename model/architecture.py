@@ -23,8 +23,8 @@ ACTIVATIONS = {
 
 MAX_LAYERS = 1000
 
-_NOT_SERVED = ("transformers_weights", "configuration_files", "per_layer_config", "is_causal")
-"""Options by which transformers reads other files, builds layers that differ, or attends to earlier tokens only."""
+_NOT_SERVED = ("transformers_weights", "configuration_files", "per_layer_config", "is_causal", "attribute_map")
+"""Options by which transformers reads other files, builds other layers, or attends to earlier tokens only."""
 
 _ALIASES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 

@@ -58,9 +58,10 @@ def open_directory(path: Path) -> ModelDirectory:
             for what is not served, or differs from its manifest. The message names the file, the fault and the way out.
     """
     file = path / CONFIG
+    there = is_file(file)
     if is_file(path / ADAPTER):
         raise ModelError(f"{path} has {ADAPTER}: merge the adapter into its model (merge_and_unload), and save that")
-    if not is_file(file):
+    if not there:
         raise ModelError(f"{file} cannot be read; the setting must name a model directory{_hint(path)}")
     config = read_json(file)
     architecture = read_architecture(config, file)

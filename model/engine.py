@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from model.batches import length_groups
 from model.directory import ModelDirectory
 from model.errors import ModelError
+from model.files import is_file, read_json
 from model.graph import DistilBertGraph
 from model.labels import Scores, scoring
+from model.manifest import sha256
 from model.mapped import forget_pages
 from model.signal_stack import use_ordinary_stack
 from model.tokenizer import TextTokenizer
@@ -62,9 +63,11 @@ class Engine(Lane, Protocol):
 
 @dataclass(frozen=True)
 class Golden:
-    """Texts with the scores that fp32 gives them, and the content that they belong to."""
+    """Texts with the scores that fp32 gives them, the content that they belong to, and the graph's files."""
 
     content: str
+    files: dict[str, str]
+    """The sha256 of each by its name."""
     texts: list[str]
     scores: list[Scores]
 
@@ -166,19 +169,26 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     """The golden texts of an export that belongs to this very model.
 
     Raises:
-        ModelError: there is none, or it was made from other weights.
+        ModelError: there is none, it was made from other weights, or its files are not as they were written.
     """
-    file = directory.path / precision / GOLDEN
+    folder = directory.path / precision
+    file = folder / GOLDEN
     command = f"run: python -m model.export {directory.path}"
+    if not is_file(file):
+        raise ModelError(f"{directory.path} is not prepared for {precision}; {command}")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        golden = Golden(content["content"], content["texts"], [tuple(scores) for scores in content["scores"]])
-    except OSError:
-        raise ModelError(f"{directory.path} is not prepared for {precision}; {command}") from None
-    except (ValueError, KeyError, TypeError):
+        content = read_json(file)
+        scores = [tuple(float(score) for score in scores) for scores in content["scores"]]
+        golden = Golden(content["content"], dict(content["files"]), [*map(str, content["texts"])], scores)
+        if np.shape(scores) != (len(golden.texts), len(directory.labels)):
+            raise ValueError
+    except (ModelError, ValueError, KeyError, TypeError):
         raise ModelError(f"{file} is not what model.export writes; {command}") from None
     if golden.content != directory.content:
-        raise ModelError(f"{file.parent} was prepared from other weights; {command}")
+        raise ModelError(f"{folder} was prepared from other weights; {command}")
+    for name, wanted in golden.files.items():
+        if not is_file(folder / name) or sha256(folder / name) != wanted:
+            raise ModelError(f"{folder / name} is missing or damaged; {command}")
     return golden
 
 
@@ -189,10 +199,22 @@ def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> N
         ModelError: a score is off by more than GOLDEN_TOLERANCE: the arithmetic of this CPU or of the
             runtime is not what the export was made for, and answers would be wrong.
     """
-    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
-    scores = engine.score([line.ids for line in tokenizer.encode(golden.texts)])
+    scores = score_texts(engine, golden.texts, directory)
     worst = float(np.abs(np.subtract(scores, golden.scores)).max())
-    if worst > GOLDEN_TOLERANCE:
+    if not worst <= GOLDEN_TOLERANCE:
         raise ModelError(
             f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"
         )
+
+
+def score_texts(engine: Engine, texts: Sequence[str], directory: ModelDirectory) -> list[Scores]:
+    """The engine's scores of texts.
+
+    Raises:
+        ModelError: a score is no number.
+    """
+    lines = TextTokenizer(directory.path, directory.max_tokens).encode(texts)
+    try:
+        return engine.score([line.ids for line in lines])
+    except ArithmeticError:
+        raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None

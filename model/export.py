@@ -15,10 +15,20 @@ from rich.console import Console
 
 from model.command import run
 from model.directory import ModelDirectory, open_directory
-from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, check_golden, load_engine
+from model.engine import (
+    GOLDEN,
+    GRAPH,
+    Golden,
+    OpenVinoEngine,
+    build_graph,
+    check_export,
+    check_golden,
+    load_engine,
+    score_texts,
+)
 from model.errors import ModelError
 from model.install import signals_wait, staging
-from model.tokenizer import TextTokenizer
+from model.manifest import sha256
 
 GOLDEN_TEXTS = [
     "I love you.",
@@ -49,15 +59,20 @@ def export(directory: ModelDirectory) -> None:
         ModelError: the export cannot be written, or its answers are not the model's.
     """
     target = directory.path / "int8"
+    if target.exists() and not target.is_dir():
+        raise ModelError(f"{target} is no folder; remove it")
     with staging(directory.path, ".export-") as folder:
         graph = build_graph(directory, "int8")
+        for index, node in enumerate(graph.get_ordered_ops()):  # OpenVINO's own names count the nodes of the process
+            node.set_friendly_name(f"{node.get_type_name()}_{index}")
+        graph.output(0).get_tensor().set_names({"scores"})
         try:
             ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
         except RuntimeError:  # OpenVINO does not say why
             free = shutil.disk_usage(folder).free
             raise ModelError(f"{target} cannot be written; {free / 1e6:.0f} MB are free there") from None
         try:
-            golden = _golden(directory)
+            golden = _golden(directory, folder)
             check_golden(OpenVinoEngine(directory, folder / GRAPH, "int8", 1), golden, directory)
         except ArithmeticError:
             raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
@@ -78,11 +93,10 @@ def is_exported(directory: ModelDirectory) -> bool:
     return True
 
 
-def _golden(directory: ModelDirectory) -> Golden:
-    tokenizer = TextTokenizer(directory.path, directory.max_tokens)
-    engine = load_engine(directory, "fp32", threads=1)
-    scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
-    return Golden(directory.content, GOLDEN_TEXTS, scores)
+def _golden(directory: ModelDirectory, folder: Path) -> Golden:
+    scores = score_texts(load_engine(directory, "fp32", threads=1), GOLDEN_TEXTS, directory)
+    files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+    return Golden(directory.content, files, GOLDEN_TEXTS, scores)
 
 
 if __name__ == "__main__":

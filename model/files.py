@@ -12,13 +12,19 @@ from model.errors import ModelError
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
+def unreadable(file: Path, error: OSError) -> ModelError:
+    """The error for a file that the system does not let us read."""
+    hint = "; let the user that this runs as read it" if isinstance(error, PermissionError) else ""
+    return ModelError(f"{file} cannot be read ({error.strerror}){hint}")
+
+
 def refuse_pointer(file: Path) -> None:
     """Raise ModelError where the file is what git leaves of a large file that git-lfs has not fetched."""
     try:
         with file.open("rb") as content:
             head = content.read(len(_POINTER))
     except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror})") from None
+        raise unreadable(file, error) from None
     if head == _POINTER:
         raise ModelError(f"{file} is only a git-lfs pointer; fetch what it stands for: git lfs pull")
 
@@ -37,7 +43,7 @@ def is_file(file: Path) -> bool:
             raise ModelError(f"{file} is a link to a file that is not there; copy the directory with cp -rL") from None
         return False
     except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror})") from None
+        raise unreadable(file, error) from None
     if not stat.S_ISREG(mode):
         raise ModelError(f"{file} is no regular file; fetch or save the model again")
     return True
@@ -55,7 +61,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ModelError(f"{file} is not JSON in UTF-8; save or fetch it again") from None
     except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror})") from None
+        raise unreadable(file, error) from None
     if not isinstance(content, dict):
         raise ModelError(f"{file} is no JSON object; save or fetch it again")
     return content

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.errors import ModelError
-from model.files import is_file, read_json
+from model.files import is_file, read_json, unreadable
 
 FILE_NAME = "manifest.json"
 
@@ -33,7 +33,7 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror})") from None
+        raise unreadable(path, error) from None
 
 
 def write_manifest(directory: Path, name: str, revision: str, files: Iterable[str]) -> Manifest:

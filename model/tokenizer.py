@@ -60,8 +60,8 @@ class TextTokenizer:
             ModelError: there is a token without a row, from which the engine would read what lies behind the table.
         """
         special = self._tokenizer.encode("")  # a post-processor has numbers of its own
-        numbers = {**self._tokenizer.get_vocab(), **dict(zip(special.tokens, special.ids, strict=True))}
-        token, number = max(numbers.items(), key=lambda item: item[1])
+        numbers = [*self._tokenizer.get_vocab().items(), *zip(special.tokens, special.ids, strict=True)]
+        token, number = max(numbers, key=lambda item: item[1])
         if number >= rows:
             raise ModelError(
                 f"{self._directory} has a tokenizer whose token {token!r} has number {number}, and word embeddings for"

@@ -25,6 +25,7 @@ FILES = (FAST, SETTINGS, WORDS, SPECIAL, ADDED)
 
 _BERT = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_NOT_SERVED = ("auto_map", "fast_tokenizer_files", "vocab", "tokenizer_truncation", "_json_truncation")
 _FLAGS: dict[str, bool | None] = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 
 
@@ -48,7 +49,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     kind = settings.get("tokenizer_class") or _optional(directory / "config.json").get("tokenizer_class")
     if kind is not None and kind not in (*_BERT, *_GENERAL):
         raise ModelError(f"{file} says tokenizer_class {kind!r}; there are {', '.join((*_BERT, *_GENERAL))}")
-    for key in ("auto_map", "fast_tokenizer_files"):
+    for key in _NOT_SERVED:
         if settings.get(key):
             raise ModelError(f"{file} has {key}, which is not served; save the tokenizer without it")
     state = _optional(directory / FAST)

@@ -129,3 +129,10 @@ def test_texts_are_cut_where_transformers_cuts_them(directory: Path) -> None:
     assert open_directory(directory).max_tokens == 512
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 128}')
     assert open_directory(directory).max_tokens == 128
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "a\nb"])
+def test_a_name_that_no_directory_can_have_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=r"config\.json cannot be read") as caught:
+        open_directory(tmp_path / name)
+    assert "\n" not in str(caught.value)

@@ -145,6 +145,28 @@ def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -
         load_engine(open_directory(random_model), "int8", threads=1)
 
 
+@pytest.mark.parametrize("name", ["model.xml", "model.bin", "golden.json"])
+@pytest.mark.parametrize("keep", [None, 0, 100])
+def test_a_damaged_export_is_one_line_and_made_again(random_model: Path, name: str, keep: int | None) -> None:
+    export(open_directory(random_model))
+    file = random_model / "int8" / name
+    start = file.read_bytes()[:keep]
+    file.unlink()
+    if keep is not None:
+        file.write_bytes(start)
+    with pytest.raises(ModelError, match=f"run: python -m model.export {random_model}"):
+        load_engine(open_directory(random_model), "int8", threads=1)
+    assert not is_exported(open_directory(random_model))
+    export(open_directory(random_model))
+    assert load_engine(open_directory(random_model), "int8", threads=1).precision == "int8"
+
+
+def test_a_file_in_the_place_of_the_export_is_one_line(random_model: Path) -> None:
+    (random_model / "int8").write_text("")
+    with pytest.raises(ModelError, match=r"int8 is no folder; remove it"):
+        export(open_directory(random_model))
+
+
 @pytest.mark.parametrize(
     ("line", "can"),
     [
@@ -164,3 +186,12 @@ def test_auto_is_int8_only_where_the_cpu_multiplies_it(
     monkeypatch.setattr("model.cpu.multiplies_int8", lambda: can)
     assert choose_precision("auto") == ("int8" if can else "fp32")
     assert choose_precision("fp32") == "fp32"
+
+
+def test_two_exports_are_the_same_bytes(random_model: Path) -> None:
+    directory = open_directory(random_model)
+    exports = []
+    for _ in range(2):
+        export(directory)
+        exports.append({file.name: file.read_bytes() for file in (random_model / "int8").iterdir()})
+    assert exports[0] == exports[1]

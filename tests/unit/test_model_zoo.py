@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import logging
 
 from model.directory import open_directory
@@ -77,6 +78,16 @@ def complaint(specimen: Specimen, folder: Path) -> str | None:
     return "served, where it is to be refused" if specimen.refused is not None else "; ".join(found) or None
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: on models this small, several only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_each_equals_the_pipeline_or_is_refused_by_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logging.set_verbosity_error()
     specimens = [*MODELS, *TOKENIZERS]

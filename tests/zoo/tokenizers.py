@@ -289,6 +289,7 @@ REFUSED = [
         refused="tokenizer_class 'RobertaTokenizer'",
     ),
     Specimen("code of its own", settings={**BERT, "auto_map": {"AutoTokenizer": ["x.Y", None]}}, refused="auto_map"),
+    Specimen("a vocabulary in the settings", settings={**BERT, "vocab": {"[UNK]": 0}}, refused="has vocab, which"),
     Specimen("cls_token null", settings={**BERT, "cls_token": None}, refused="each needs a token"),
     Specimen("a flag that is text", settings={**BERT, "do_lower_case": "yes"}, refused="do_lower_case 'yes'"),
     Specimen("a side that is none", settings={**BERT, "truncation_side": "both"}, refused="truncation_side 'both'"),
