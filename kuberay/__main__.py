@@ -10,5 +10,5 @@ if __name__ == "__main__":
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"kubernetes", "rich", "typer", "yaml"}:
             raise
-        sys.exit(f"error: {error.name} is not installed here; `make .venv/.dev` installs what deploying needs")
+        sys.exit(f"error: {error.name} is not installed here; `make deploy-tools` installs what deploying needs")
     sys.exit(main(sys.argv[1:]))

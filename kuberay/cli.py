@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import sys
@@ -20,8 +21,24 @@ from kuberay.delete import delete as delete_objects
 from kuberay.delete import to_delete
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import Object, label
+from kuberay.options import (
+    FORCE,
+    RESET_SCALE,
+    Context,
+    Gateway,
+    Host,
+    Image,
+    Kubeconfig,
+    LabImage,
+    Namespace,
+    Overlay,
+    ProblemFor,
+    Timeout,
+)
+from kuberay.preflight import Level
+from kuberay.preflight import check as find_obstacles
 from kuberay.redact import redact_object
-from kuberay.render import check_images, namespace_of
+from kuberay.render import check_images, check_route, namespace_of
 from kuberay.render import render as render_objects
 from kuberay.scale import scale as scale_objects
 from kuberay.screen import Progress, show
@@ -29,14 +46,6 @@ from kuberay.status import read_status
 from kuberay.wait import Patience
 from kuberay.wait import wait as wait_until_up
 
-Overlay = Annotated[str, typer.Option(help="Folder in kuberay/overlays, or a path with a slash.")]
-Namespace = Annotated[str | None, typer.Option(help="Namespace, instead of the overlay's own.")]
-Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; default KUBECONFIG, then ~/.kube/config.")]
-Context = Annotated[str | None, typer.Option(help="Context in it; default the current one.")]
-Image = Annotated[str | None, typer.Option(help="Image of the project, with a tag other than latest or a digest.")]
-LabImage = Annotated[str | None, typer.Option(help="Image of lab, likewise.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds until `wait` gives up.")]
-ProblemFor = Annotated[float, typer.Option(min=0, help="Seconds that a problem may stay until `wait` gives up.")]
 _DEFAULTS = Patience()
 
 
@@ -58,14 +67,34 @@ def render(
     image: Image = None,
     lab_image: LabImage = None,
     namespace: Namespace = None,
+    host: Host = None,
+    gateway: Gateway = None,
     show_secrets: Annotated[bool, typer.Option(help="Print the values of Secrets.")] = False,  # noqa: FBT002
 ) -> None:
     """Print the overlay's manifests, the values of Secrets replaced."""
-    objects = render_objects(overlay, image, lab_image, namespace)
+    objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway)
     shown = objects if show_secrets else [redact_object(obj) for obj in objects]
     typer.echo(yaml.safe_dump_all(shown, sort_keys=False), nl=False)
     if not show_secrets and any(obj["kind"] == "Secret" for obj in objects):
         typer.echo("note: the values of Secrets are replaced; to apply this output, use --show-secrets", err=True)
+
+
+@app.command()
+def preflight(
+    overlay: Overlay = "local",
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Say what the cluster lacks for the overlay, and write nothing; `apply` asks the same first."""
+    objects = render_objects(overlay, namespace=namespace)
+    with Cluster(kubeconfig, context) as cluster:
+        findings = find_obstacles(cluster, objects)
+    for finding in findings:
+        typer.echo(f"{finding.level.name.lower()}: {finding.message}")
+    if not any(finding.level is not Level.UNKNOWN for finding in findings):
+        typer.echo(f"{cluster.host} has all that the overlay {overlay} needs, as far as it can be asked")
+    raise typer.Exit(next((finding.code for finding in findings if finding.level is Level.FAULT), ExitCode.OK))
 
 
 @app.command()
@@ -74,10 +103,12 @@ def apply(
     image: Image = None,
     lab_image: LabImage = None,
     namespace: Namespace = None,
+    host: Host = None,
+    gateway: Gateway = None,
     dry_run: Annotated[bool, typer.Option(help="Ask the server what it would do.")] = False,  # noqa: FBT002
-    force_conflicts: Annotated[  # noqa: FBT002
-        bool, typer.Option(help="Take over fields that other managers own, such as bounds set by `scale`.")
-    ] = False,
+    force_conflicts: Annotated[bool, FORCE] = False,  # noqa: FBT002
+    reset_scale: Annotated[bool, RESET_SCALE] = False,  # noqa: FBT002
+    no_preflight: Annotated[bool, typer.Option("--no-preflight", help="Do not ask first.")] = False,  # noqa: FBT002
     wait: Annotated[bool, typer.Option("--wait", help="Then wait as `wait` does.")] = False,  # noqa: FBT002
     timeout: Timeout = _DEFAULTS.timeout_s,
     problem_for: ProblemFor = _DEFAULTS.problem_s,
@@ -85,12 +116,19 @@ def apply(
     context: Context = None,
 ) -> None:
     """Apply the overlay, server-side: the same command twice changes nothing the second time."""
-    objects = render_objects(overlay, image, lab_image, namespace)
+    objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway)
     check_images(objects)
     place = namespace_of(objects)
+    unrouted = check_route(objects, host, gateway)
+    objects = [obj for obj in objects if not (unrouted and obj["kind"] == "VirtualService")]
     with Cluster(kubeconfig, context) as cluster:
-        for name, outcome in apply_objects(cluster, objects, force=force_conflicts, dry_run=dry_run):
+        if not no_preflight:
+            _preflight(cluster, objects)
+        outcomes = apply_objects(cluster, objects, force=force_conflicts, dry_run=dry_run, reset_scale=reset_scale)
+        for name, outcome in outcomes:
             typer.echo(f"{name} {outcome}{' (dry run)' if dry_run else ''}")
+        if unrouted:
+            raise ClientError(ExitCode.USAGE, f"{unrouted}; the rest is applied")
         if wait and not dry_run:
             _wait(cluster, place, Patience(timeout, problem_for))
 
@@ -175,6 +213,8 @@ def delete(
     namespace_too: Annotated[  # noqa: FBT002
         bool, typer.Option("--namespace-too", help="Delete the namespace as well, with all that is in it.")
     ] = False,
+    wait: Annotated[bool, typer.Option(help="Until the pods are gone; policies go last.")] = True,  # noqa: FBT002
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until `--wait` gives up.")] = 300.0,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
@@ -186,7 +226,8 @@ def delete(
                 raise ClientError(ExitCode.USAGE, "delete asks first, and there is no terminal to ask on; use --yes")
             typer.echo("\n".join(label(obj) for obj in going))
             typer.confirm(f"Delete these {len(going)} objects on {cluster.host}?", abort=True)
-        for name, outcome in delete_objects(cluster, going):
+        report = functools.partial(typer.echo, err=True)
+        for name, outcome in delete_objects(cluster, going, wait_s=timeout if wait else 0.0, report=report):
             typer.echo(f"{name} {outcome}")
 
 
@@ -210,6 +251,17 @@ def main(arguments: list[str]) -> int:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise Interrupted
+
+
+def _preflight(cluster: Cluster, objects: list[Object]) -> None:
+    """Print what is wanting, and raise the first certain fault."""
+    for finding in find_obstacles(cluster, objects):
+        if finding.level is Level.FAULT:
+            raise ClientError(
+                finding.code, f"{finding.message}; nothing was applied (--no-preflight tries all the same)"
+            )
+        if finding.level is Level.WARNING:
+            typer.echo(f"warning: {finding.message}", err=True)
 
 
 def _place(overlay: str, namespace: str | None) -> str:

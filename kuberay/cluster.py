@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,15 @@ from types import TracebackType
 from typing import Any
 
 import urllib3
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from kuberay.errors import ClientError, ExitCode, Unreachable
+from kuberay.kubeconfig import configuration
 from kuberay.names import FIELD_MANAGER, Object, label
 from kuberay.redact import redact_text
+from kuberay.refusals import explain
 
 TIMEOUT_S = (5.0, 30.0)
 """To connect, and for each read."""
@@ -28,9 +28,6 @@ _OPERATORS = {
     "networking.istio.io": "Istio",
     "monitoring.coreos.com": "Prometheus' operator",
 }
-_TRANSIENT = {408, 429, 500, 502, 503, 504}
-_NOT_FOUND, _CONFLICT = 404, 409
-_QUOTE_VALUES = {400, 422}
 
 
 class _Client(DynamicClient):  # type: ignore[misc]  # the library is untyped
@@ -45,7 +42,7 @@ class Cluster:
     """One API server; every method raises ClientError, `Unreachable` where another try may help."""
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        self._api = client.ApiClient(_configuration(kubeconfig, context))
+        self._api = client.ApiClient(configuration(kubeconfig, context))
         self.host = str(self._api.configuration.host)
         with tempfile.TemporaryDirectory(prefix="kuberay-") as folder, self._errors("discovery"):
             # a cache file of our own: the default is shared by all users of the machine, and outlives clusters
@@ -70,11 +67,35 @@ class Cluster:
             raise
         return dict(got.to_dict())
 
-    def items(self, api_version: str, kind: str, namespace: str) -> list[Object]:
-        """All objects of a kind in the namespace."""
-        with self._errors(f"list {kind}s in {namespace}"):
+    def items(self, api_version: str, kind: str, namespace: str | None) -> list[Object]:
+        """All objects of a kind in the namespace, or in the cluster."""
+        with self._errors(f"list {kind}s in {namespace or 'the cluster'}"):
             got = self._resource(api_version, kind).get(namespace=namespace).to_dict()
-        return [{"kind": kind, **item} for item in got.get("items") or []]
+        return [{"kind": kind, "apiVersion": api_version, **item} for item in got.get("items") or []]
+
+    def may(self, verb: str, api_version: str, plural: str, namespace: str | None) -> bool:
+        """Whether the caller has the right; `plural` is the resource's name, such as pods."""
+        group = api_version.rpartition("/")[0]
+        attributes = {"verb": verb, "group": group, "resource": plural, "namespace": namespace or ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        with self._errors(f"ask whether {verb} {plural} is allowed"):
+            answer = self._client.request("post", path, body=review, serialize=False)
+            return json.loads(answer.data)["status"].get("allowed") is True
+
+    def schema(self, api_version: str) -> Object:
+        """The OpenAPI schemas of a group's kinds, by their names."""
+        with self._errors(f"read the schema of {api_version}"):
+            answer = self._client.request("get", f"/openapi/v3/apis/{api_version}", serialize=False)
+            return dict(json.loads(answer.data)["components"]["schemas"])
+
+    def plural(self, api_version: str, kind: str) -> str:
+        """The resource's name in paths and rights; CRD_MISSING where the cluster does not know the kind."""
+        return str(self._resource(api_version, kind).name)
 
     def apply(self, obj: Object, *, force: bool, dry_run: bool) -> Object:
         """Server-side apply; a field that another manager owns is a CONFLICT unless forced."""
@@ -88,7 +109,7 @@ class Cluster:
             )
         return dict(got.to_dict())
 
-    def patch(self, api_version: str, kind: str, name: str, namespace: str, operations: list[Object]) -> Object:
+    def patch(self, api_version: str, kind: str, name: str, namespace: str | None, operations: list[Object]) -> Object:
         """A JSON patch."""
         with self._errors(f"patch {kind}/{name}"):
             got = self._resource(api_version, kind).patch(
@@ -154,59 +175,7 @@ class Cluster:
         try:
             yield
         except DynamicApiError as error:
-            raise _explain(error, doing, secret=secret) from None
+            raise explain(error, doing, secret=secret) from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             why = type(error).__name__
             raise Unreachable(f"the API server {self.host} cannot be reached ({why}) to {doing}") from None
-
-
-def _configuration(kubeconfig: str | None, context: str | None) -> Any:
-    configuration = client.Configuration()
-    configuration.retries = False
-    try:
-        files = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
-        if (
-            not any(Path(file).is_file() for file in files.split(os.pathsep))
-            and "KUBERNETES_SERVICE_HOST" in os.environ
-        ):
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            config.load_kube_config(files, context, client_configuration=configuration, persist_config=False)
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        reason = (
-            redact_text(str(error).splitlines()[0]) if isinstance(error, config.ConfigException) else "it is damaged"
-        )
-        message = f"no usable kubeconfig ({reason}); name one with --kubeconfig or KUBECONFIG"
-        raise ClientError(ExitCode.NO_CLUSTER, message) from None
-    return configuration
-
-
-def _explain(error: DynamicApiError, doing: str, *, secret: bool) -> ClientError:
-    """An API server's refusal as one line; of a Secret, nothing that it quotes."""
-    try:
-        status = json.loads(error.body)
-        quotes = secret and error.status in _QUOTE_VALUES
-        said = "its answer may quote the Secret" if quotes else redact_text(str(status.get("message", "")))
-        causes = (status.get("details") or {}).get("causes") or []
-    except (TypeError, ValueError, AttributeError):
-        said, causes = str(error.reason), []
-    said = " ".join(said.split())[:1000]
-    if error.status in _TRANSIENT:
-        return Unreachable(f"the API server cannot {doing} now: status {error.status} {said}")
-    if error.status == _CONFLICT and any(cause.get("reason") == "FieldManagerConflict" for cause in causes):
-        fields = "; ".join(f"{cause.get('field')} ({cause.get('message')})" for cause in causes)
-        hint = "--force-conflicts takes them over"
-        return ClientError(ExitCode.CONFLICT, f"cannot {doing}, other managers own fields: {fields}; {hint}")
-    return _refusal(error.status, doing, said)
-
-
-def _refusal(status: int, doing: str, said: str) -> ClientError:
-    if status == 401:  # noqa: PLR2004
-        return ClientError(ExitCode.FORBIDDEN, f"the cluster refuses these credentials; log in again to {doing}")
-    if status == 403 and "cannot" in said and "resource" in said:  # noqa: PLR2004  (else it is an admission policy)
-        return ClientError(ExitCode.FORBIDDEN, f"not allowed to {doing}: {said}")
-    if status == _NOT_FOUND:
-        return ClientError(ExitCode.NOT_FOUND, f"cannot {doing}: {said}")
-    if 400 <= status < 500:  # noqa: PLR2004
-        return ClientError(ExitCode.REJECTED, f"refused to {doing}: {said}")
-    return ClientError(ExitCode.FAILED, f"cannot {doing}: status {status} {said}")

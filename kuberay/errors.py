@@ -28,17 +28,19 @@ class ExitCode(IntEnum):
     CONFLICT = 8, "another manager owns a field that apply would change"
     REJECTED = 9, "the API server or an admission policy refuses an object"
     NOT_READY = 10, "not ready, or not within --timeout, and nothing is known to be wrong"
-    UNSCHEDULABLE = 11, "a pod is Pending: the scheduler finds no place for it"
+    UNSCHEDULABLE = 11, "a pod is Pending: no node has room for it, or no StorageClass makes its volume"
     IMAGE_PULL = 12, "an image cannot be pulled"
-    CONTAINER_CONFIG = 13, "a container cannot be made: a ConfigMap, Secret or volume is missing or wrong"
-    CRASH_LOOP = 14, "a container ends again and again"
+    CONTAINER_CONFIG = 13, "a container cannot be made: a ConfigMap, Secret, volume or network is missing or wrong"
+    CRASH_LOOP = 14, "a container ends again and again, or pods are killed for memory or evicted"
     REDIS_WAIT = 15, "an init container waits for redis"
     HEAD_WAIT = 16, "a Ray worker waits for the Ray head"
     SERVE_APPLICATION = 17, "a Serve application or deployment failed or is unhealthy"
     VALIDATION_FAILED = 18, "KubeRay refuses the RayService"
     INITIALIZING_TIMEOUT = 19, "KubeRay gave up starting; terminal: delete and apply again"
-    ROLLOUT = 20, "a Deployment or StatefulSet does not progress, or its pods are refused"
+    ROLLOUT = 20, "a workload does not progress, or its pods are refused: quota, LimitRange, PodSecurity"
     CONNECTION_LOST = 21, "the API server stopped answering during `wait`"
+    OPERATOR = 22, "KubeRay's operator is missing, locked out or too old"
+    AUTOSCALER = 23, "the autoscaler beside the Ray head has ended: serving goes on, scaling and edits do not"
     INTERRUPTED = 130, "Ctrl-C; the cluster goes on by itself"
 
 
@@ -55,3 +57,11 @@ class Unreachable(ClientError):
 
     def __init__(self, message: str) -> None:
         super().__init__(ExitCode.NO_CLUSTER, message)
+
+
+class Conflict(ClientError):
+    """Other managers own fields that an apply would change."""
+
+    def __init__(self, managers: frozenset[str], message: str) -> None:
+        super().__init__(ExitCode.CONFLICT, message)
+        self.managers = managers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterator
 
 from kuberay.cluster import Cluster
@@ -36,9 +37,10 @@ def follow(cluster: Cluster, namespace: str, role: str | None, tail: int) -> Gen
                 arguments = (cluster, namespace, pod, container, lines_first, lines)
                 readers[pod] = threading.Thread(target=_pump, args=arguments, daemon=True)
                 readers[pod].start()
+        look_again = time.monotonic() + _LOOK_AGAIN_S  # however many lines come: a new pod's are among those missing
         with contextlib.suppress(queue.Empty):
-            while True:
-                yield lines.get(timeout=_LOOK_AGAIN_S)
+            while (left := look_again - time.monotonic()) > 0:
+                yield lines.get(timeout=left)
 
 
 def _pump(

@@ -18,6 +18,8 @@ RAY_API = "ray.io/v1"
 FIELD_MANAGER = "kuberay-client"
 REDIS_INIT_CONTAINERS = ("init-verify-redis-service-dns", "init-verify-redis-ready")
 HEAD_INIT_CONTAINER = "wait-gcs-ready"
+AUTOSCALER = "autoscaler"
+"""The container that KubeRay puts beside the head."""
 
 
 def label(obj: Object) -> str:

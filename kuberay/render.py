@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -14,41 +15,53 @@ from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, Object, l
 
 UNSET_TAG = "set-by-deploy"
 """The tag of an image that an overlay leaves to whoever deploys."""
+UNSET_DOMAIN = "example.com"
+UNSET_GATEWAYS = ("project-gateway", "course-gateway")
+"""A host below it, and these gateways of any namespace, are left to whoever deploys too."""
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
+LAB = OVERLAYS.parent / "components" / "lab"
 
 
 def render(
-    overlay: str, image: str | None = None, lab_image: str | None = None, namespace: str | None = None
+    overlay: str,
+    image: str | None = None,
+    lab_image: str | None = None,
+    namespace: str | None = None,
+    *,
+    host: str | None = None,
+    gateway: str | None = None,
 ) -> list[Object]:
-    """The overlay's objects, in kustomize's order, with the images and the namespace put in where given.
+    """The overlay's objects, in kustomize's order, with what is given put in.
 
     Args:
         overlay: the name of a folder in kuberay/overlays, or a path with a slash in it.
         image: image of the project's own containers, with a tag other than latest or a digest.
-        lab_image: the same for lab.
+        lab_image: the same for lab, which is added where the overlay has none.
         namespace: instead of the overlay's own.
+        host: that the VirtualService answers to.
+        gateway: of Istio, as namespace/name, that the VirtualService belongs to.
     """
     folder = _folder(overlay)
     objects = _build(folder)
-    kustomization: dict[str, object] = {}
+    over: Object = {}
     if namespace:
-        kustomization["namespace"] = namespace
+        over["namespace"] = namespace
+    if lab_image and not _image_names(objects, (DEPLOYMENTS["lab"],)):
+        over |= {"components": [LAB], "namespace": namespace or namespace_of(objects)}
     images = []
     for wanted, roles in ((image, (RAY_SERVICE, COURSE_DEPLOYMENT)), (lab_image, (DEPLOYMENTS["lab"],))):
         if wanted:
-            names = _image_names(objects, roles)
+            names = _image_names(objects, roles) or ({"lab"} if "components" in over else set())
             if not names:
                 raise ClientError(
                     ExitCode.RENDER, f"{folder} has no {' or '.join(roles)} to give the image {wanted} to"
                 )
             images += [{"name": name, **_split(wanted)} for name in sorted(names)]
-    if not images and not namespace:
-        return objects
-    with tempfile.TemporaryDirectory(prefix="kuberay-") as over:
-        place = Path(over).resolve()
-        kustomization |= {"resources": [os.path.relpath(folder, place)], "images": images}
-        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-        return _build(place)
+    if images:
+        over["images"] = images
+    if patches := _route(objects, host, gateway):
+        over["patches"] = patches
+    return _build_over(folder, over) if over else objects
 
 
 def namespace_of(objects: list[Object]) -> str:
@@ -68,6 +81,41 @@ def check_images(objects: list[Object]) -> None:
                 option = "--lab-image" if obj["metadata"]["name"] == DEPLOYMENTS["lab"] else "--image"
                 unset = f"{label(obj)} has no image yet, only {image}"
                 raise ClientError(ExitCode.USAGE, f"{unset}; give one with {option}, or in the overlay")
+
+
+def check_route(objects: list[Object], host: str | None, gateway: str | None) -> str:
+    """What a VirtualService lacks whose host or gateway the overlay leaves open, and how to give it; else empty."""
+    for obj in objects:
+        if obj["kind"] != "VirtualService":
+            continue
+        for name in obj["spec"].get("hosts") or []:
+            if host is None and (name == UNSET_DOMAIN or name.endswith(f".{UNSET_DOMAIN}")):
+                return f"{label(obj)} has no host yet, only {name}; give one with --host, or in the overlay"
+        for name in obj["spec"].get("gateways") or []:
+            if gateway is None and name.rpartition("/")[2] in UNSET_GATEWAYS:
+                return f"{label(obj)} has no gateway yet, only {name}; give one with --gateway namespace/name"
+    return ""
+
+
+def _route(objects: list[Object], host: str | None, gateway: str | None) -> list[Object]:
+    values = {name: value for name, value in (("hosts", host), ("gateways", gateway)) if value}
+    if not values:
+        return []
+    if not any(obj["kind"] == "VirtualService" for obj in objects):
+        raise ClientError(ExitCode.RENDER, "the overlay has no VirtualService to give --host or --gateway to")
+    operations = [{"op": "replace", "path": f"/spec/{name}", "value": [value]} for name, value in values.items()]
+    return [{"target": {"kind": "VirtualService"}, "patch": json.dumps(operations)}]
+
+
+def _build_over(folder: Path, kustomization: Object) -> list[Object]:
+    """The folder's objects with a kustomization over it."""
+    with tempfile.TemporaryDirectory(prefix="kuberay-") as over:
+        place = Path(over).resolve()
+        # kustomize takes no absolute paths
+        components = [os.path.relpath(each, place) for each in kustomization.get("components", [])]
+        kustomization = {**kustomization, "resources": [os.path.relpath(folder, place)], "components": components}
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        return _build(place)
 
 
 def _folder(overlay: str) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kuberay import rayservice
+from kuberay import bounds, rayservice
+from kuberay.apply import Outcome, apply_budget
+from kuberay.bounds import Bounds
 from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object, label
@@ -12,28 +14,39 @@ from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object, label
 _HPA_API = "autoscaling/v2"
 
 
-def scale(cluster: Cluster, namespace: str, least: int, most: int, group: str | None) -> Iterator[tuple[str, str]]:
+def scale(cluster: Cluster, namespace: str, least: int, most: int, group: str | None) -> Iterator[Outcome]:
     """Set the bounds of the Ray workers, or of the HPA where a plain Deployment serves; yield object and bounds.
 
     The RayService and its RayClusters are both patched: KubeRay ignores new bounds in the RayService alone, and
-    the next upgrade would undo them in the RayCluster alone.
+    the next upgrade would undo them in the RayCluster alone. Serve's bounds of what a worker holds one of follow, and
+    so does the workers' PodDisruptionBudget. An annotation keeps the bounds for later applies.
     """
     if not 0 <= least <= most:
         raise ClientError(ExitCode.USAGE, f"the bounds {least} and {most} are wrong; 0 <= least <= most")
+    wanted = Bounds(least, most)
     service = _ray_service(cluster, namespace)
     if service is None:
-        yield _scale_hpa(cluster, namespace, least, most)
+        yield _scale_hpa(cluster, namespace, wanted)
         return
+    group = _group(service["spec"]["rayClusterConfig"], group)
+    changed = bounds.with_bounds(service, {**bounds.of(service), group: wanted})
     state = rayservice.read(service)
-    targets = [("RayService", RAY_SERVICE, service["spec"]["rayClusterConfig"], "/spec/rayClusterConfig")]
-    for name in filter(None, (state.active_cluster, state.pending_cluster)):
-        found = cluster.find(RAY_API, "RayCluster", name, namespace)
-        if found is not None:
-            targets.append(("RayCluster", name, found["spec"], "/spec"))
-    planned = [(kind, name, _operations(spec, path, group, least, most)) for kind, name, spec, path in targets]
-    for kind, name, operations in planned:
-        cluster.patch(RAY_API, kind, name, namespace, operations)
-        yield f"{kind}/{name}", f"{least} to {most} workers"
+    names = filter(None, (state.active_cluster, state.pending_cluster))
+    clusters = [found for name in names if (found := cluster.find(RAY_API, "RayCluster", name, namespace))]
+    operations = [
+        *_group_operations(service["spec"]["rayClusterConfig"], "/spec/rayClusterConfig", group, wanted),
+        {"op": "add", "path": "/spec/serveConfigV2", "value": changed["spec"].get("serveConfigV2") or ""},
+        *_annotate(service, changed["metadata"]["annotations"][bounds.ANNOTATION]),
+    ]
+    planned = [("RayService", RAY_SERVICE, operations)]
+    for found in clusters:
+        if group in bounds.groups_of(found["spec"]):
+            found_operations = _group_operations(found["spec"], "/spec", group, wanted)
+            planned.append(("RayCluster", found["metadata"]["name"], found_operations))
+    for kind, name, steps in planned:
+        cluster.patch(RAY_API, kind, name, namespace, steps)
+        yield f"{kind}/{name}", f"{wanted} workers"
+    yield from apply_budget(cluster, changed)
 
 
 def _ray_service(cluster: Cluster, namespace: str) -> Object | None:
@@ -45,34 +58,47 @@ def _ray_service(cluster: Cluster, namespace: str) -> Object | None:
         raise
 
 
-def _operations(spec: Object, path: str, group: str | None, least: int, most: int) -> list[Object]:
-    groups = spec.get("workerGroupSpecs") or []
-    names = [item["groupName"] for item in groups]
+def _group(spec: Object, group: str | None) -> str:
+    names = list(bounds.groups_of(spec))
     if group is None and len(names) == 1:
-        group = names[0]
+        return names[0]
     if group not in names:
         raise ClientError(ExitCode.USAGE, f"name a worker group with --group; there are: {', '.join(names) or 'none'}")
-    index = names.index(group)
+    return group
+
+
+def _group_operations(spec: Object, path: str, group: str, wanted: Bounds) -> list[Object]:
+    index = list(bounds.groups_of(spec)).index(group)
+    changed = dict(bounds.groups_of(spec)[group])
+    bounds.bound_group(changed, wanted)
     place = f"{path}/workerGroupSpecs/{index}"
-    current = int(groups[index].get("replicas", groups[index].get("minReplicas", 0)))
     return [
         {"op": "test", "path": f"{place}/groupName", "value": group},  # the list may have changed since it was read
-        {"op": "add", "path": f"{place}/minReplicas", "value": least},
-        {"op": "add", "path": f"{place}/maxReplicas", "value": most},
-        {"op": "add", "path": f"{place}/replicas", "value": min(max(current, least), most)},
+        *(
+            {"op": "add", "path": f"{place}/{name}", "value": changed[name]}
+            for name in ("minReplicas", "maxReplicas", "replicas")
+        ),
     ]
 
 
-def _scale_hpa(cluster: Cluster, namespace: str, least: int, most: int) -> tuple[str, str]:
+def _annotate(obj: Object, value: str) -> list[Object]:
+    place = "/metadata/annotations"
+    if obj["metadata"].get("annotations"):
+        return [{"op": "add", "path": f"{place}/{bounds.ANNOTATION.replace('/', '~1')}", "value": value}]
+    return [{"op": "add", "path": place, "value": {bounds.ANNOTATION: value}}]
+
+
+def _scale_hpa(cluster: Cluster, namespace: str, wanted: Bounds) -> Outcome:
     for hpa in cluster.items(_HPA_API, "HorizontalPodAutoscaler", namespace):
         if hpa["spec"]["scaleTargetRef"]["name"] == COURSE_DEPLOYMENT:
-            if least < 1:
+            if wanted.least < 1:
                 raise ClientError(ExitCode.USAGE, "an HPA keeps at least 1 pod")
             operations = [
-                {"op": "add", "path": "/spec/minReplicas", "value": least},
-                {"op": "add", "path": "/spec/maxReplicas", "value": most},
+                {"op": "add", "path": "/spec/minReplicas", "value": wanted.least},
+                {"op": "add", "path": "/spec/maxReplicas", "value": wanted.most},
+                *_annotate(hpa, bounds.annotation({bounds.PODS: wanted})),
             ]
             cluster.patch(_HPA_API, "HorizontalPodAutoscaler", hpa["metadata"]["name"], namespace, operations)
-            return label(hpa), f"{least} to {most} pods"
+            return label(hpa), f"{wanted} pods"
     nothing = f"namespace {namespace} has no RayService {RAY_SERVICE} and no HPA of {COURSE_DEPLOYMENT}"
     raise ClientError(ExitCode.NOT_FOUND, nothing)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kuberay.diagnosis import Problem
+from kuberay.problem import Problem
 from kuberay.status import Status
 
 _PODS, _PROBLEMS, _MESSAGE = 12, 5, 400

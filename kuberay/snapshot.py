@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from kuberay import rayservice
 from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_API, RAY_SERVICE, STATEFUL_SETS, Object
@@ -19,9 +20,21 @@ class Snapshot:
     workloads: dict[str, Object]
     """Deployments and StatefulSets by role."""
     pods: list[Object]
+    """Without those of Ray clusters that do not count any more."""
+    ray_clusters: list[Object] = field(default_factory=list)
+    """The active one and the pending one; all of them where KubeRay names none."""
     events: list[Object] = field(default_factory=list)
-    """Warnings only, oldest first."""
+    """Oldest first; empty where they may not be read."""
     taken: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def events_of(self, obj: Object) -> list[Object]:
+        """What was said of an object, oldest first."""
+        wanted = (obj.get("kind"), obj["metadata"]["name"])
+        return [
+            event
+            for event in self.events
+            if ((of := event.get("involvedObject") or {}).get("kind"), of.get("name")) == wanted
+        ]
 
     def role(self, pod: Object) -> str:
         """The role of a pod: one of ROLES, or other."""
@@ -51,21 +64,46 @@ def take(cluster: Cluster, namespace: str) -> Snapshot:
     if ray_service is None and "project" not in workloads:
         nothing = f"namespace {namespace} has no RayService {RAY_SERVICE} and no Deployment {COURSE_DEPLOYMENT}"
         raise missing or ClientError(ExitCode.NOT_FOUND, f"{nothing}; `python -m kuberay apply` brings them")
+    clusters = _that_count(cluster, ray_service, namespace)
     return Snapshot(
         namespace=namespace,
         ray_service=ray_service,
         workloads=workloads,
-        pods=cluster.items("v1", "Pod", namespace),
-        events=_warnings(cluster, namespace),
+        pods=[pod for pod in cluster.items("v1", "Pod", namespace) if _counts(pod, clusters)],
+        ray_clusters=[found for found in clusters.values() if found is not None],
+        events=_events(cluster, namespace),
     )
 
 
-def _warnings(cluster: Cluster, namespace: str) -> list[Object]:
+def _that_count(cluster: Cluster, ray_service: Object | None, namespace: str) -> dict[str, Object | None]:
+    """The Ray clusters that serve or are about to, by name: one that was given up or replaced says nothing any more."""
+    if ray_service is None:
+        return {}
+    found = {item["metadata"]["name"]: item for item in _readable(cluster, RAY_API, "RayCluster", namespace)}
+    state = rayservice.read(ray_service)
+    named = [name for name in (state.active_cluster, state.pending_cluster) if name]
+    return {name: found.get(name) for name in named or found}
+
+
+def _counts(pod: Object, clusters: dict[str, Object | None]) -> bool:
+    name = (pod["metadata"].get("labels") or {}).get("ray.io/cluster")
+    return name is None or not clusters or name in clusters
+
+
+def _events(cluster: Cluster, namespace: str) -> list[Object]:
+    return sorted(_readable(cluster, "v1", "Event", namespace), key=when)
+
+
+def when(event: Object) -> str:
+    """The time of an event's last occurrence, as text that sorts."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _readable(cluster: Cluster, api_version: str, kind: str, namespace: str) -> list[Object]:
+    """What only helps to explain, and is left out where it may not be read."""
     try:
-        events = cluster.items("v1", "Event", namespace)
+        return cluster.items(api_version, kind, namespace)
     except ClientError as error:
-        if error.code is ExitCode.FORBIDDEN:  # they only help to explain
+        if error.code in {ExitCode.FORBIDDEN, ExitCode.CRD_MISSING}:
             return []
         raise
-    warnings = [event for event in events if event.get("type") == "Warning"]
-    return sorted(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))

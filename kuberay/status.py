@@ -8,8 +8,9 @@ from typing import Any
 
 from kuberay import rayservice, rollout
 from kuberay.cluster import Cluster
-from kuberay.diagnosis import Problem, diagnose
+from kuberay.diagnosis import diagnose
 from kuberay.errors import ClientError, ExitCode
+from kuberay.problem import THOUGH_READY, Problem
 from kuberay.rayservice import RayServiceState
 from kuberay.rollout import Rollout
 from kuberay.snapshot import Snapshot, take
@@ -51,9 +52,8 @@ class Status:
     @property
     def code(self) -> ExitCode:
         """What to exit with."""
-        if self.problems and (not self.ready or self.problems[0].code is ExitCode.VALIDATION_FAILED):
-            return self.problems[0].code
-        return ExitCode.OK if self.ready else ExitCode.NOT_READY
+        grave = [problem.code for problem in self.problems if not self.ready or problem.code in THOUGH_READY]
+        return grave[0] if grave else ExitCode.OK if self.ready else ExitCode.NOT_READY
 
     def to_json(self) -> dict[str, Any]:
         """The shape in docs/kuberay-client.md."""

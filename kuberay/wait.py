@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kuberay.cluster import Cluster
-from kuberay.diagnosis import TERMINAL
 from kuberay.errors import ClientError, ExitCode, Unreachable
+from kuberay.problem import TERMINAL
 from kuberay.snapshot import take
 from kuberay.status import Status, summarize, with_logs
 

@@ -191,7 +191,7 @@ def test_without_kubectl_or_the_deploy_dependencies_there_is_one_line(commands: 
     (tmp_path / "kubernetes.py").write_text("raise ModuleNotFoundError(name='kubernetes')\n")
     done = run("status", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr == "error: kubernetes is not installed here; `make .venv/.dev` installs what deploying needs\n"
+    assert done.stderr == "error: kubernetes is not installed here; `make deploy-tools` installs what deploying needs\n"
 
 
 @pytest.mark.parametrize("image", ["project", "project:latest", "registry.example:5000/project"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from tests.kubernetes_api.managed_fields import claimed, conflicts, without_times
 from tests.kubernetes_api.state import Place, Refused, Request, State
 from tests.kubernetes_objects import Object
 
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.1", "platform": "linux/amd64"}
 APPLY = "application/apply-patch+yaml"
+MAPS = ("labels", "annotations")
 
 
 def respond(state: State, request: Request) -> tuple[int, Any]:
@@ -18,13 +20,25 @@ def respond(state: State, request: Request) -> tuple[int, Any]:
             refusal.times -= 1
             return refusal.status, refusal.body
     try:
-        if request.path == "/version":
-            return 200, VERSION
-        if request.path == "/apis":
-            return 200, group_list(state)
-        return respond_at(state, locate(state, request.path), request)
+        special = of_the_server(state, request)
+        return special or respond_at(state, locate(state, request.path), request)
     except Refused as refused:
         return refused.code, refused.body
+
+
+def of_the_server(state: State, request: Request) -> tuple[int, Any] | None:
+    """What is asked of the server itself, not of an object."""
+    if request.path == "/version":
+        return 200, VERSION
+    if request.path == "/apis":
+        return 200, group_list(state)
+    if request.path == "/openapi/v3/apis/ray.io/v1" and state.schemas is not None:
+        return 200, {"openapi": "3.0.0", "components": {"schemas": state.schemas}}
+    if request.path.endswith("/selfsubjectaccessreviews"):
+        asked = request.body["spec"]["resourceAttributes"]
+        allowed = (asked["verb"], asked["resource"]) not in state.forbidden
+        return 201, {**request.body, "status": {"allowed": allowed}}
+    return None
 
 
 def respond_at(state: State, place: Place, request: Request) -> tuple[int, Any]:
@@ -95,7 +109,9 @@ def read(state: State, place: Place, request: Request) -> Any:
     items = [
         {key: value for key, value in obj.items() if key not in {"kind", "apiVersion"}}  # as lists have them
         for (plural, namespace, _), obj in state.objects.items()
-        if plural == place.plural and namespace == place.namespace
+        if plural == place.plural
+        and place.namespace in ("", namespace)
+        and state.kinds[place.api_version][plural][0] == obj["kind"]
     ]
     return {"kind": f"{kind}List", "apiVersion": place.api_version, "metadata": {}, "items": items}
 
@@ -109,22 +125,19 @@ def apply(state: State, place: Place, request: Request) -> tuple[int, Object]:
     before = state.objects.get(key)
     after: Object = copy.deepcopy(before or {"metadata": {"uid": f"uid-{place.name}", "generation": 0}})
     wanted = request.body
-    if before is not None and place.name in state.owned and request.query.get("force") != "true":
-        name, manager = state.owned[place.name]
-        if before["spec"].get(name) != wanted["spec"].get(name):
-            cause = {
-                "reason": "FieldManagerConflict",
-                "message": f'conflict with "{manager}"',
-                "field": f".spec.{name}",
-            }
-            message = f'Apply failed with 1 conflict: conflict with "{manager}": .spec.{name}'
-            raise Refused(409, message, "Conflict", causes=[cause])
+    forced = request.query.get("force") == "true"
+    if before is not None and not forced and (causes := conflicts(state, before, wanted)):
+        messages = "; ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
+        raise Refused(409, f"Apply failed with {len(causes)} conflicts: {messages}", "Conflict", causes=causes)
     after |= {name: value for name, value in wanted.items() if name != "metadata"}
-    after["metadata"] |= wanted["metadata"]
-    if before is not None and after == before:
+    merged = {name: {**(after["metadata"].get(name) or {}), **wanted["metadata"].get(name, {})} for name in MAPS}
+    after["metadata"] |= wanted["metadata"] | {name: each for name, each in merged.items() if each}
+    if before is not None and before["metadata"].get("managedFields"):
+        after["metadata"]["managedFields"] = claimed(before["metadata"]["managedFields"], wanted, forced=forced)
+    if before is not None and without_times(after) == without_times(before):
         return 200, before
     if before is None or after.get("spec") != before.get("spec"):
-        after["metadata"]["generation"] += 1
+        after["metadata"]["generation"] = after["metadata"].get("generation", 0) + 1
     state.version += 1
     after["metadata"]["resourceVersion"] = str(state.version)
     if request.query.get("dryRun") != "All":
@@ -135,15 +148,21 @@ def apply(state: State, place: Place, request: Request) -> tuple[int, Object]:
 def json_patch(state: State, place: Place, request: Request) -> Object:
     after = copy.deepcopy(existing(state, place))
     for operation in request.body:
-        *parents, last = operation["path"].strip("/").split("/")
+        *parents, last = (part.replace("~1", "/") for part in operation["path"].strip("/").split("/"))
         target: Any = after
         for part in parents:
             target = target[int(part)] if isinstance(target, list) else target[part]
         if operation["op"] == "test" and target[last] != operation["value"]:
             raise Refused(422, "the server rejected our request due to an error in our request", "Invalid")
-        target[last] = operation["value"]
+        if operation["op"] == "remove":
+            if last not in target:
+                raise Refused(422, "the server rejected our request due to an error in our request", "Invalid")
+            del target[last]
+        else:
+            target[last] = operation["value"]
     state.version += 1
     after["metadata"]["resourceVersion"] = str(state.version)
-    after["metadata"]["generation"] = after["metadata"].get("generation", 1) + 1
+    if after.get("spec") != existing(state, place).get("spec"):
+        after["metadata"]["generation"] = after["metadata"].get("generation", 1) + 1
     state.objects[place.plural, place.namespace, place.name] = after
     return after

@@ -39,6 +39,7 @@ class KubernetesApi(ThreadingHTTPServer):
                     for plural, (kind, _) in kinds.items()
                     if kind == obj["kind"]
                 )
+                obj.setdefault("apiVersion", "v1")
                 self.state.version += 1
                 obj["metadata"].setdefault("resourceVersion", str(self.state.version))
                 self.state.objects[plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = obj
@@ -76,6 +77,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_PATCH(self) -> None:
+        self.answer()
+
+    def do_POST(self) -> None:
         self.answer()
 
     def do_DELETE(self) -> None:

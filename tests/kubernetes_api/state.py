@@ -19,13 +19,22 @@ KINDS = {
         "pods": ("Pod", True),
         "events": ("Event", True),
         "resourcequotas": ("ResourceQuota", True),
+        "nodes": ("Node", False),
+        "persistentvolumeclaims": ("PersistentVolumeClaim", True),
     },
-    "apps/v1": {"deployments": ("Deployment", True), "statefulsets": ("StatefulSet", True)},
+    "apps/v1": {
+        "deployments": ("Deployment", True),
+        "statefulsets": ("StatefulSet", True),
+        "daemonsets": ("DaemonSet", True),
+    },
     "autoscaling/v2": {"horizontalpodautoscalers": ("HorizontalPodAutoscaler", True)},
     "monitoring.coreos.com/v1": {"podmonitors": ("PodMonitor", True), "prometheusrules": ("PrometheusRule", True)},
-    "networking.istio.io/v1": {"virtualservices": ("VirtualService", True)},
+    "metrics.k8s.io/v1beta1": {"pods": ("PodMetrics", True)},
+    "networking.istio.io/v1beta1": {"virtualservices": ("VirtualService", True), "gateways": ("Gateway", True)},
     "networking.k8s.io/v1": {"networkpolicies": ("NetworkPolicy", True)},
     "policy/v1": {"poddisruptionbudgets": ("PodDisruptionBudget", True)},
+    "scheduling.k8s.io/v1": {"priorityclasses": ("PriorityClass", False)},
+    "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
     "ray.io/v1": {"rayservices": ("RayService", True), "rayclusters": ("RayCluster", True)},
 }
 
@@ -81,6 +90,10 @@ class State:
     """By name: a top-level field of spec, and the other manager that owns it."""
     requests: list[Request] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    """Verb and resource that the caller has no right to, by SelfSubjectAccessReview; `refusals` make it so."""
+    schemas: Object | None = None
+    """The OpenAPI schemas of ray.io/v1, where the server tells them."""
     drop: int = 0
     """How many of the next requests get no answer at all."""
     version: int = 1000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.manifests import PORT, Manifest, each_overlay, each_ray_overlay, of_kind
+from tests.manifests import PORT, Manifest, each_ray_overlay, of_kind
 
 
-@each_overlay
+@each_ray_overlay
 def test_rays_ports_are_closed_to_others(overlay: str) -> None:
     policies = of_kind(overlay, "NetworkPolicy")
     assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
@@ -13,9 +13,8 @@ def test_rays_ports_are_closed_to_others(overlay: str) -> None:
         ports = {port["port"] for port in rule.get("ports", [])}
         assert ports, "a rule for others that names no port opens all"
         assert ports <= {PORT, 6379, 8080, 8265, 9101, 44217, 44227}
-    gateway = policies.get("from-gateway", policies.get("from-nodeport"))
-    assert gateway is not None
-    assert [port["port"] for port in gateway["spec"]["ingress"][0]["ports"]] == [PORT]
+    for name in ("from-gateway", *(name for name in policies if name == "from-nodeport")):
+        assert [port["port"] for port in policies[name]["spec"]["ingress"][0]["ports"]] == [PORT]
 
 
 @each_ray_overlay
@@ -23,7 +22,7 @@ def test_only_the_head_may_be_asked_by_the_operator_and_ask_the_api_server(overl
     policies = of_kind(overlay, "NetworkPolicy")
     head = policies.pop("project-prediction-head")["spec"]
     assert head["podSelector"]["matchLabels"]["ray.io/node-type"] == "head"
-    assert {port["port"] for port in head["egress"][0]["ports"]} == {443, 6443}
+    assert {port["port"] for port in head["egress"][0]["ports"]} == {443, 6443, 8443, 16443}
     for name, policy in policies.items():
         for rule in policy["spec"].get("egress", []):
             assert "to" in rule or {port["port"] for port in rule["ports"]} == {53}, name

@@ -11,9 +11,11 @@ from pathlib import Path
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from kuberay import bounds
+from kuberay.preflight import room
 from serve_app import haproxy
 from serve_app.local.environment import DEFAULTS
-from tests.manifests import KUBERAY, PORT, RESTRICTED, each_ray_overlay, of_kind, pod_templates
+from tests.manifests import KUBERAY, PORT, RESTRICTED, each_ray_overlay, of_kind, pod_templates, rendered
 from tests.service import REPOSITORY
 
 
@@ -22,7 +24,7 @@ def test_the_ray_service_has_the_contracts_names(overlay: str) -> None:
     (service,) = of_kind(overlay, "RayService").values()
     assert service["metadata"]["name"] == "project-prediction"
     served = service["spec"]["serveService"]
-    assert served["metadata"]["name"] == "project-prediction-service"
+    assert served["metadata"]["name"] == "project-prediction-serve"
     # the operator keeps only ports whose name begins with "serve", and puts the rest in from the head's own
     assert [(port["name"], port["port"]) for port in served["spec"]["ports"]] == [("serve", PORT)]
 
@@ -106,11 +108,80 @@ def test_head_and_workers_run_serve_as_a_laptop_does(overlay: str) -> None:
             assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
 
 
-@each_ray_overlay
-def test_one_ray_pod_at_least_survives_a_drain(overlay: str) -> None:
+def test_the_workers_budget_is_a_whole_number_and_none_for_one_worker() -> None:
     # of pods that no Deployment owns, the budget controller counts only by a whole minAvailable
-    (spec,) = (
-        each["spec"] for name, each in of_kind(overlay, "PodDisruptionBudget").items() if name.startswith("project")
-    )
-    assert type(spec["minAvailable"]) is int
-    assert "maxUnavailable" not in spec
+    for overlay, least in (("local", 1), ("prod", 2)):
+        (service,) = of_kind(overlay, "RayService").values()
+        (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        assert group["minReplicas"] == least
+        budgets = of_kind(overlay, "PodDisruptionBudget")
+        assert ("project-prediction-workers" in budgets) is (least > 1)
+        if least > 1:
+            spec = budgets["project-prediction-workers"]["spec"]
+            assert spec == bounds.budget("project", least)["spec"]
+            assert type(spec["minAvailable"]) is int
+
+
+@each_ray_overlay
+def test_callers_use_a_service_of_our_own_over_the_workers_of_all_clusters(overlay: str) -> None:
+    service = of_kind(overlay, "Service")["project-prediction-service"]
+    assert service["spec"]["selector"] == {
+        "app": "project-prediction",
+        "ray.io/node-type": "worker",
+        "ray.io/serve": "true",
+    }
+    assert service["spec"]["ports"] == [{"name": "serve", "port": PORT, "targetPort": PORT, "appProtocol": "http"}]
+
+
+@each_ray_overlay
+def test_a_worker_gets_no_traffic_before_its_model_has_answered(overlay: str) -> None:
+    (service,) = of_kind(overlay, "RayService").values()
+    (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    (worker,) = group["template"]["spec"]["containers"]
+    assert worker["startupProbe"]["httpGet"]["path"] == "/project/health"
+    # it decides when the pod may be used, and a worker without a replica may wait for hours
+    assert worker["startupProbe"]["periodSeconds"] == worker["readinessProbe"]["periodSeconds"] == 1
+    assert worker["startupProbe"]["failureThreshold"] >= 3600
+    assert service["spec"]["rayClusterDeletionDelaySeconds"] <= 30
+
+
+@each_ray_overlay
+def test_the_autoscaler_starts_again_and_alone_has_the_api_servers_token(overlay: str) -> None:
+    (service,) = of_kind(overlay, "RayService").values()
+    cluster = service["spec"]["rayClusterConfig"]
+    autoscaler, head = cluster["autoscalerOptions"], cluster["headGroupSpec"]["template"]["spec"]
+    assert autoscaler["command"] == ["/bin/bash", "-c", "--"]
+    (script,) = autoscaler["args"]
+    assert script.startswith("while true; do ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) ")
+    assert head["automountServiceAccountToken"] is False
+    place = "/var/run/secrets/kubernetes.io/serviceaccount"
+    (mount,) = (mount for mount in autoscaler["volumeMounts"] if mount["mountPath"] == place)
+    (volume,) = (volume for volume in head["volumes"] if volume["name"] == mount["name"])
+    paths = [source.get("serviceAccountToken", {}).get("path") for source in volume["projected"]["sources"]]
+    assert "token" in paths
+    (container,) = head["containers"]
+    assert mount["name"] not in {each["name"] for each in container["volumeMounts"]}
+
+
+def test_a_laptops_pods_fit_a_node_of_two_cpus_beside_the_system() -> None:
+    operator = {"cpu": 0.1, "memory": 512 * 2**20}
+    wanted = room.needed(rendered("local"))
+    assert wanted["cpu"] + operator["cpu"] <= 1.0
+    assert wanted["memory"] + operator["memory"] <= 3 * 2**30
+    assert not of_kind("local", "HorizontalPodAutoscaler")
+
+
+def test_prod_is_spread_over_zones_and_not_disrupted() -> None:
+    (service,) = of_kind("prod", "RayService").values()
+    cluster = service["spec"]["rayClusterConfig"]
+    (group,) = cluster["workerGroupSpecs"]
+    stateful, redis = of_kind("prod", "StatefulSet")["gcs-redis"], of_kind("prod", "Deployment")["redis-deployment"]
+    for owner in (group, stateful["spec"], redis["spec"]):
+        keys = [each["topologyKey"] for each in owner["template"]["spec"]["topologySpreadConstraints"]]
+        assert "topology.kubernetes.io/zone" in keys
+    for owner in (cluster["headGroupSpec"], stateful["spec"]):
+        assert owner["template"]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+    for owner in (cluster["headGroupSpec"], group):
+        assert owner["template"]["spec"]["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
+        assert owner["template"]["spec"]["priorityClassName"] in of_kind("prod", "PriorityClass")
+    assert "nodeSelector" not in str(rendered("local")) + str(rendered("course"))

@@ -1,0 +1,84 @@
+"""Whether KubeRay's operator is there, and new enough for every field of the RayService."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kuberay.cluster import Cluster
+from kuberay.errors import ClientError, ExitCode
+from kuberay.names import RAY_API, Object
+from kuberay.preflight.finding import Finding, Level
+
+LABEL = {"app.kubernetes.io/component": "kuberay-operator"}
+"""What Helm's chart and the kustomization both label it with."""
+_OPEN = "x-kubernetes-preserve-unknown-fields"
+
+
+def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
+    """Findings about the operator, where the overlay has a RayService."""
+    services = [obj for obj in objects if obj["kind"] == "RayService"]
+    if not services:
+        return
+    try:
+        schemas = cluster.schema(RAY_API)
+    except ClientError as error:
+        yield Finding(Level.UNKNOWN, error.code, f"the fields of RayService: {error}")
+    else:
+        for service in services:
+            if unknown := sorted(unknown_fields(service, schemas)):
+                few = ", ".join(unknown[:3])
+                said = f"KubeRay's operator is too old: its RayService has no {few}; version 1.7 has"
+                yield Finding(Level.FAULT, ExitCode.OPERATOR, said)
+    yield from _pods(cluster)
+
+
+def unknown_fields(ray_service: Object, schemas: Object) -> set[str]:
+    """The fields of the RayService, as dotted paths, that the schemas do not declare; none where they are no help."""
+    root = next((name for name in schemas if name.endswith(".v1.RayService") or name == "RayService"), None)
+    return set(_unknown(ray_service, schemas[root], schemas, "")) if root else set()
+
+
+def _unknown(value: Any, schema: Object, schemas: Object, path: str) -> Iterator[str]:
+    schema = _resolved(schema, schemas)
+    if isinstance(value, list):
+        for item in value:
+            yield from _unknown(item, schema.get("items") or {}, schemas, path)
+    if not isinstance(value, dict) or schema.get(_OPEN) or "properties" not in schema:
+        return  # a leaf, a map of any names, or anything at all
+    for name, below in value.items():
+        place = f"{path}.{name}" if path else name
+        if name in schema["properties"]:
+            yield from _unknown(below, schema["properties"][name], schemas, place)
+        elif not schema.get("additionalProperties"):
+            yield place
+
+
+def _resolved(schema: Object, schemas: Object) -> Object:
+    for part in schema.get("allOf") or []:
+        schema = {**schema, **part}
+    reference = schema.get("$ref", "")
+    return dict(schemas.get(reference.rpartition("/")[2]) or {}) if reference else schema
+
+
+def _pods(cluster: Cluster) -> Iterator[Finding]:
+    try:
+        everything = cluster.items("v1", "Pod", None)
+    except ClientError as error:
+        yield Finding(Level.UNKNOWN, error.code, f"KubeRay's operator: {error}")
+        return
+    if not everything:  # every cluster has some: this answer hides them
+        yield Finding(Level.UNKNOWN, ExitCode.OPERATOR, "KubeRay's operator: the cluster shows no pod at all")
+        return
+    pods = [pod for pod in everything if LABEL.items() <= (pod["metadata"].get("labels") or {}).items()]
+    ready = [pod for pod in pods if _is_ready(pod)]
+    if not ready:
+        ((key, value),) = LABEL.items()
+        seen = "is not ready" if pods else f"runs nowhere: no pod has the label {key}={value}"
+        said = f"KubeRay's operator {seen}; docs/kubernetes.md has the command that installs it"
+        yield Finding(Level.WARNING, ExitCode.OPERATOR, said)
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
