@@ -13,7 +13,8 @@ from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.predictor import Outcome, Predictor
 from serve_app.reply import Headers, Reply
-from serve_app.schemas import PredictRequest, parse_request, predict_request
+from serve_app.request_parser import RequestParser
+from serve_app.schemas import PredictRequest
 from serve_app.settings import Settings
 
 PATHS = ("/project/predict", "/project/bulk-predict")
@@ -25,7 +26,8 @@ class PredictEndpoint:
     """Answers a predict request, whoever routed it here."""
 
     def __init__(self, settings: Settings, predictor: Predictor, metrics: Metrics) -> None:
-        self.request_model: type[PredictRequest] = predict_request(settings)
+        self._parser = RequestParser(settings)
+        self.request_model: type[PredictRequest] = self._parser.model
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._predictor = predictor
@@ -35,7 +37,7 @@ class PredictEndpoint:
         """The reply to a request with these headers and this body; an error is a reply too."""
         try:
             body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s)
-            texts = parse_request(self.request_model, body)
+            texts = self._parser.texts(body)
             return predict_reply(await self._predictor.predict(texts, Caller(headers, receive)))
         except ServiceError as error:
             self._metrics.errors.add(error.type, 1)

@@ -13,12 +13,12 @@ from starlette.types import Message, Receive
 
 from serve_app.body import read_body
 from serve_app.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
-from serve_app.schemas import parse_request, predict_request
+from serve_app.request_parser import RequestParser
 from serve_app.settings import Settings
 
 LIMIT = 64
 LIMITS = Settings(max_texts=5, max_text_chars=20)
-REQUEST_MODEL = predict_request(LIMITS)
+PARSER = RequestParser(LIMITS)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -78,7 +78,7 @@ async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
 
 def refused(body: bytes) -> bool:
     try:
-        texts = parse_request(REQUEST_MODEL, body)
+        texts = PARSER.texts(body)
     except InvalidRequest as error:
         reply = error.reply()
         assert reply.status == 422
@@ -114,4 +114,4 @@ def test_anything_under_text_is_a_request_or_422(value: dict[str, object]) -> No
 
 @given(st.lists(st.text(max_size=20), max_size=5))
 def test_good_texts_come_through_unchanged(texts: list[str]) -> None:
-    assert parse_request(REQUEST_MODEL, json.dumps({"text": texts}).encode()) == texts
+    assert PARSER.texts(json.dumps({"text": texts}).encode()) == texts
