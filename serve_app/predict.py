@@ -16,6 +16,7 @@ from serve_app.reply import Headers, Reply
 from serve_app.request_parser import RequestParser
 from serve_app.schemas import PredictRequest
 from serve_app.settings import Settings
+from serve_app.unfinished import UnfinishedBodies
 
 PATHS = ("/project/predict", "/project/bulk-predict")
 
@@ -30,13 +31,14 @@ class PredictEndpoint:
         self.request_model: type[PredictRequest] = self._parser.model
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
+        self._unfinished = UnfinishedBodies()
         self._predictor = predictor
         self._metrics = metrics
 
     async def reply(self, headers: Headers, receive: Receive) -> Reply:
         """The reply to a request with these headers and this body; an error is a reply too."""
         try:
-            body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s)
+            body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s, self._unfinished)
             texts = self._parser.texts(body)
             return predict_reply(await self._predictor.predict(texts, Caller(headers, receive)))
         except ServiceError as error:

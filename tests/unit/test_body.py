@@ -15,8 +15,10 @@ from serve_app.body import read_body
 from serve_app.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from serve_app.request_parser import RequestParser
 from serve_app.settings import Settings
+from serve_app.unfinished import UnfinishedBodies
 
 LIMIT = 64
+FREE = UnfinishedBodies()
 LIMITS = Settings(max_texts=5, max_text_chars=20)
 PARSER = RequestParser(LIMITS)
 
@@ -44,7 +46,7 @@ END: Message = {"type": "http.request", "body": b"", "more_body": False}
 def test_a_body_is_whole_however_it_is_cut_or_one_byte_too_large(parts: list[bytes]) -> None:
     whole = b"".join(parts)
     try:
-        body = asyncio.run(read_body([], sends(parts, then=END), LIMIT, 5))
+        body = asyncio.run(read_body([], sends(parts, then=END), LIMIT, 5, FREE))
     except BodyTooLarge:
         assert len(whole) > LIMIT
     else:
@@ -55,7 +57,7 @@ def test_a_body_is_whole_however_it_is_cut_or_one_byte_too_large(parts: list[byt
 @given(st.binary(max_size=30))
 def test_any_word_of_the_length_is_survived(length: bytes) -> None:
     try:
-        body = asyncio.run(read_body([(b"content-length", length)], sends([b"abc"], then=END), LIMIT, 5))
+        body = asyncio.run(read_body([(b"content-length", length)], sends([b"abc"], then=END), LIMIT, 5, FREE))
     except BodyTooLarge:
         assert int(length) > LIMIT
     else:
@@ -63,7 +65,7 @@ def test_any_word_of_the_length_is_survived(length: bytes) -> None:
 
 
 async def test_a_client_that_goes_leaves_what_it_sent() -> None:
-    assert await read_body([], sends([b"ab", b"c"], then={"type": "http.disconnect"}), LIMIT, 5) == b"abc"
+    assert await read_body([], sends([b"ab", b"c"], then={"type": "http.disconnect"}), LIMIT, 5, FREE) == b"abc"
 
 
 async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
@@ -72,7 +74,7 @@ async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
         return {"type": "http.request", "body": b"", "more_body": True}
 
     with pytest.raises(BodyTooSlow) as caught:
-        await read_body([], drip, LIMIT, 0.2)
+        await read_body([], drip, LIMIT, 0.2, FREE)
     assert caught.value.reply().status == 408
 
 
