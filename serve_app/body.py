@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import Receive
 
 from serve_app.body_coding import body_coding, decoded, without_mark
 from serve_app.errors import BodyTooLarge, BodyTooSlow
 from serve_app.reply import Headers
+from serve_app.unfinished import UnfinishedBodies
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    headers: Headers, receive: Receive, max_bytes: int, timeout_s: float, unfinished: UnfinishedBodies
+) -> bytes:
     """The body's bytes, decoded; what there is of it where the client goes before it is whole.
 
     `max_bytes` holds for what is sent and for what comes of it.
@@ -21,25 +25,28 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int, timeout_
         InvalidRequest: it is not what its coding says.
         BodyTooLarge: the body is larger, by its own word or while it is read: without the second
             check an endless chunked body would fill the memory.
-        BodyTooSlow: it was not whole within `timeout_s` seconds.
+        BodyTooSlow: it was not whole within `timeout_s` seconds, or when others needed its room.
     """
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise _too_large(max_bytes)
     coding = body_coding(headers)
     try:
-        async with asyncio.timeout(timeout_s):
-            body = await _read(receive, max_bytes)
+        async with asyncio.timeout(timeout_s) as limit:
+            with unfinished.receiving(limit):
+                body = await _read(receive, max_bytes, lambda size: unfinished.add(limit, size))
     except TimeoutError:
         raise BodyTooSlow(
-            f"The body was not whole within {timeout_s:g} s.", loc=["body"], headers={"Connection": "close"}
+            f"The body was not whole within {timeout_s:g} s, or when others needed its room.",
+            loc=["body"],
+            headers={"Connection": "close"},
         ) from None
     if coding is not None:
         body = await asyncio.to_thread(decoded, body, coding, max_bytes)
     return without_mark(body)
 
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
+async def _read(receive: Receive, max_bytes: int, received: Callable[[int], None]) -> bytes:
     # parts, not one growing body: that would be copied again for each of a million one-byte chunks
     parts: list[bytes] = []
     size = 0
@@ -54,6 +61,8 @@ async def _read(receive: Receive, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         parts.append(part)
         more = message.get("more_body", False)
+        if more:
+            received(len(part))
     return b"".join(parts)
 
 

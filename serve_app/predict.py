@@ -13,8 +13,10 @@ from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.predictor import Outcome, Predictor
 from serve_app.reply import Headers, Reply
-from serve_app.schemas import PredictRequest, parse_request, predict_request
+from serve_app.request_parser import RequestParser
+from serve_app.schemas import PredictRequest
 from serve_app.settings import Settings
+from serve_app.unfinished import UnfinishedBodies
 
 PATHS = ("/project/predict", "/project/bulk-predict")
 
@@ -25,17 +27,19 @@ class PredictEndpoint:
     """Answers a predict request, whoever routed it here."""
 
     def __init__(self, settings: Settings, predictor: Predictor, metrics: Metrics) -> None:
-        self.request_model: type[PredictRequest] = predict_request(settings)
+        self._parser = RequestParser(settings)
+        self.request_model: type[PredictRequest] = self._parser.model
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
+        self._unfinished = UnfinishedBodies()
         self._predictor = predictor
         self._metrics = metrics
 
     async def reply(self, headers: Headers, receive: Receive) -> Reply:
         """The reply to a request with these headers and this body; an error is a reply too."""
         try:
-            body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s)
-            texts = parse_request(self.request_model, body)
+            body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s, self._unfinished)
+            texts = self._parser.texts(body)
             return predict_reply(await self._predictor.predict(texts, Caller(headers, receive)))
         except ServiceError as error:
             self._metrics.errors.add(error.type, 1)

@@ -1,15 +1,12 @@
-"""Request and response models, and the one place that turns bytes into a request."""
+"""Request and response models."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serve_app.errors import InvalidRequest
 from serve_app.settings import Settings
-
-MAX_FAULTS = 10
 
 
 class PredictRequest(BaseModel):
@@ -67,25 +64,3 @@ def predict_request(settings: Settings) -> type[PredictRequest]:
         ),
     ]
     return create_model("PredictRequest", __base__=PredictRequest, text=(texts, ...))
-
-
-def parse_request(model: type[PredictRequest], body: bytes) -> list[str]:
-    """The texts of a request's body.
-
-    Raises:
-        InvalidRequest: the body is not JSON or not what the model says.
-    """
-    try:
-        return model.model_validate_json(body).text
-    except ValidationError as error:
-        raise InvalidRequest(detail=_faults(error)) from None
-
-
-def _faults(error: ValidationError) -> list[dict[str, Any]]:
-    """FastAPI's error entries without input; an unknown field's name is the caller's text, so it is left out too."""
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FAULTS]:
-        known = fault["type"] != "extra_forbidden"
-        loc = fault["loc"] if known else fault["loc"][:-1]
-        faults.append({"type": fault["type"], "loc": ["body", *loc], "msg": fault["msg"]})
-    return faults

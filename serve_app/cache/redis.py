@@ -15,6 +15,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from serve_app.cache.address import CONNECT_TIMEOUT_S
 from serve_app.cache.breaker import Breaker
+from serve_app.cache.deadline import run_until
 from serve_app.cache.gather import Gather
 from serve_app.cache.outage import reason
 from serve_app.metrics import Metrics
@@ -207,8 +208,7 @@ class RedisCache:
     async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
         """Run a command until the deadline on the loop's clock; None, counted, where it fails in whatever way."""
         try:
-            async with asyncio.timeout_at(deadline):
-                answer = await command()
+            answer = await run_until(deadline, command)
         except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
             self._metrics.redis_errors.inc(tags={"command": what})
             if not self._closed:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import psutil
 import typer
 import yaml
 from rich.console import Console
@@ -27,12 +28,12 @@ from model.cpu import choose_precision
 from model.directory import open_directory
 from model.errors import ModelError
 from model.export import export, is_exported
+from serve_app.drain import drain
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.check import check
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
-from serve_app.local.drain import drain
 from serve_app.local.environment import DRAIN_FILE, serve_environment
 from serve_app.local.log_file import NoLog, open_log
 from serve_app.local.loopback import ask
@@ -137,7 +138,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
             except Stopped as stopped:
                 console.print(f"{stopped}: stopping")
                 if stopped.number == signal.SIGTERM:
-                    _drain(Path(environment[DRAIN_FILE]), drain_s, int(environment["RAY_SERVE_HAPROXY_STATS_PORT"]))
+                    _drain(Path(environment[DRAIN_FILE]), drain_s)
                 return stopped.status
             finally:
                 for number in SIGNALS:
@@ -162,9 +163,11 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -
     raise TimeoutError(f"no prediction succeeded within {START_TIMEOUT_S:.0f} s")
 
 
-def _drain(file: Path, seconds: float, stats_port: int) -> None:
+def _drain(file: Path, seconds: float) -> None:
+    """Health turns 503 first; then everything is answered for so long, and what is under way after it."""
     with contextlib.suppress(Stopped), _made(file):  # a second signal means now
-        drain(file, seconds, stats_port)
+        file.touch()
+        drain(seconds, lambda: psutil.Process().children(recursive=True))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serve_app.local.loopback import no_proxy
-from serve_app.local.open_files import connections, raise_limit
+from serve_app.local.open_files import raise_limit
 from serve_app.local.ports import side_ports
 from serve_app.local.processes import haproxy_of_ours
 
@@ -57,7 +57,8 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
     }
-    environment = {**DEFAULTS, **connections(raise_limit()), **ours, **user}
+    raise_limit()
+    environment = {**DEFAULTS, **ours, **user}
     if not _fits_sockets(user.get("RAY_TMPDIR", "")):
         environment["RAY_TMPDIR"] = str(folder)
     if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):

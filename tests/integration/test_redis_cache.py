@@ -237,3 +237,33 @@ async def test_close_writes_what_is_queued(open_cache: Open, redis_server: Redis
     cache.put_soon({A: PREDICTION})
     await cache.close()
     assert redis_server.names() == [name(A)]
+
+
+async def test_a_read_that_is_late_because_the_loop_was_held_is_no_failure_of_redis(
+    open_cache: Open, redis_server: RedisServer
+) -> None:
+    cache = open_cache(redis_max_failures=2)
+    cache.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    for _ in range(6):
+        reading = asyncio.create_task(cache.get_many([A]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the command is on its way
+        time.sleep(0.08)  # noqa: ASYNC251  (what holds the loop)
+        assert await reading == {A: PREDICTION}
+    assert not cache._breaker.open
+
+
+async def test_a_frozen_redis_fails_though_the_loop_is_held(open_cache: Open, redis_server: RedisServer) -> None:
+    cache = open_cache(redis_max_failures=2, redis_probe_s=5)
+    assert await cache.get_many([A]) == {}
+    redis_server.freeze()
+    try:
+        for _ in range(2):
+            reading = asyncio.create_task(cache.get_many([A]))
+            await asyncio.sleep(0)
+            time.sleep(0.08)  # noqa: ASYNC251  (what holds the loop)
+            assert await reading == {}
+        assert cache._breaker.open
+    finally:
+        redis_server.thaw()

@@ -13,12 +13,14 @@ from starlette.types import Message, Receive
 
 from serve_app.body import read_body
 from serve_app.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
-from serve_app.schemas import parse_request, predict_request
+from serve_app.request_parser import RequestParser
 from serve_app.settings import Settings
+from serve_app.unfinished import UnfinishedBodies
 
 LIMIT = 64
+FREE = UnfinishedBodies()
 LIMITS = Settings(max_texts=5, max_text_chars=20)
-REQUEST_MODEL = predict_request(LIMITS)
+PARSER = RequestParser(LIMITS)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -44,7 +46,7 @@ END: Message = {"type": "http.request", "body": b"", "more_body": False}
 def test_a_body_is_whole_however_it_is_cut_or_one_byte_too_large(parts: list[bytes]) -> None:
     whole = b"".join(parts)
     try:
-        body = asyncio.run(read_body([], sends(parts, then=END), LIMIT, 5))
+        body = asyncio.run(read_body([], sends(parts, then=END), LIMIT, 5, FREE))
     except BodyTooLarge:
         assert len(whole) > LIMIT
     else:
@@ -55,7 +57,7 @@ def test_a_body_is_whole_however_it_is_cut_or_one_byte_too_large(parts: list[byt
 @given(st.binary(max_size=30))
 def test_any_word_of_the_length_is_survived(length: bytes) -> None:
     try:
-        body = asyncio.run(read_body([(b"content-length", length)], sends([b"abc"], then=END), LIMIT, 5))
+        body = asyncio.run(read_body([(b"content-length", length)], sends([b"abc"], then=END), LIMIT, 5, FREE))
     except BodyTooLarge:
         assert int(length) > LIMIT
     else:
@@ -63,7 +65,7 @@ def test_any_word_of_the_length_is_survived(length: bytes) -> None:
 
 
 async def test_a_client_that_goes_leaves_what_it_sent() -> None:
-    assert await read_body([], sends([b"ab", b"c"], then={"type": "http.disconnect"}), LIMIT, 5) == b"abc"
+    assert await read_body([], sends([b"ab", b"c"], then={"type": "http.disconnect"}), LIMIT, 5, FREE) == b"abc"
 
 
 async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
@@ -72,13 +74,13 @@ async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
         return {"type": "http.request", "body": b"", "more_body": True}
 
     with pytest.raises(BodyTooSlow) as caught:
-        await read_body([], drip, LIMIT, 0.2)
+        await read_body([], drip, LIMIT, 0.2, FREE)
     assert caught.value.reply().status == 408
 
 
 def refused(body: bytes) -> bool:
     try:
-        texts = parse_request(REQUEST_MODEL, body)
+        texts = PARSER.texts(body)
     except InvalidRequest as error:
         reply = error.reply()
         assert reply.status == 422
@@ -114,4 +116,4 @@ def test_anything_under_text_is_a_request_or_422(value: dict[str, object]) -> No
 
 @given(st.lists(st.text(max_size=20), max_size=5))
 def test_good_texts_come_through_unchanged(texts: list[str]) -> None:
-    assert parse_request(REQUEST_MODEL, json.dumps({"text": texts}).encode()) == texts
+    assert PARSER.texts(json.dumps({"text": texts}).encode()) == texts

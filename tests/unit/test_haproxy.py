@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import pytest
 from jinja2 import ChainableUndefined, Environment
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
+from serve_app.errors import ServiceError
 from serve_app.haproxy import (
+    CONNECTIONS_VARIABLE,
     DEFAULTS,
     DIRECTIVES,
+    EARLY,
     FRONTEND,
     LOG_TARGET,
+    MAX_CONNECTIONS,
     METRICS_LINE,
     NO_LOG,
     NO_WATCH,
     NOT_FOUND,
     NOT_YET,
+    connections,
     with_our_directives,
     without_request_log,
 )
@@ -93,3 +99,18 @@ def test_requests_are_logged_only_where_somebody_reads_it(monkeypatch: pytest.Mo
     assert without_request_log(metrics) == metrics, "Serve counts requests by these lines"
     monkeypatch.setenv(LOG_TARGET, "127.0.0.1:514")
     assert without_request_log(CONFIG) == CONFIG
+
+
+def test_haproxy_takes_no_more_connections_than_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connections(-1) == connections(65536) == MAX_CONNECTIONS
+    assert 300 < connections(1024) < 1024 / 2.5
+    assert f"maxconn {connections(resource.getrlimit(resource.RLIMIT_NOFILE)[1])}\n" in with_our_directives(CONFIG)
+    monkeypatch.setenv(CONNECTIONS_VARIABLE, "10")
+    assert "maxconn 10\n" in with_our_directives(CONFIG), "somebody has chosen"
+
+
+def test_the_answers_that_it_gives_for_the_service_are_the_services() -> None:
+    table = {error.status: (error.type, error.title) for error in ServiceError.__subclasses__()}
+    for status, (kind, message) in EARLY.items():
+        assert table[status][0] == kind
+        assert table[status][1].startswith(message.removesuffix(".").replace("The Content", "The body's Content"))

@@ -15,7 +15,6 @@ from serve_app.local.check import check
 from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
-from serve_app.local.open_files import MOST_CONNECTIONS, connections
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 from serve_app.local.run_folder import run_folder
 from serve_app.settings import Settings
@@ -141,12 +140,6 @@ def test_without_a_limit_the_machines_cpus_count(tmp_path: Path) -> None:
     assert usable_cpus(file) == machine
     file.write_text(f"{100000 * 10 * machine} 100000")
     assert usable_cpus(file) == machine
-
-
-def test_haproxy_takes_no_more_connections_than_files_may_be_open() -> None:
-    assert connections(-1) == connections(65536) == {}
-    few = int(connections(1024)["RAY_SERVE_HAPROXY_MAXCONN"])
-    assert 300 < few < 1024 / 2.5 < MOST_CONNECTIONS
 
 
 @pytest.mark.parametrize(
