@@ -33,6 +33,11 @@ $(VENV)/.run: requirements.txt $(MADE)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
+# What `python -m kuberay` needs and nothing of the service: seconds, not gigabytes.
+$(VENV)/.deploy: requirements-deploy.txt $(MADE)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-deploy.txt
+	@touch $@
+
 # torch, which only training and tests need, comes apart from the rest: its wheel on the default index brings
 # gigabytes of CUDA packages
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
@@ -95,12 +100,13 @@ sbom: $(VENV)/.dev ## the image's Python packages as CycloneDX, in build/sbom.js
 	@mkdir -p build
 	$(BIN)/cyclonedx-py requirements --output-reproducible -o build/sbom.json requirements.txt
 
-.PHONY: image push deploy
+.PHONY: deploy-tools image push deploy
+deploy-tools: $(VENV)/.deploy ## install what `python -m kuberay` needs, and nothing else
 image: ## build the image project:dev; MODEL=mini needs no model hub; DRY_RUN=--dry-run only prints
 	@scripts/release build $(DRY_RUN)
 push: ## push the image to ECR=..., tagged by commit; DRY_RUN=--dry-run only prints
 	@scripts/release push $(DRY_RUN)
-deploy: $(VENV)/.dev ## apply OVERLAY=prod with that image and wait; DRY_RUN=--dry-run only prints
+deploy: $(VENV)/.deploy ## apply OVERLAY=prod with that image and wait; DRY_RUN=--dry-run only prints
 	@scripts/release deploy $(DRY_RUN)
 
 .PHONY: test-image
@@ -117,4 +123,5 @@ manifests: ## copy serve_config.yaml to where kustomize may read it, for overlay
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
 	$(POETRY) lock
 	$(POETRY) export --format requirements.txt --output requirements.txt
+	$(POETRY) export --only deploy --format requirements.txt --output requirements-deploy.txt
 	$(POETRY) export --with dev --with train --with deploy --with audit --format requirements.txt --output requirements-dev.txt

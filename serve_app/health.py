@@ -35,6 +35,13 @@ class HealthMonitor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def first_answer(self) -> None:
+        """Return once the model has answered, which this asks for itself until then."""
+        while self._model.last_success is None:
+            await self._ask()
+            if self._model.last_success is None:
+                await asyncio.sleep(self._probe_s)
+
     def unhealthy_reason(self) -> str | None:
         """Why the service is not healthy, or None where it is. Never waits."""
         if self._drain_file is not None and self._drain_file.exists():
@@ -49,9 +56,12 @@ class HealthMonitor:
         while True:
             last = self._model.last_success
             if last is None or time.monotonic() - last >= self._probe_s:
-                # the cache is not asked: it would answer for a model that is dead
-                with contextlib.suppress(ServiceError, TimeoutError):
-                    async with asyncio.timeout(self._max_age_s):
-                        await self._model.classify([PROBE_TEXT], bounded=False)
+                await self._ask()
             self._metrics.healthy.set(0 if self.unhealthy_reason() else 1)
             await asyncio.sleep(self._probe_s)
+
+    async def _ask(self) -> None:
+        # the cache is not asked: it would answer for a model that is dead
+        with contextlib.suppress(ServiceError, TimeoutError):
+            async with asyncio.timeout(self._max_age_s):
+                await self._model.classify([PROBE_TEXT], bounded=False)

@@ -37,7 +37,9 @@ SWITCH_INTERVAL_S = 0.0005
 class Ingress:
     """One ingress replica: validates, asks the predictor, shapes the answer."""
 
-    def __init__(self, settings: Settings, classifier: DeploymentHandle[Any]) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it, as its documentation has it
+        self, settings: Settings, classifier: DeploymentHandle[Any]
+    ) -> None:
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()
@@ -54,8 +56,12 @@ class Ingress:
         admission = Admission(settings, metrics)
         predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)
         endpoint = PredictEndpoint(settings, predictor, metrics)
-        api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
+        health = HealthMonitor(model, settings, metrics)
+        api = build_api(settings, predictor, endpoint, health, metrics)
         self._app = guarded(ShortPath(endpoint, api), settings, metrics)
+        # A replica counts as started only now, and an upgrade moves on only then: a new version whose model gives no
+        # answer never takes the place of one that does.
+        await health.first_answer()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""

@@ -14,7 +14,8 @@ from serve_app.local.ports import free_port
 from tests.wait import until
 
 
-def _binary() -> str:
+def binary() -> str:
+    """The server that is installed, or the one that the tests bring."""
     return shutil.which("redis-server") or str(get_binary_path())
 
 
@@ -30,7 +31,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log)
         until(self._answers, "redis answers")

@@ -52,6 +52,7 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.mark.parametrize("title", QUERIES)
 def test_every_panel_has_data(title: str, prometheus: Prometheus) -> None:
     query = QUERIES[title].replace("$__rate_interval", "30s")
+    query = query.replace("$namespace", ".*").replace("$cluster", ".*")  # as "All" has it
     until(lambda: prometheus.query(query), f"there is data for {query}", 60)
 
 

@@ -56,3 +56,15 @@ async def test_real_traffic_spares_the_probe() -> None:
     assert monitor.unhealthy_reason() is None
     assert model.calls == [["a real request"]]
     await monitor.close()
+
+
+async def test_a_replica_has_started_once_the_model_has_answered() -> None:
+    model = FakeModel()
+    model.broken = True
+    monitor = HealthMonitor(model, QUICK, Metrics())
+    started = asyncio.create_task(monitor.first_answer())
+    await until_async(lambda: len(model.calls) >= 3, "it was asked more than once")
+    assert not started.done()
+    model.broken = False
+    await asyncio.wait_for(started, 5)
+    assert monitor.unhealthy_reason() is None

@@ -50,8 +50,41 @@ def test_a_dry_push_prints_login_tag_and_push_of_the_commit(checkout: Path) -> N
 
 
 def test_a_dry_build_prints_the_build(checkout: Path) -> None:
-    done = release(checkout, "build", "--dry-run", MODEL="mini")
-    assert done.stdout == "+ docker build --build-arg MODEL=mini -t project:dev .\n"
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, check=True, capture_output=True, text=True).stdout
+    label = f"--label org.opencontainers.image.revision={sha.strip()}"
+    done = release(checkout, "build", "--dry-run", MODEL="mini", KUBECONFIG="/dev/null")
+    assert done.stdout == f"+ docker build --build-arg MODEL=mini {label} -t project:dev .\n"
+    done = release(checkout, "build", "--dry-run", MODEL="mini", PLATFORM="linux/amd64")
+    assert done.stdout == f"+ docker build --platform linux/amd64 --build-arg MODEL=mini {label} -t project:dev .\n"
+
+
+def test_the_platform_is_that_of_the_clusters_nodes(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tools = tmp_path_factory.mktemp("tools")
+    kubectl = tools / "kubectl"
+    for nodes, wanted in (
+        ("linux/arm64", "--platform linux/arm64"),
+        ("linux/arm64\nlinux/amd64", "error: the cluster"),
+    ):
+        kubectl.write_text(f"#!/bin/sh\nprintf '{nodes}\\n'\n")
+        kubectl.chmod(0o755)
+        done = release(checkout, "build", "--dry-run", MODEL="mini", PATH=f"{tools}:/usr/bin:/bin")
+        assert wanted in done.stdout + done.stderr
+
+
+def test_an_image_of_another_commit_is_not_pushed(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tools = tmp_path_factory.mktemp("tools")
+    docker = tools / "docker"
+    docker.write_text("#!/bin/sh\necho 0a1b2c3\n")
+    docker.chmod(0o755)
+    done = release(checkout, "push", ECR=ECR, PATH=f"{tools}:/usr/bin:/bin")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: project:dev was built from 0a1b2c3, not from HEAD; make image again")
+
+
+def test_a_laptops_cluster_needs_no_registry(checkout: Path) -> None:
+    (checkout / "more").touch()
+    done = release(checkout, "deploy", "--dry-run", OVERLAY="local")
+    assert done.stdout == "+ .venv/bin/python -m kuberay apply --overlay local --image project:dev --wait\n"
 
 
 def test_a_dirty_tree_is_refused(checkout: Path) -> None:

@@ -13,8 +13,8 @@ from ray.serve._private.request_router.replica_wrapper import RunningReplica
 from serve_app import silent_replica
 from serve_app.app import build_app
 from serve_app.settings import Settings
-from tests.wait import until_async
 from serve_app.silent_replica import Replica, Router
+from tests.wait import until_async
 
 
 class Result:
