@@ -60,12 +60,15 @@ def main(
             say(f"MISSED {row.step}: {text}")
         write(json_file, to_json(rows, about))
 
+    try:
+        steps = choose(only)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if image == next_image:
+        raise typer.BadParameter("--image and --next-image are the same")
     signal.signal(signal.SIGTERM, _interrupt)
     code = 0
     try:
-        steps = choose(only)
-        if image == next_image:
-            raise ValueError("--image and --next-image are the same")
         with tempfile.TemporaryDirectory(prefix="cluster-test-") as folder:
             api = Api(kubeconfig, context, place)
             client = Client(kubeconfig, context, place)
@@ -76,9 +79,6 @@ def main(
                     about["complete"] = True
                 finally:
                     stage.close()
-    except ValueError as error:
-        console.print(f"error: {error}", markup=False)
-        raise typer.Exit(2) from None
     except SuiteError as error:
         console.print(f"error: {error}", markup=False)
         code = 1

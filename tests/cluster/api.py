@@ -28,6 +28,7 @@ WATCH_S = 120
 """After so long the server ends a watch; a read waits a little longer."""
 RUN_LABEL = "project-prediction/cluster-test"
 """Label of the namespace: which run made it."""
+DELETE = {"apiVersion": "v1", "kind": "DeleteOptions"}
 NOT_FOUND, CONFLICT, TOO_MANY = 404, 409, 429
 PLURALS = {
     "ConfigMap": "api/v1/{}/configmaps",
@@ -86,7 +87,7 @@ class Api:
         if (meta.get("labels") or {}).get(RUN_LABEL) != run:
             raise SuiteError(f"the namespace {self.namespace} no longer has this run's label, and stays")
         with self._errors(f"delete the namespace {self.namespace}"):
-            self._json("delete", f"api/v1/namespaces/{self.namespace}", {"preconditions": {"uid": self._uid}})
+            self._json("delete", f"api/v1/namespaces/{self.namespace}", {**DELETE, "preconditions": {"uid": self._uid}})
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             with contextlib.suppress(StepFailed):  # the API server may be away for a moment
@@ -108,7 +109,13 @@ class Api:
     def delete_pod(self, pod: str, grace_s: int) -> None:
         """Delete a pod; with no grace it is gone at once, and so is its network."""
         with self._errors(f"delete Pod/{pod}"):
-            self._json("delete", self._path("Pod", pod), {"gracePeriodSeconds": grace_s})
+            self._json("delete", self._path("Pod", pod), {**DELETE, "gracePeriodSeconds": grace_s})
+
+    def delete_ray_services(self) -> None:
+        """Delete the namespace's RayServices, and with them, in the background, their clusters."""
+        for item in self.items("RayService"):
+            with self._errors("delete the RayService"):
+                self._json("delete", self._path("RayService", item["metadata"]["name"]), DELETE)
 
     def evict(self, pod: str) -> bool:
         """Evict a pod as `kubectl drain` does; False if a PodDisruptionBudget forbids it for now."""

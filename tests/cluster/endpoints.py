@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -41,9 +43,9 @@ class Timeline:
     def seconds(self, ready: int | None, start: float, end: float) -> float:
         """How long within the window exactly so many were ready."""
         with self._lock:
-            changes = list(self._changes)
+            changes = [*self._changes, (math.inf, None)]
         total = 0.0
-        for (begins, number), (ends, _) in zip(changes, [*changes[1:], (end, None)], strict=True):
+        for (begins, number), (ends, _) in itertools.pairwise(changes):
             if number == ready:
                 total += max(0.0, min(ends, end) - max(begins, start))
         return total

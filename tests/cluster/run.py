@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tests.cluster.api import Api
@@ -21,6 +21,7 @@ TAIL_S = 8.0
 """After a step, so that what it did is seen and the load has reported it."""
 PRECONDITION_S = 300.0
 CLEAN_UP_S = 420.0
+RAY_GOES_S = 150.0
 DELETE = "delete"
 
 
@@ -40,7 +41,7 @@ def choose(only: str) -> list[Step]:
     return chosen
 
 
-@contextmanager
+@contextlib.contextmanager
 def namespace(api: Api, run: str, say: Callable[[str], None], *, keep: bool) -> Iterator[None]:
     """Make the namespace, and delete it again however the block ends, unless it is kept."""
     say(f"making the namespace {api.namespace} on {api.host}")
@@ -134,11 +135,21 @@ def _explained(stage: Stage) -> list[str]:
 def _clean_up(api: Api, run: str, say: Callable[[str], None]) -> None:
     say(f"deleting the namespace {api.namespace}; Ctrl-C leaves it to the cluster")
     try:
+        _delete_ray(api)
         gone = api.delete_namespace(run, CLEAN_UP_S)
     except (StepFailed, SuiteError) as error:
         say(f"error: {error}; look for what is left with: kubectl get all --namespace {api.namespace}")
         return
     say("nothing is left" if gone else f"the namespace {api.namespace} is still going after {CLEAN_UP_S:.0f} s")
+
+
+def _delete_ray(api: Api) -> None:
+    """Let the operator clean up as long as the namespace is whole: in one that ends it cannot make its own jobs."""
+    until = time.monotonic() + RAY_GOES_S
+    with contextlib.suppress(StepFailed):
+        api.delete_ray_services()
+        while api.items("RayCluster") and time.monotonic() < until:
+            time.sleep(1.0)
 
 
 def _now() -> str:
