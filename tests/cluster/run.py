@@ -52,7 +52,7 @@ def namespace(api: Api, run: str, say: Callable[[str], None], *, keep: bool) -> 
         if keep:
             say(f"kept: the namespace {api.namespace}; kubectl delete namespace {api.namespace} removes it")
         else:
-            _clean_up(api, run, say)
+            _clean_up(api, say)
 
 
 def run_steps(stage: Stage, steps: list[Step], rates: tuple[float, float], report: Callable[[Row], None]) -> None:
@@ -132,11 +132,11 @@ def _explained(stage: Stage) -> list[str]:
     return [f"status: {each.get('code')} {each.get('subject')}: {str(each.get('message'))[:300]}" for each in problems]
 
 
-def _clean_up(api: Api, run: str, say: Callable[[str], None]) -> None:
+def _clean_up(api: Api, say: Callable[[str], None]) -> None:
     say(f"deleting the namespace {api.namespace}; Ctrl-C leaves it to the cluster")
     try:
         _delete_ray(api)
-        gone = api.delete_namespace(run, CLEAN_UP_S)
+        gone = api.delete_namespace(CLEAN_UP_S)
     except (StepFailed, SuiteError) as error:
         say(f"error: {error}; look for what is left with: kubectl get all --namespace {api.namespace}")
         return
