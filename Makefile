@@ -70,6 +70,10 @@ fuzz: $(VENV)/.dev ## 30,000 generated requests, bodies and Redis values, each w
 soak: $(VENV)/.dev ## ten minutes of load, and whether any process grows; ARGS="--minutes 60"
 	$(BIN)/python -m tests.e2e.soak $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: $(VENV)/.dev ## change and break the service on a real cluster; ARGS="--context NAME --image A --next-image B"
+	$(BIN)/python -m tests.cluster $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON, plots; ARGS="--rounds 1"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
@@ -118,6 +122,7 @@ test-image: $(VENV)/.dev ## start IMAGE=project:dev with loopback alone and a re
 manifests: ## copy serve_config.yaml to where kustomize may read it, for overlays/local with a laptop's bounds
 	cp serve_config.yaml kuberay/components/rayservice/serve_config.yaml
 	sed -E 's/(min_replicas:).*/\1 1/; s/(max_replicas:).*/\1 2/' serve_config.yaml > kuberay/overlays/local/serve_config.yaml
+	sed -E 's/(min_replicas:).*/\1 2/; s/(max_replicas:).*/\1 4/' serve_config.yaml > tests/cluster/overlay/serve_config.yaml
 
 .PHONY: lock
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
