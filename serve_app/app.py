@@ -26,6 +26,7 @@ def build_app(args: Settings) -> Application:
         # what waits must wait in the batch queue: past this bound Serve's router would poll with growing pauses
         max_ongoing_requests=1000,
         max_queued_requests=1000,
+        request_router_config={"request_router_class": "serve_app.silent_replica:Router"},
         ray_actor_options={"num_cpus": 1},
         logging_config=LOGGING,
         health_check_period_s=2,
