@@ -29,18 +29,20 @@ class Cluster:
 
     def __init__(self, dashboard: str) -> None:
         self._serve = f"{dashboard}/api/serve/applications/"
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}/project"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/project"
 
-    def deploy(self) -> dict[str, Any]:
+    def deploy(self, proxies: str, classifiers: int) -> dict[str, Any]:
         """Send the configuration, changed only where several nodes share one machine and its ports."""
         (service,) = of_kind("prod", "RayService").values()
         config: dict[str, Any] = yaml.safe_load(service["spec"]["serveConfigV2"])
-        config["http_options"]["port"] = self._port
-        config["proxy_location"] = "HeadOnly"
+        config["http_options"]["port"] = self.port
+        config["proxy_location"] = proxies
         for deployment in config["applications"][0]["deployments"]:
             # seconds instead of half a minute up, and ten minutes down
             deployment["autoscaling_config"] |= {"upscale_delay_s": 1, "downscale_delay_s": 2, "look_back_period_s": 2}
+            if deployment["name"] == "classifier":
+                deployment["autoscaling_config"]["min_replicas"] = classifiers
         httpx.put(self._serve, json=config, timeout=30).raise_for_status()
         until(lambda: self._application()["status"] == "RUNNING", "the application runs", START_S)
         return config
@@ -66,8 +68,10 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster(workers: int, **environment: str) -> Iterator[Cluster]:
-    """A head without CPUs and so many workers, which serve while the block runs."""
+def ray_cluster(
+    workers: int, *, proxies: str = "HeadOnly", classifiers: int = 2, **environment: str
+) -> Iterator[Cluster]:
+    """A head without CPUs and so many workers, which serve while the block runs; HAProxy is at the head alone."""
     # not in pytest's own folder: a socket's path has at most 107 characters
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
         (Path(folder) / "ray").mkdir()  # where Ray notes the address
@@ -94,7 +98,7 @@ def ray_cluster(workers: int, **environment: str) -> Iterator[Cluster]:
             dashboard = process.stdout.readline().strip()
             assert dashboard, f"the Ray nodes did not start: {Path(errors.name).read_text()[-2000:]}"
             cluster = Cluster(dashboard)
-            cluster.deploy()
+            cluster.deploy(proxies, classifiers)
             yield cluster
         finally:
             process.communicate(timeout=60)
