@@ -85,12 +85,13 @@ def test_no_request_fails_and_no_connection_is_reset(cluster: Cluster, worker_po
     of_worker = haproxies(node)
     until(of_worker, "the worker has its HAProxy", 30)
     endpoints = [cluster.port, worker_port]
-    until(lambda: b" 200 " in answer(worker_port), "the worker's HAProxy has a replica", 30)
+    ten = 10 * endpoints  # each of the ingress replicas has to be healthy
+    until(lambda: all(b" 200 " in answer(port) for port in ten), "both HAProxies have healthy replicas", 30)
     stop = threading.Event()
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", worker_port), timeout=GRACE_S) as idle:
         idle.sendall(KEPT)
-        assert b" 200 " in idle.recv(1 << 16)
+        assert b" 200 " in whole(idle)
         with ThreadPoolExecutor(USERS + 1) as pool:
             users = [pool.submit(User(endpoints).run, stop) for _ in range(USERS)]
             drained = pool.submit(drain, SECONDS, of_worker)
@@ -106,6 +107,14 @@ def test_no_request_fails_and_no_connection_is_reset(cluster: Cluster, worker_po
     assert seen["200"] > 10 * USERS
     assert time.monotonic() - began < GRACE_S
     assert b"connection: close" not in answer(cluster.port), "the other does not drain"
+
+
+def whole(connection: socket.socket) -> bytes:
+    """The answer of health, with its body."""
+    received = b""
+    while not received.endswith(b"}"):
+        received += connection.recv(1 << 16)
+    return received
 
 
 def answer(port: int, path: bytes = b"/project/health") -> bytes:

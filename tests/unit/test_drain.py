@@ -216,6 +216,7 @@ def test_a_new_process_of_the_same_configuration_goes_on_draining(front: Front) 
 
 def test_a_reload_alone_starts_no_drain(front: Front) -> None:
     front.reload()
+    until(lambda: len(front.running()) == 1, "the old process has ended", 5)
     assert b"connection: close" not in fresh(front)
     assert fresh(front, "/-/healthz").startswith(b"HTTP/1.1 200")
 
