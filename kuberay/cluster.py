@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from kuberay.refusals import explain
 
 TIMEOUT_S = (5.0, 30.0)
 """To connect, and for each read."""
+_LEAST_S = 0.5
 _OPERATORS = {
     "ray.io": "KubeRay's operator",
     "networking.istio.io": "Istio",
@@ -33,8 +35,12 @@ _OPERATORS = {
 class _Client(DynamicClient):  # type: ignore[misc]  # the library is untyped
     """The dynamic client, which would wait forever by default."""
 
+    deadline: float | None = None
+    """On the monotonic clock: no request takes longer."""
+
     def request(self, method: str, path: str, body: object = None, **params: Any) -> Any:
-        params.setdefault("_request_timeout", TIMEOUT_S)
+        left = TIMEOUT_S[1] if self.deadline is None else max(_LEAST_S, self.deadline - time.monotonic())
+        params.setdefault("_request_timeout", tuple(min(each, left) for each in TIMEOUT_S))
         return super().request(method, path, body=body, **params)
 
 
@@ -47,6 +53,10 @@ class Cluster:
         with tempfile.TemporaryDirectory(prefix="kuberay-") as folder, self._errors("discovery"):
             # a cache file of our own: the default is shared by all users of the machine, and outlives clusters
             self._client = _Client(self._api, cache_file=str(Path(folder) / "discovery.json"))
+
+    def give_up_at(self, deadline: float) -> None:
+        """Let no request take longer than until then, on the monotonic clock."""
+        self._client.deadline = deadline
 
     def __enter__(self) -> Cluster:
         return self

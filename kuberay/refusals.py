@@ -26,6 +26,9 @@ def explain(error: DynamicApiError, doing: str, *, secret: bool) -> ClientError:
     except (TypeError, ValueError, AttributeError):
         said, causes = str(error.reason), []
     said = " ".join(said.split())[:1000]
+    if "declared in schema" in said:
+        hint = "a newer version of it brings the CRD that has it"
+        return ClientError(ExitCode.OPERATOR, f"cannot {doing}, the operator is too old for it: {said}; {hint}")
     if error.status in _TRANSIENT:
         return Unreachable(f"the API server cannot {doing} now: status {error.status} {said}")
     if error.status == _CONFLICT and any(cause.get("reason") == "FieldManagerConflict" for cause in causes):

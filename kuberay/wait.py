@@ -42,6 +42,7 @@ def wait(
         the last status, with the logs of what crashes, and the code to exit with.
     """
     began = time.monotonic()
+    cluster.give_up_at(began + patience.timeout_s)
     since: dict[tuple[ExitCode, str], float] = {}
     status: Status | None = None
     ready_since: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
@@ -35,9 +36,9 @@ class HealthMonitor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def first_answer(self) -> None:
-        """Return once the model has answered, which this asks for itself until then."""
-        while self._model.last_success is None:
+    async def first_answer(self, waits: Callable[[], bool]) -> None:
+        """Return once the model has answered, which this asks for itself until then, or once `waits` says no."""
+        while self._model.last_success is None and waits():
             await self._ask()
             if self._model.last_success is None:
                 await asyncio.sleep(self._probe_s)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
 from starlette.types import ASGIApp
 
 from model.directory import open_directory
@@ -60,9 +61,15 @@ class Ingress:
         api = build_api(settings, predictor, endpoint, health, metrics)
         self._app = guarded(ShortPath(endpoint, api), settings, metrics)
         # A replica counts as started only now, and an upgrade moves on only then: a new version whose model gives no
-        # answer never takes the place of one that does.
-        await health.first_answer()
+        # answer never takes the place of one that does. Later, a replica answers what Redis holds without the model.
+        await health.first_answer(_is_being_deployed)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""
         return self._app
+
+
+def _is_being_deployed() -> bool:
+    """Whether Serve is still bringing up this version of the application, or has not said yet."""
+    application = serve.status().applications.get(serve.get_replica_context().app_name)
+    return application is None or application.status == ApplicationStatus.DEPLOYING

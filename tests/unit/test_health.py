@@ -58,13 +58,19 @@ async def test_real_traffic_spares_the_probe() -> None:
     await monitor.close()
 
 
-async def test_a_replica_has_started_once_the_model_has_answered() -> None:
+async def test_a_replica_of_a_new_version_has_started_once_the_model_has_answered() -> None:
     model = FakeModel()
     model.broken = True
     monitor = HealthMonitor(model, QUICK, Metrics())
-    started = asyncio.create_task(monitor.first_answer())
+    started = asyncio.create_task(monitor.first_answer(lambda: True))
     await until_async(lambda: len(model.calls) >= 3, "it was asked more than once")
     assert not started.done()
     model.broken = False
     await asyncio.wait_for(started, 5)
     assert monitor.unhealthy_reason() is None
+
+
+async def test_a_replica_of_a_version_that_ran_starts_without_the_model() -> None:
+    model = FakeModel()
+    model.broken = True
+    await asyncio.wait_for(HealthMonitor(model, QUICK, Metrics()).first_answer(lambda: False), 5)
