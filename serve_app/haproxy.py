@@ -91,6 +91,10 @@ NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
 METRICS_LINE = "log-format-sd"  # one that Serve counts requests by
+# A node that vanishes sends no reset: what its kernel does not acknowledge for so long is sent to another replica. In
+# `default-server` HAProxy takes it without a word and without effect.
+SILENCE_S = 1
+_SERVERS = re.compile(r"(?m)^(\s*server \S+ \S+:\d+ check)\b")
 DRAINING = "draining"
 """What the list says while HAProxy drains (serve_app/drain.py); it is empty before that."""
 _PR_SET_PDEATHSIG = 1
@@ -111,6 +115,7 @@ def with_our_directives(config: str) -> str:
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
     if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
+    config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s", config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + LIMITS + NO_WATCH, 1)
 
 

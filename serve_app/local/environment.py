@@ -26,6 +26,7 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+    "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
     # the replicas then count requests and times themselves, under the same names; HAProxy would write a line for each,
     # for its actor to parse
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
