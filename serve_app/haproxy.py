@@ -87,6 +87,23 @@ FRONTEND = "\nfrontend http_frontend\n"
 # Serve would watch each request's connection with two tasks and a queue; the ingress watches itself, where there is
 # something to wait for (serve_app/caller.py).
 NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
+# Serve reads some headers before the service does: it fails where one is no UTF-8, has a time-out of its own, and sends
+# a request's id back, in a head that must stay small. An id that is none is dropped, and Serve makes one.
+MAX_ID_BYTES = 256
+_SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower()
+_NOT_PRINTABLE = "-m reg '[^ -~]'"
+SERVES_HEADERS = (
+    "".join(
+        f"    http-request del-header ^{re.sub('[-_]', '[-_]', name)}$ -m reg\n"
+        for name in ("x-request-timeout-seconds", "serve-multiplexed-model-id", _SESSION)
+    )
+    + "".join(
+        f"    http-request del-header {name} if {{ req.fhdr({name}) {_NOT_PRINTABLE} }} "
+        f"|| {{ req.fhdr({name}),length gt {MAX_ID_BYTES} }} || {{ req.fhdr_cnt({name}) gt 1 }}\n"
+        for name in ("x-request-id", "traceparent")
+    )
+    + f"    http-request del-header tracestate if {{ req.fhdr(tracestate) {_NOT_PRINTABLE} }}\n"
+)
 # Serve has a line for each request sent to a port where seldom anybody listens.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
@@ -109,7 +126,9 @@ def with_our_directives(config: str) -> str:
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
     if not ROUTE.search(config):
         config = NOT_FOUND.sub(lambda _: NOT_YET, config)
-    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + LIMITS + NO_WATCH, 1)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(
+        FRONTEND, FRONTEND + LIMITS + SERVES_HEADERS + NO_WATCH, 1
+    )
 
 
 def connections(files: int) -> int:
