@@ -6,6 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api_keys import ApiKeys
+from serve_app.browsers import BrowserGuard
 from serve_app.errors import Unauthorized
 from serve_app.metrics import Metrics
 from serve_app.reply import Headers
@@ -27,7 +28,7 @@ _TRACED_WITH = ("traceparent", "tracestate", "baggage", "sentry-trace")
 
 
 def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
-    """The application behind what the settings ask for, and behind the redirect of a slash too many.
+    """The application behind what the settings ask for, the redirect of a slash too many, and the guard of browsers.
 
     Raises:
         BadKeysFile: the file of keys cannot be read, or is none.
@@ -47,7 +48,7 @@ def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
                 expose_headers=_EXPOSED,
             )
         )
-    return app
+    return BrowserGuard(app, settings, metrics)
 
 
 def open_paths(settings: Settings) -> tuple[str, ...]:

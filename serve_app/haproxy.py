@@ -49,11 +49,13 @@ MAX_WAITING = 1000
 # One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
 EARLY = {
     401: ("unauthorized", "This needs an API key, as Authorization: Bearer or X-API-Key."),
+    403: ("cross_site", "Pages of other origins may not ask; SENTIMENT_CORS_ORIGINS gives leave."),
     404: ("not_found", "There is nothing at this path."),
     405: ("method_not_allowed", "This path does not take this method."),
     408: ("body_too_slow", "The body was not whole in time."),
     413: ("body_too_large", "The body is larger than the limit."),
     415: ("unsupported_media_type", "The Content-Encoding or character set is not taken."),
+    421: ("foreign_host", "The Host is no name of this machine; SENTIMENT_ALLOWED_HOSTS names others."),
 }
 _CLOSE_EARLY = "".join(
     f"    http-response return status {status} content-type application/json string "
@@ -104,6 +106,10 @@ SERVES_HEADERS = (
     )
     + f"    http-request del-header tracestate if {{ req.fhdr(tracestate) {_NOT_PRINTABLE} }}\n"
 )
+# The ingress cannot see which address the caller has reached. Where Serve runs without our address, as on Kubernetes,
+# nothing is said: a mesh's proxy may come over loopback with any Host.
+ON_LOOPBACK = "x-reached-on-loopback"
+TELL_LOOPBACK = f"    http-request set-header {ON_LOOPBACK} ?1 if {{ dst 127.0.0.0/8 ::1 ::ffff:127.0.0.0/104 }}\n"
 # Serve has a line for each request sent to a port where seldom anybody listens.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
@@ -166,7 +172,11 @@ def log_without_path(config: str) -> str:
 def changed(config: str, address: str | None) -> str:
     """All changes; the ports stay where Serve has them, on all addresses, without an address."""
     config = without_request_log(log_without_path(with_our_directives(config)))
-    return config if address is None else bind_to(config, address)
+    if address is None:
+        return config
+    if TELL_LOOPBACK not in config:
+        config = config.replace(FRONTEND, FRONTEND + TELL_LOOPBACK, 1)
+    return bind_to(config, address)
 
 
 def main() -> None:

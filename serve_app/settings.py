@@ -83,6 +83,14 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    allowed_hosts: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(\*|[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*)$",
+            description="Hosts that requests on loopback may name, as a.example,b.example; none: localhost; *: any.",
+        ),
+    ] = None
+
     redis_url: Annotated[
         SecretStr | None,
         Field(

@@ -73,7 +73,7 @@ def test_a_query_is_no_matter(client: httpx.Client, path: str) -> None:
         {"x-forwarded-for": CANARY, "forwarded": f"for={CANARY}"},
         {"user-agent": "${jndi:ldap://x}<script>%s%n"},
         {"range": "bytes=0-1", "if-none-match": "*", "if-match": CANARY},
-        {"origin": "https://evil.example", "referer": CANARY},
+        {"referer": CANARY, "sec-fetch-mode": CANARY},
         {"x-http-method-override": "DELETE"},
         {"serve_multiplexed_model_id": CANARY},
         {"x-request-id": b"\xff"},
