@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.api_keys import ApiKeys
+from serve_app.api_keys import ApiKeys, with_owner
 from serve_app.browsers import BrowserGuard
 from serve_app.errors import Unauthorized
 from serve_app.metrics import Metrics
@@ -68,16 +68,18 @@ class KeyGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and not self._allows(scope["path"], scope["headers"]):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        key = next((key for key in _presented(scope["headers"]) if self._keys.accept(key)), None)
+        if key is None and not self._is_open(scope["path"]):
             self._metrics.errors.add(Unauthorized.type, 1)
             await Unauthorized().reply().send(send)
         else:
-            await self._app(scope, receive, send)
+            await self._app({**scope, "headers": with_owner(scope["headers"], key)}, receive, send)
 
-    def _allows(self, path: str, headers: Headers) -> bool:
-        if path in self._exact or path.startswith(self._below):
-            return True
-        return any(self._keys.accept(key) for key in _presented(headers))
+    def _is_open(self, path: str) -> bool:
+        return path in self._exact or path.startswith(self._below)
 
 
 def _presented(headers: Headers) -> list[bytes]:
