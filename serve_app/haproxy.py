@@ -78,9 +78,13 @@ LIMITS = f"""\
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
 if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
 """
-# Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
+# Serve's repeats the path, and says so too after its own start, while HAProxy knows of no replica yet.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
 ROUTE = re.compile(r"^\s*use_backend ", re.MULTILINE)  # Serve's comments speak of it too
+NO_PATH = (
+    "http-request return status 404 content-type application/json string "
+    """'{"detail":[{"type":"not_found","loc":[],"msg":"There is nothing at this path."}]}'"""
+)
 NOT_YET = (
     "http-request return status 503 hdr Retry-After 1 content-type application/json string "
     """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
@@ -130,8 +134,7 @@ def with_our_directives(config: str) -> str:
     if CONNECTIONS_VARIABLE not in os.environ:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
-    if not ROUTE.search(config):
-        config = NOT_FOUND.sub(lambda _: NOT_YET, config)
+    config = NOT_FOUND.sub(lambda _: NO_PATH if ROUTE.search(config) else NOT_YET, config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(
         FRONTEND, FRONTEND + LIMITS + SERVES_HEADERS + NO_WATCH, 1
     )

@@ -45,7 +45,7 @@ HEADS = {
     "10,000 headers": (POST + b"X-Many: 1\r\n" * 10_000 + b"\r\n", 400),
     "101 headers in a small head": (POST + b"A: 1\r\n" * 130 + b"\r\n", 400),
     "CONNECT": (b"CONNECT /project/predict HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "CONNECT to another host": (b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", 421),
+    "CONNECT to another host": (b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", 404),
     "TRACE with a cookie": (b"TRACE /project/predict HTTP/1.1\r\nHost: x\r\nCookie: canary-5c1d\r\n\r\n", 405),
 }
 
