@@ -43,7 +43,7 @@ _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
 # dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
 # Over all connections, only so many requests wait here; those above go on as they are, to the ingress, which makes room
-# for whoever is quick (serve_app/unfinished.py). HTTP/2 would otherwise let each connection bring a hundred.
+# for whoever is quick (serve_app/unfinished.py). Not over HTTP/2: there a hundred cost their sender a packet.
 MAX_WAITING = 1000
 # An answer to a request that is not whole leaves it open, with its connection to the ingress, until the client ends it.
 # One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
@@ -71,6 +71,9 @@ LIMITS = f"""\
     http-request track-sc0 int(1) if {{ req.hdr_val(content-length),sub(txn.body_bytes) gt 0 }}
     http-request track-sc0 int(1) if !sized chunked || !sized {{ fc_http_major 2 }}
     acl crowded sc0_conn_cur gt {MAX_WAITING}
+    http-request return status 429 hdr Retry-After 1 content-type application/json string '{{"detail":[{{"type":\
+"too_busy","loc":["body"],"msg":"Too many bodies are unfinished; send it at once."}}]}}' \
+if crowded {{ fc_http_major 2 }}
     http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES} if !crowded
 {_CLOSE_EARLY}\
     http-request set-var(txn.url_bytes) url,length

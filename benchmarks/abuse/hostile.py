@@ -139,8 +139,7 @@ async def _attack(port: int, seconds: float) -> tuple[Counter[str], float]:
         while time.monotonic() < until:
             await asyncio.sleep(_STEP_S)
             now = time.process_time(), time.monotonic()
-            pace *= 1.3 if (now[0] - before) / (now[1] - then) > MAX_CPU else 0.95
-            pace = max(pace, 0.2)
+            pace = max(1.0, pace * (1.3 if (now[0] - before) / (now[1] - then) > MAX_CPU else 0.95))
             before, then = now
 
     await asyncio.gather(govern(), *(repeat(kind) for kind in KINDS))
