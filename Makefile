@@ -93,6 +93,10 @@ screenshots: $(VENV)/.dev ## pictures of the try-it page and of the report that 
 overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
+.PHONY: abuse
+abuse: $(VENV)/.dev ## twelve kinds of hostile clients for a minute, and what honest ones notice of them
+	$(BIN)/python -m benchmarks.abuse $(ARGS)
+
 .PHONY: canaries
 canaries: $(VENV)/.dev ## send 10,000 marked texts through every path and fault, and look for them everywhere
 	CANARIES=$(or $(CANARIES),10000) $(BIN)/pytest --timeout=1800 tests/integration/test_canaries.py $(ARGS)

@@ -9,8 +9,13 @@ import re
 import time
 from pathlib import Path
 
+from serve_app.reply import Headers
+
 _LOOK_AGAIN_S = 1.0
 _KEY = re.compile(r"[!-~]{16,256}")
+
+OWNER = b"x-cache-owner"
+"""The header in which the guard tells, within the process, which key a request came with: its digest."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -42,6 +47,17 @@ def read_keys(path: Path) -> tuple[bytes, ...]:
     if not digests:
         raise BadKeysFile(f"{path} has no key; one a line, of 16 characters or more")
     return tuple(digests)
+
+
+def with_owner(headers: Headers, key: bytes | None) -> Headers:
+    """The headers with the owner of the cache that answers; whatever a caller has put there is gone."""
+    others = [(name, value) for name, value in headers if name != OWNER]
+    return others if key is None else [*others, (OWNER, hashlib.sha256(key).digest())]
+
+
+def cache_owner(headers: Headers) -> bytes:
+    """The owner that `with_owner` has put there; empty where it has put none."""
+    return next((value for name, value in headers if name == OWNER), b"")
 
 
 class ApiKeys:

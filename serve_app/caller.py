@@ -24,9 +24,13 @@ class Caller:
     cache hit too.
     """
 
-    def __init__(self, headers: Headers | None = None, receive: Receive | None = None) -> None:
+    def __init__(
+        self, headers: Headers | None = None, receive: Receive | None = None, cache_owner: bytes = b""
+    ) -> None:
         self._headers = headers or []
         self._receive = receive
+        self.cache_owner = cache_owner
+        """Whose cache answers: callers with different ones learn nothing of each other's texts."""
 
     def deadline(self) -> float:
         """The time of `time.monotonic` until which the caller waits; infinite where no header tells.

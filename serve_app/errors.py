@@ -53,6 +53,14 @@ class Unauthorized(ServiceError):
         super().__init__(headers={"WWW-Authenticate": "Bearer"})
 
 
+class CrossSite(ServiceError):
+    """A browser sends the request for a page of another origin, which has no leave to ask."""
+
+    status = 403
+    type = "cross_site"
+    title = "Pages of other origins may not ask; SENTIMENT_CORS_ORIGINS gives leave."
+
+
 class NotFound(ServiceError):
     """No route has this path."""
 
@@ -93,6 +101,14 @@ class UnsupportedMediaType(ServiceError):
     title = (
         "The body's Content-Encoding or character set is not taken; there are gzip, deflate and identity, and UTF-8."
     )
+
+
+class ForeignHost(ServiceError):
+    """The request has come over loopback for a name that is not this machine's."""
+
+    status = 421
+    type = "foreign_host"
+    title = "The Host is no name of this machine; SENTIMENT_ALLOWED_HOSTS names others."
 
 
 class InvalidRequest(ServiceError):
@@ -145,10 +161,12 @@ class ModelUnavailable(ServiceError):
 
 
 PREDICT_ERRORS = (
+    CrossSite,
     MethodNotAllowed,
     BodyTooSlow,
     BodyTooLarge,
     UnsupportedMediaType,
+    ForeignHost,
     InvalidRequest,
     TooBusy,
     ServiceError,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.api_keys import ApiKeys
+from serve_app.api_keys import ApiKeys, with_owner
+from serve_app.browsers import BrowserGuard
 from serve_app.errors import Unauthorized
 from serve_app.metrics import Metrics
 from serve_app.reply import Headers
@@ -27,7 +28,7 @@ _TRACED_WITH = ("traceparent", "tracestate", "baggage", "sentry-trace")
 
 
 def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
-    """The application behind what the settings ask for, and behind the redirect of a slash too many.
+    """The application behind what the settings ask for, the redirect of a slash too many, and the guard of browsers.
 
     Raises:
         BadKeysFile: the file of keys cannot be read, or is none.
@@ -47,7 +48,7 @@ def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
                 expose_headers=_EXPOSED,
             )
         )
-    return app
+    return BrowserGuard(app, settings, metrics)
 
 
 def open_paths(settings: Settings) -> tuple[str, ...]:
@@ -67,16 +68,18 @@ class KeyGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and not self._allows(scope["path"], scope["headers"]):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        key = next((key for key in _presented(scope["headers"]) if self._keys.accept(key)), None)
+        if key is None and not self._is_open(scope["path"]):
             self._metrics.errors.add(Unauthorized.type, 1)
             await Unauthorized().reply().send(send)
         else:
-            await self._app(scope, receive, send)
+            await self._app({**scope, "headers": with_owner(scope["headers"], key)}, receive, send)
 
-    def _allows(self, path: str, headers: Headers) -> bool:
-        if path in self._exact or path.startswith(self._below):
-            return True
-        return any(self._keys.accept(key) for key in _presented(headers))
+    def _is_open(self, path: str) -> bool:
+        return path in self._exact or path.startswith(self._below)
 
 
 def _presented(headers: Headers) -> list[bytes]:

@@ -43,17 +43,19 @@ _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
 # dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
 # Over all connections, only so many requests wait here; those above go on as they are, to the ingress, which makes room
-# for whoever is quick (serve_app/unfinished.py). HTTP/2 would otherwise let each connection bring a hundred.
+# for whoever is quick (serve_app/unfinished.py). Not over HTTP/2: there a hundred cost their sender a packet.
 MAX_WAITING = 1000
 # An answer to a request that is not whole leaves it open, with its connection to the ingress, until the client ends it.
 # One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
 EARLY = {
     401: ("unauthorized", "This needs an API key, as Authorization: Bearer or X-API-Key."),
+    403: ("cross_site", "Pages of other origins may not ask; SENTIMENT_CORS_ORIGINS gives leave."),
     404: ("not_found", "There is nothing at this path."),
     405: ("method_not_allowed", "This path does not take this method."),
     408: ("body_too_slow", "The body was not whole in time."),
     413: ("body_too_large", "The body is larger than the limit."),
     415: ("unsupported_media_type", "The Content-Encoding or character set is not taken."),
+    421: ("foreign_host", "The Host is no name of this machine; SENTIMENT_ALLOWED_HOSTS names others."),
 }
 _CLOSE_EARLY = "".join(
     f"    http-response return status {status} content-type application/json string "
@@ -69,6 +71,9 @@ LIMITS = f"""\
     http-request track-sc0 int(1) if {{ req.hdr_val(content-length),sub(txn.body_bytes) gt 0 }}
     http-request track-sc0 int(1) if !sized chunked || !sized {{ fc_http_major 2 }}
     acl crowded sc0_conn_cur gt {MAX_WAITING}
+    http-request return status 429 hdr Retry-After 1 content-type application/json string '{{"detail":[{{"type":\
+"too_busy","loc":["body"],"msg":"Too many bodies are unfinished; send it at once."}}]}}' \
+if crowded {{ fc_http_major 2 }}
     http-request wait-for-body time {REQUEST_TIMEOUT_S}s at-least {WHOLE_BYTES} if !crowded
 {_CLOSE_EARLY}\
     http-request set-var(txn.url_bytes) url,length
@@ -76,9 +81,13 @@ LIMITS = f"""\
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
 if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
 """
-# Where HAProxy knows of no replica yet, after its own start, it would say that there is nothing at the path.
+# Serve's repeats the path, and says so too after its own start, while HAProxy knows of no replica yet.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
 ROUTE = re.compile(r"^\s*use_backend ", re.MULTILINE)  # Serve's comments speak of it too
+NO_PATH = (
+    "http-request return status 404 content-type application/json string "
+    """'{"detail":[{"type":"not_found","loc":[],"msg":"There is nothing at this path."}]}'"""
+)
 NOT_YET = (
     "http-request return status 503 hdr Retry-After 1 content-type application/json string "
     """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
@@ -87,6 +96,27 @@ FRONTEND = "\nfrontend http_frontend\n"
 # Serve would watch each request's connection with two tasks and a queue; the ingress watches itself, where there is
 # something to wait for (serve_app/caller.py).
 NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
+# Serve reads some headers before the service does: it fails where one is no UTF-8, has a time-out of its own, and sends
+# a request's id back, in a head that must stay small. An id that is none is dropped, and Serve makes one.
+MAX_ID_BYTES = 256
+_SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower()
+_NOT_PRINTABLE = "-m reg '[^ -~]'"
+SERVES_HEADERS = (
+    "".join(
+        f"    http-request del-header ^{re.sub('[-_]', '[-_]', name)}$ -m reg\n"
+        for name in ("x-request-timeout-seconds", "serve-multiplexed-model-id", _SESSION)
+    )
+    + "".join(
+        f"    http-request del-header {name} if {{ req.fhdr({name}) {_NOT_PRINTABLE} }} "
+        f"|| {{ req.fhdr({name}),length gt {MAX_ID_BYTES} }} || {{ req.fhdr_cnt({name}) gt 1 }}\n"
+        for name in ("x-request-id", "traceparent")
+    )
+    + f"    http-request del-header tracestate if {{ req.fhdr(tracestate) {_NOT_PRINTABLE} }}\n"
+)
+# The ingress cannot see which address the caller has reached. Where Serve runs without our address, as on Kubernetes,
+# nothing is said: a mesh's proxy may come over loopback with any Host.
+ON_LOOPBACK = "x-reached-on-loopback"
+TELL_LOOPBACK = f"    http-request set-header {ON_LOOPBACK} ?1 if {{ dst 127.0.0.0/8 ::1 ::ffff:127.0.0.0/104 }}\n"
 # Serve has a line for each request sent to a port where seldom anybody listens.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
@@ -113,10 +143,11 @@ def with_our_directives(config: str) -> str:
     if CONNECTIONS_VARIABLE not in os.environ:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
-    if not ROUTE.search(config):
-        config = NOT_FOUND.sub(lambda _: NOT_YET, config)
+    config = NOT_FOUND.sub(lambda _: NO_PATH if ROUTE.search(config) else NOT_YET, config)
     config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s", config)
-    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(FRONTEND, FRONTEND + LIMITS + NO_WATCH, 1)
+    return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(
+        FRONTEND, FRONTEND + LIMITS + SERVES_HEADERS + NO_WATCH, 1
+    )
 
 
 def connections(files: int) -> int:
@@ -169,7 +200,11 @@ def log_without_path(config: str) -> str:
 def changed(config: str, address: str | None) -> str:
     """All changes; the ports stay where Serve has them, on all addresses, without an address."""
     config = without_request_log(log_without_path(with_our_directives(config)))
-    return config if address is None else bind_to(config, address)
+    if address is None:
+        return config
+    if TELL_LOOPBACK not in config:
+        config = config.replace(FRONTEND, FRONTEND + TELL_LOOPBACK, 1)
+    return bind_to(config, address)
 
 
 def main() -> None:

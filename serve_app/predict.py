@@ -6,6 +6,7 @@ import logging
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.api_keys import cache_owner
 from serve_app.body import read_body
 from serve_app.caller import Caller
 from serve_app.compression import LEAST_BYTES, CompressingSend
@@ -32,6 +33,8 @@ class PredictEndpoint:
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._unfinished = UnfinishedBodies()
+        self._cache_headers = settings.cache_headers
+        self._cache_per_key = settings.cache_per_key
         self._predictor = predictor
         self._metrics = metrics
 
@@ -40,7 +43,8 @@ class PredictEndpoint:
         try:
             body = await read_body(headers, receive, self._max_body_bytes, self._body_timeout_s, self._unfinished)
             texts = self._parser.texts(body)
-            return predict_reply(await self._predictor.predict(texts, Caller(headers, receive)))
+            caller = Caller(headers, receive, cache_owner(headers) if self._cache_per_key else b"")
+            return predict_reply(await self._predictor.predict(texts, caller), cache_headers=self._cache_headers)
         except ServiceError as error:
             self._metrics.errors.add(error.type, 1)
             return error.reply()
@@ -70,20 +74,24 @@ class ShortPath:
             await self._api(scope, receive, send)
 
 
-def predict_reply(outcome: Outcome) -> Reply:
-    """The reply to a prediction: its body from ready bytes, everything else in headers."""
+def predict_reply(outcome: Outcome, *, cache_headers: bool = True) -> Reply:
+    """The reply to a prediction: its body from ready bytes, everything else in headers.
+
+    Without `cache_headers` none of them tells what was in the cache.
+    """
     body = b'{"predictions":[' + b",".join([prediction.json for prediction in outcome.predictions]) + b"]}"
     timings = outcome.timings
     identity = outcome.identity
-    headers = [
-        (b"x-cache", b"hit=%d,miss=%d,coalesced=%d" % (outcome.hit, outcome.miss, outcome.coalesced)),
-        (b"x-model", f"{identity.name}@{identity.fingerprint}".encode("latin-1", "replace")),
-        (
-            b"server-timing",
-            b"cache;dur=%.2f, queue;dur=%.2f, tokenize;dur=%.2f, model;dur=%.2f"
-            % (timings.cache, timings.queue, timings.tokenize, timings.model),
-        ),
-    ]
+    headers = [(b"x-model", f"{identity.name}@{identity.fingerprint}".encode("latin-1", "replace"))]
+    if cache_headers:
+        headers += [
+            (b"x-cache", b"hit=%d,miss=%d,coalesced=%d" % (outcome.hit, outcome.miss, outcome.coalesced)),
+            (
+                b"server-timing",
+                b"cache;dur=%.2f, queue;dur=%.2f, tokenize;dur=%.2f, model;dur=%.2f"
+                % (timings.cache, timings.queue, timings.tokenize, timings.model),
+            ),
+        ]
     truncated = [b"%d" % index for index, prediction in enumerate(outcome.predictions) if prediction.truncated]
     if truncated:
         headers.append((b"x-truncated", b",".join(truncated)))

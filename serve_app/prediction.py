@@ -31,9 +31,9 @@ class BadValue(ValueError):
     """Bytes from the cache are no prediction."""
 
 
-def text_key(text: str) -> bytes:
-    """What a text is cached under: 16 bytes that tell nothing of it."""
-    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
+def text_key(text: str, owner: bytes = b"") -> bytes:
+    """What a text is cached under: 16 bytes that tell nothing of it, others for each `owner` of at most 64 bytes."""
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, key=owner).digest()
 
 
 def make_prediction(scores: Scores, labels: Sequence[str], *, truncated: bool) -> Prediction:

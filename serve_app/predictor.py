@@ -111,7 +111,7 @@ class Predictor:
 
     async def _predict(self, texts: Sequence[str], identity: Identity, caller: Caller) -> Outcome:
         began = time.perf_counter()
-        keys = [text_key(text) for text in texts]
+        keys = [text_key(text, caller.cache_owner) for text in texts]
         found: dict[bytes, Prediction] = {}
         wanted: dict[bytes, str] = {}
         for key, text in zip(keys, texts, strict=True):
@@ -212,7 +212,7 @@ class Predictor:
 
     async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
-        keys = [text_key(text) for text in texts]
+        keys = [text_key(text, caller.cache_owner) for text in texts]
         rest = dict(zip(keys, texts, strict=True))
         deadline = caller.deadline()
         with self._admission.admit(rest, deadline) as place:

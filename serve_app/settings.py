@@ -83,6 +83,20 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    cache_headers: Annotated[
+        bool, Field(description="Whether X-Cache and Server-Timing say on answers what was cached; false hides both.")
+    ] = True
+    cache_per_key: Annotated[
+        bool, Field(description="Whether each API key has a cache of its own; otherwise all callers share one.")
+    ] = False
+    allowed_hosts: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(\*|[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*)$",
+            description="Hosts that requests on loopback may name, as a.example,b.example; none: localhost; *: any.",
+        ),
+    ] = None
+
     redis_url: Annotated[
         SecretStr | None,
         Field(
@@ -157,6 +171,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.health_probe_s >= self.health_max_age_s:
             raise ValueError("health_probe_s must be shorter than health_max_age_s")
+        if self.cache_per_key and self.api_keys_file is None:
+            raise ValueError("cache_per_key needs api_keys_file")
         if self.redis_url is not None:
             check_redis_connection(self.redis_connection())
         known = {name for field in type(self).model_fields for name in variables(field)}

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
@@ -92,6 +93,18 @@ def test_from_outside_nothing_else_is_reached(service: Service, own_addresses: l
                 probe.settimeout(5)
                 reached = probe.connect_ex((own, port)) == 0
             assert reached == (not is_loopback(address)), f"{name} at {own}:{port}"
+
+
+def test_the_ports_for_calls_between_replicas_ask_for_rays_token(service: Service, own_addresses: list[str]) -> None:
+    ports = {port for _, address, port in listeners(service) if not is_loopback(address)}
+    assert ports
+    for port in ports:
+        for metadata in ([], [("authorization", "Bearer " + "0" * 64)]):
+            with grpc.insecure_channel(f"{own_addresses[0]}:{port}") as channel:
+                call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
+                with pytest.raises(grpc.RpcError) as refused:
+                    call(b"", timeout=10, metadata=metadata)
+            assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
 CONFIG = """defaults

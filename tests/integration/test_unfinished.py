@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
+from benchmarks.abuse import http2
 from serve_app.haproxy import MAX_WAITING, REQUEST_TIMEOUT_S
 from serve_app.unfinished import MAX_BODIES, MAX_BYTES
-from tests import http2
 from tests.proxied import Proxied, proxied
 from tests.wait import until
 from tests.yardstick import slowdown

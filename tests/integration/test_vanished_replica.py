@@ -1,4 +1,4 @@
-"""A replica whose node vanishes: no reset, no answer, nothing. Needs root and iptables, to drop what it sends and gets."""
+"""A replica whose node vanishes: no reset, no answer. Needs root and iptables, to drop what it sends and gets."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -198,3 +199,41 @@ async def test_every_answer_has_its_security_headers_once(road: str) -> None:
         assert answer.headers.get_list("referrer-policy") == ["no-referrer"], answer.url
         if answer.headers.get("content-type", "").startswith("text/html"):
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("road", ROADS)
+async def test_each_key_has_a_cache_of_its_own_where_that_is_set(road: str, keys_file: Path) -> None:
+    model = FakeModel()
+    async with connect_guarded(road, Settings(api_keys_file=keys_file, cache_per_key=True), model) as client:
+
+        async def told(key: str, **headers: str) -> str:
+            answer = await client.post("/project/predict", json=TEXT, headers={"x-api-key": key, **headers})
+            return answer.headers["x-cache"]
+
+        assert await told(FIRST) == "hit=0,miss=1,coalesced=0"
+        assert await told(SECOND) == "hit=0,miss=1,coalesced=0"
+        owner = {"x-cache-owner": hashlib.sha256(FIRST.encode()).hexdigest()}
+        assert await told("another-key-00000", authorization=f"Bearer {FIRST}", **owner) == "hit=1,miss=0,coalesced=0"
+        assert await told(SECOND, **owner) == "hit=1,miss=0,coalesced=0"
+    assert model.calls == [["a"], ["a"]]
+    async with connect_guarded(road, Settings(api_keys_file=keys_file), model) as client:
+        told_of = [
+            (await client.post("/project/predict", json=TEXT, headers={"x-api-key": key})).headers["x-cache"]
+            for key in (FIRST, SECOND)
+        ]
+    assert told_of == ["hit=0,miss=1,coalesced=0", "hit=1,miss=0,coalesced=0"]
+
+
+def test_a_cache_for_each_key_needs_keys() -> None:
+    with pytest.raises(ValueError, match="cache_per_key needs api_keys_file"):
+        Settings(cache_per_key=True)
+
+
+@pytest.mark.parametrize("road", ROADS)
+async def test_no_header_tells_what_was_cached_where_that_is_hidden(road: str) -> None:
+    async with connect_guarded(road, Settings(cache_headers=False)) as client:
+        for _ in range(2):
+            answer = await client.post("/project/predict", json={"text": ["a"]})
+            assert answer.status_code == 200
+            assert answer.headers["x-model"]
+            assert not {"x-cache", "server-timing"} & set(answer.headers)

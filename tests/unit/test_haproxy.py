@@ -22,6 +22,7 @@ from serve_app.haproxy import (
     MAX_CONNECTIONS,
     METRICS_LINE,
     NO_LOG,
+    NO_PATH,
     NO_WATCH,
     NOT_FOUND,
     NOT_YET,
@@ -88,7 +89,8 @@ def test_serves_own_configuration_without_a_replica_says_that_there_is_none_yet(
 
 def test_an_unknown_path_is_404_as_soon_as_there_is_a_replica() -> None:
     config = CONFIG + "    use_backend sentiment\n"
-    assert NOT_FOUND.search(with_our_directives(config))
+    assert NO_PATH in with_our_directives(config)
+    assert "%[path]" not in with_our_directives(config), "it repeats nothing"
 
 
 def test_requests_are_logged_only_where_somebody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,15 +73,23 @@ def test_a_query_is_no_matter(client: httpx.Client, path: str) -> None:
         {"x-forwarded-for": CANARY, "forwarded": f"for={CANARY}"},
         {"user-agent": "${jndi:ldap://x}<script>%s%n"},
         {"range": "bytes=0-1", "if-none-match": "*", "if-match": CANARY},
-        {"origin": "https://evil.example", "referer": CANARY},
+        {"referer": CANARY, "sec-fetch-mode": CANARY},
         {"x-http-method-override": "DELETE"},
         {"serve_multiplexed_model_id": CANARY},
+        {"x-request-id": b"\xff"},
+        {"x-request-id": CANARY.encode() * 1200},
+        {"x-session-id": b"\xff"},
+        {"serve_multiplexed_model_id": b"\xff"},
+        {"x-request-timeout-seconds": b"\xff"},
+        {"x-request-timeout-seconds": b"0.000001"},
+        {"traceparent": b"\xff", "x-other": b"\xff"},
         {"connection": "x-cache, keep-alive"},
     ],
     ids=",".join,
 )
-def test_odd_headers_change_nothing(client: httpx.Client, headers: dict[str, str]) -> None:
-    response = client.post("/project/predict", content=texts("I love you."), headers=headers)
+def test_odd_headers_change_nothing(client: httpx.Client, headers: dict[str, str | bytes]) -> None:
+    pairs = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers.items()]
+    response = client.post("/project/predict", content=texts("I love you."), headers=pairs)
     assert response.status_code == 200
     assert response.json()["predictions"][0][0]["label"] == "POSITIVE"
     assert CANARY not in response.text

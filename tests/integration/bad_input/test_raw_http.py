@@ -82,7 +82,7 @@ BODIES = {
         200,
     ),
     "no Host": (request(GOOD).replace(b"Host: x\r\n", b""), 200),
-    "a strange Host": (request(GOOD).replace(b"Host: x", b"Host: evil.example:99"), 200),
+    "a strange Host": (request(GOOD).replace(b"Host: x", b"Host: evil.example:99"), 421),
     "a whole URL for the path": (request(GOOD).replace(b"POST /", b"POST http://x/"), 200),
     "a line before the request": (b"\r\n" + request(GOOD), 200),
     "line feeds alone": (request(GOOD).replace(b"\r\n", b"\n"), 200),

@@ -6,7 +6,8 @@ import socket
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS = 0, 1, 4
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+CANCEL = 8
 END_HEADERS, END_STREAM = 4, 1
 
 
@@ -15,10 +16,13 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
+HELLO = PREFACE + frame(SETTINGS, 0, 0)
+
+
 def connect(port: int) -> socket.socket:
     """A connection that has agreed on HTTP/2."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    connection.sendall(PREFACE + frame(SETTINGS, 0, 0))
+    connection.sendall(HELLO)
     return connection
 
 
@@ -41,3 +45,8 @@ def _field(index: bytes, value: bytes) -> bytes:
 
 def _string(value: bytes) -> bytes:
     return bytes([len(value)]) + value
+
+
+def reset(stream: int) -> bytes:
+    """The end of a stream that nobody wants any longer."""
+    return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))

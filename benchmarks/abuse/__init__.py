@@ -1,0 +1,1 @@
+"""Twelve kinds of hostile clients beside honest ones: `make abuse`."""
