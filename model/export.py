@@ -15,7 +15,17 @@ from rich.console import Console
 
 from model.command import run
 from model.directory import ModelDirectory, open_directory
-from model.engine import GOLDEN, GRAPH, Golden, OpenVinoEngine, build_graph, check_export, check_golden, load_engine
+from model.engine import (
+    GOLDEN,
+    GRAPH,
+    GRAPH_FORMAT,
+    Golden,
+    OpenVinoEngine,
+    build_graph,
+    check_export,
+    check_golden,
+    load_engine,
+)
 from model.errors import ModelError
 from model.install import signals_wait, staging
 from model.tokenizer import TextTokenizer
@@ -82,7 +92,7 @@ def _golden(directory: ModelDirectory) -> Golden:
     tokenizer = TextTokenizer(directory.path, directory.max_tokens)
     engine = load_engine(directory, "fp32", threads=1)
     scores = engine.score([line.ids for line in tokenizer.encode(GOLDEN_TEXTS)])
-    return Golden(directory.content, GOLDEN_TEXTS, scores)
+    return Golden(directory.content, GOLDEN_TEXTS, scores, GRAPH_FORMAT)
 
 
 if __name__ == "__main__":
