@@ -31,7 +31,7 @@ GRAPH_FORMAT = 2
 GOLDEN_TOLERANCE = 0.05
 """How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
 
-PASS_TOKENS = 256
+PASS_TOKENS = 512
 """Tokens that one forward pass has, or one longer text: more would hardly be faster, and take memory in proportion."""
 
 _CONFIGURATION = {
