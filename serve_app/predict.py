@@ -16,6 +16,9 @@ from serve_app.reply import Headers, Reply
 from serve_app.schemas import PredictRequest, parse_request, predict_request
 from serve_app.settings import Settings
 
+MAX_TRUNCATED_BYTES = 4096
+"""Of X-Truncated: HAProxy turns an answer whose headers are larger than its buffer into a 500."""
+
 PATHS = ("/project/predict", "/project/bulk-predict")
 
 logger = logging.getLogger("ray.serve")
@@ -82,5 +85,9 @@ def predict_reply(outcome: Outcome) -> Reply:
     ]
     truncated = [b"%d" % index for index, prediction in enumerate(outcome.predictions) if prediction.truncated]
     if truncated:
-        headers.append((b"x-truncated", b",".join(truncated)))
+        indices = b",".join(truncated)
+        if len(indices) > MAX_TRUNCATED_BYTES:
+            indices = indices[: indices.rindex(b",", 0, MAX_TRUNCATED_BYTES + 1)]
+            headers.append((b"x-truncated-count", b"%d" % len(truncated)))
+        headers.append((b"x-truncated", indices))
     return Reply(200, headers, body)

@@ -89,6 +89,17 @@ async def test_truncation_is_told_also_from_the_cache(model: FakeModel) -> None:
             assert response.headers["x-truncated"] == "1,2"
 
 
+async def test_a_list_of_truncated_texts_that_is_too_long_for_a_header_is_cut_and_counted(model: FakeModel) -> None:
+    settings = Settings(max_texts=5000, max_body_bytes=16 << 20)
+    async with connect(make_apps(model, settings)["short path"]) as client:
+        texts = [f"{number} " + "x" * 1000 for number in range(3500)]
+        response = await client.post("/project/predict", json={"text": texts})
+    indices = response.headers["x-truncated"].split(",")
+    assert len(response.headers["x-truncated"]) <= 4096
+    assert indices == [str(number) for number in range(len(indices))]
+    assert response.headers["x-truncated-count"] == "3500"
+
+
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/json"])
 async def test_a_body_is_json_whatever_its_content_type(client: httpx.AsyncClient, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
