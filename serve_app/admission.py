@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Load
 from serve_app.passes import LARGEST_SHARE
 from serve_app.settings import Settings
-from serve_app.tickets import Tickets
+from serve_app.tickets import News, Tickets
 
 TICKET_WAITS = 3
 """How many times the longest wait a request may find before it that comes back as asked."""
@@ -48,14 +49,14 @@ class Admission:
         settings: Settings,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
-        tickets: Tickets | None = None,
     ) -> None:
         self._max_wait_s = settings.max_wait_s
         self._pass_tokens = settings.batch_tokens
         self._max_tokens = settings.max_tokens or _USUAL_LIMIT
         self._metrics = metrics
         self._clock = clock
-        self._tickets = tickets or Tickets()
+        self._tickets = Tickets()
+        self._name = uuid.uuid4().hex
         self._queues: dict[str, _Queue] = {}
         self._outstanding = 0
         self._tokens, self._bytes = _FIRST_GUESS * _GUESS_BYTES, float(_GUESS_BYTES)
@@ -108,11 +109,17 @@ class Admission:
     def learn(self, load: Load) -> None:
         """Take what a classifier says of its queue for what it is."""
         now = self._clock()
+        self._tickets.merge(load.events, now)
+        self._tickets.replicas = load.ingresses
         self._queues[load.replica] = _Queue(load.wait_s, load.tokens_per_s, now, now)
         for replica, queue in list(self._queues.items()):
             if queue.heard + _FORGET_S + queue.wait_s < now:
                 del self._queues[replica]
         self._metrics.drain_tokens_per_s.value = self.tokens_per_s
+
+    def news(self) -> News:
+        """What happened to tickets here since this was last asked, for the other ingress replicas."""
+        return News(self._name, self._tickets.take_events(self._clock()))
 
     def learn_length(self, tokens: int, size: int) -> None:
         """Learn how many tokens so many bytes were; few bytes tell little."""
@@ -145,6 +152,10 @@ class Permit:
     _deadline: float
     max_wait_s: float
     """How long a queue the call may find."""
+
+    def news(self) -> News:
+        """What to send along with the call."""
+        return self._admission.news()
 
     def answered(self, answer: Classified) -> None:
         """Learn from the model's answer."""

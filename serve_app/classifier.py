@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import ray
 from ray import serve
@@ -22,6 +23,7 @@ from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Load, Refused
 from serve_app.passes import Passes, Request
 from serve_app.settings import Settings
+from serve_app.tickets import News, TicketRelay
 
 NICENESS = 10
 """How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
@@ -51,18 +53,21 @@ class Classifier:
         self._metrics = Metrics()
         self._passes = Passes(load.result(), self._threads, settings.batch_tokens, settings.max_wait_s, self._count)
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
+        self._relay = TicketRelay()
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf
+        self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf, news: News | None = None
     ) -> Classified | Refused:
         """Scores of each text, in order; None for those whose turn has not come within `timeout_s`.
 
         Refused if a new text would wait longer than `max_wait_s` for its turn, and if no turn came in time. That is an
         answer and no error, since Serve logs errors and wraps them. Without end for `max_wait_s`, it goes before all.
         """
+        if news is not None:
+            self._relay.take(news, time.monotonic())
         if self._passes.wait_s > max_wait_s:
-            return Refused(self._load())
+            return Refused(self._load(news))
         slices = list(_slices(texts))
         guesses = [sum(self._guess(text) for text in part) for part in slices]
         request = Request(len(texts), sum(guesses), urgent=max_wait_s == math.inf)
@@ -80,7 +85,7 @@ class Classifier:
         if request.error is not None:
             raise request.error
         if request.missing == len(texts) > 0:
-            return Refused(self._load(), late=True)
+            return Refused(self._load(news), late=True)
         done = [line for line, scores in zip(encodings, request.scores, strict=False) if scores is not None]
         return Classified(
             self._identity,
@@ -90,7 +95,7 @@ class Classifier:
             max(0.0, request.queue_ms - tokenize_ms),
             request.model_ms,
             sum(len(line.ids) for line in done),
-            self._load(),
+            self._load(news),
         )
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
@@ -104,8 +109,12 @@ class Classifier:
     def _guess(self, text: str) -> int:
         return min(self._identity.max_tokens, 2 + len(text) // _CHARS_PER_TOKEN)
 
-    def _load(self) -> Load:
-        return Load(self._replica, self._passes.wait_s, self._passes.tokens_per_s)
+    def _load(self, news: News | None) -> Load:
+        load = Load(self._replica, self._passes.wait_s, self._passes.tokens_per_s)
+        if news is None:
+            return load
+        events, ingresses = self._relay.give(news.sender, time.monotonic())
+        return replace(load, events=events, ingresses=ingresses)
 
     def _count(self, texts: int, tokens: int) -> None:
         self._metrics.batch_texts.observe(texts)

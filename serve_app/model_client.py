@@ -16,6 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from model.labels import SINGLE_LABEL, Scores
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
+from serve_app.tickets import Event, News
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a model replica has to do: how long a new text would wait, and the tokens that it completes in a second."""
+    """What a model replica has to do: how long a new text would wait, and the tokens that it completes in a second.
+
+    With it comes what other ingress replicas say of their tickets, and how many ingress replicas there are.
+    """
 
     replica: str
     wait_s: float
     tokens_per_s: float
+    events: Sequence[Event] = ()
+    ingresses: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,11 @@ class Model(Protocol):
     """Which model it is by the settings; each answer says which one it was."""
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,
     ) -> Classified | Refused:
         """Predict the texts, all in one call, as far as `timeout_s` or the setting's time, if that is less, allows.
 
@@ -104,12 +114,16 @@ class RemoteModel:
         self.identity = identity
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,
     ) -> Classified | Refused:
         """One handle call for all the texts."""
         within_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         answer: Classified | Refused = await self._call(
-            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s)
+            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s, news)
         )
         if isinstance(answer, Classified):
             self.last_success = time.monotonic()

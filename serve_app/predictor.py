@@ -206,7 +206,7 @@ class Predictor:
     async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
         try:
-            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s)
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.news())
         except TooBusy:
             raise permit.refused(TooBusy) from None
         if isinstance(answer, Refused):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 LONGEST_S = 600
 _MARGIN = 1.4
@@ -14,12 +15,20 @@ machines have slow minutes. Newcomers take what is left."""
 _EARLY_S, _LATE_S = 0.2, 10.0
 """How far from its time a caller may come: timers fire a little early."""
 
-_MAX_TICKETS = 50_000
+_MAX_TICKETS, _MAX_RELAYED = 50_000, 5_000
 _CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
 _LEAST_SHARE = 0.02
 
 Event = tuple[bytes, float | None]
 """A request's key with the seconds until it is due, or with None when it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened to the tickets of one ingress replica since it last said so."""
+
+    sender: str
+    events: Sequence[Event]
 
 
 class Tickets:
@@ -93,3 +102,27 @@ class Tickets:
                 self._share = max(_LEAST_SHARE, self._share * (1 - _MISSED_WEIGHT))
             if missed or len(self._due) > _MAX_TICKETS:
                 del self._due[oldest]
+
+
+class TicketRelay:
+    """Tells each ingress replica what the others have said, in a classifier: all of them call it all the time."""
+
+    def __init__(self) -> None:
+        self._said: deque[tuple[str, bytes, float | None]] = deque(maxlen=_MAX_RELAYED)
+        self._number = 0
+        self._heard: dict[str, tuple[float, int]] = {}
+
+    def take(self, news: News, now: float) -> None:
+        """Keep what a replica says."""
+        self._heard[news.sender] = now, self._heard.get(news.sender, (now, self._number))[1]
+        self._said.extend((news.sender, key, None if due_s is None else now + due_s) for key, due_s in news.events)
+        self._number += len(news.events)
+
+    def give(self, receiver: str, now: float) -> tuple[list[Event], int]:
+        """What the others have said since this was last asked, and how many replicas there are."""
+        self._heard = {name: heard for name, heard in self._heard.items() if heard[0] > now - _LATE_S}
+        missed = self._number - self._heard.get(receiver, (now, self._number))[1]
+        recent = [self._said[-index] for index in range(min(missed, len(self._said)), 0, -1)]
+        self._heard[receiver] = now, self._number
+        events = [(key, None if due is None else due - now) for sender, key, due in recent if sender != receiver]
+        return events, len(self._heard)

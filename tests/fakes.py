@@ -12,6 +12,7 @@ from model.labels import Scores
 from serve_app.errors import ModelUnavailable
 from serve_app.model_client import Classified, Identity, Load, Refused
 from serve_app.prediction import Prediction
+from serve_app.tickets import News
 
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
@@ -46,7 +47,11 @@ class FakeModel:
         self.gate.set()
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,  # noqa: ARG002
     ) -> Classified | Refused:
         self.timeouts.append(timeout_s)
         self.calls.append(list(texts))

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve_app.admission import Admission
+from serve_app.admission import Admission, Permit
 from serve_app.errors import TooBusy
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Load
 from serve_app.settings import Settings
-from serve_app.tickets import Tickets
+from serve_app.tickets import News, TicketRelay
 from tests.fakes import IDENTITY
 
 RATE = 3700.0
@@ -25,7 +25,6 @@ TOKENS = 250
 """Of one request."""
 
 TIMES = 10
-EXCHANGE_S = 0.25
 
 
 @dataclass
@@ -52,21 +51,18 @@ class Result:
 class Simulation:
     """Requests arrive at any ingress replica; one that is refused comes back once, as asked, to any of them."""
 
-    def __init__(self, ingresses: int, classifiers: int, seconds: float, seed: int, *, office: bool = True) -> None:
+    def __init__(self, ingresses: int, classifiers: int, seconds: float, seed: int) -> None:
         self._rng = random.Random(seed)
         self.now = 1000.0
         self._end = self.now + seconds
         metrics = Metrics()
-        self._tickets = [Tickets() for _ in range(ingresses)]
-        for tickets in self._tickets:
-            tickets.replicas = ingresses
-        self._ingresses = [Admission(Settings(), metrics, lambda: self.now, tickets) for tickets in self._tickets]
+        self._ingresses = [Admission(Settings(), metrics, lambda: self.now) for _ in range(ingresses)]
+        self._relays = [TicketRelay() for _ in range(classifiers)]
         self._free = [self.now] * classifiers
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = itertools.count()
         self.result = Result()
         self._load = TIMES * RATE * classifiers / TOKENS
-        self._office = office
 
     def run(self) -> Result:
         """The result, when all that arrived has its answer."""
@@ -75,8 +71,6 @@ class Simulation:
             arrival += self._rng.expovariate(self._load)
             number += 1
             self._at(arrival, self._first, number.to_bytes(16, "big"))
-        if self._office:
-            self._at(self.now + EXCHANGE_S, self._exchange)
         while self._events:
             self.now, _, happen, arguments = heapq.heappop(self._events)
             happen(*arguments)
@@ -84,15 +78,6 @@ class Simulation:
 
     def _at(self, when: float, happen: Callable[..., None], *arguments: Any) -> None:
         heapq.heappush(self._events, (when, next(self._number), happen, arguments))
-
-    def _exchange(self) -> None:
-        events = [tickets.take_events(self.now) for tickets in self._tickets]
-        for here, tickets in enumerate(self._tickets):
-            for there, each in enumerate(events):
-                if here != there:
-                    tickets.merge(each, self.now)
-        if self.now < self._end:
-            self._at(self.now + EXCHANGE_S, self._exchange)
 
     def _first(self, key: bytes) -> None:
         self._arrive(key, second=False)
@@ -106,9 +91,11 @@ class Simulation:
             permit = admission.admit({key: "x" * (4 * (TOKENS - 2))}, math.inf)
             # of two at random the one where less waits, as Serve's router chooses
             chosen = min(self._rng.choices(range(len(self._free)), k=2), key=self._free.__getitem__)
+            news = permit.news()
+            self._relays[chosen].take(news, self.now)
             if self._wait_s(chosen) > permit.max_wait_s:
                 permit.leave()
-                raise permit.refused(TooBusy, self._state(chosen))
+                raise permit.refused(TooBusy, self._state(chosen, news))
         except TooBusy as busy:
             if second:
                 self.result.second_refused += 1
@@ -125,14 +112,15 @@ class Simulation:
             self.result.first_served += 1
             self.result.first_waits.append(self._wait_s(chosen))
         self._free[chosen] = max(self._free[chosen], self.now) + TOKENS / RATE
-        self._at(self._free[chosen], self._answer, permit, chosen)
+        self._at(self._free[chosen], self._answer, permit, chosen, news)
 
-    def _answer(self, permit: Any, chosen: int) -> None:
-        permit.answered(Classified(IDENTITY, [(0.5, 0.5)], [False], 0, 0, 0, TOKENS, self._state(chosen)))
+    def _answer(self, permit: Permit, chosen: int, news: News) -> None:
+        permit.answered(Classified(IDENTITY, [(0.5, 0.5)], [False], 0, 0, 0, TOKENS, self._state(chosen, news)))
         permit.leave()
 
     def _wait_s(self, chosen: int) -> float:
         return max(0.0, self._free[chosen] - self.now)
 
-    def _state(self, chosen: int) -> Load:
-        return Load(f"classifier {chosen}", self._wait_s(chosen), RATE)
+    def _state(self, chosen: int, news: News) -> Load:
+        events, ingresses = self._relays[chosen].give(news.sender, self.now)
+        return Load(f"classifier {chosen}", self._wait_s(chosen), RATE, events, ingresses)

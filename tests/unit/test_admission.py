@@ -11,7 +11,6 @@ from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Load
 from serve_app.settings import Settings
-from serve_app.tickets import Tickets
 from tests.fakes import IDENTITY
 from tests.retry_simulation import Simulation
 
@@ -172,10 +171,8 @@ def test_a_model_that_does_not_answer_closes_the_door_for_a_while_only(admission
 
 
 def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
-    tickets = Tickets()
-    tickets.replicas = 4
-    admission = Admission(SETTINGS, Metrics(), clock, tickets)
-    admission.learn(Load("one", 0.0, RATE))
+    admission = Admission(SETTINGS, Metrics(), clock)
+    admission.learn(Load("one", 0.0, RATE, ingresses=4))
     assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
 
 
@@ -187,8 +184,3 @@ def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(in
         assert result.second_served > 100
         assert result.kept >= 0.99
         assert result.wait(0.99) <= Settings().max_wait_s
-
-
-def test_without_an_exchange_of_tickets_newcomers_are_still_bounded() -> None:
-    result = Simulation(4, 1, seconds=60, seed=1, office=False).run()
-    assert result.wait(0.99) <= Settings().max_wait_s

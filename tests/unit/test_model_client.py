@@ -43,7 +43,7 @@ class Handle:
         self.responses: list[Response] = []
         self.timeouts: list[float] = []
 
-    def remote(self, texts: list[str], timeout_s: float, max_wait_s: float) -> Response:  # noqa: ARG002
+    def remote(self, texts: list[str], timeout_s: float, max_wait_s: float, news: object) -> Response:  # noqa: ARG002
         self.timeouts.append(timeout_s)
         self.responses.append(Response(self._ends.pop(0)))
         return self.responses[-1]
