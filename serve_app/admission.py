@@ -58,7 +58,7 @@ class Admission:
         self._tickets = Tickets()
         self._name = uuid.uuid4().hex
         self._queues: dict[str, _Queue] = {}
-        self._outstanding = 0
+        self._outstanding = self._refused = 0
         self._tokens, self._bytes = _FIRST_GUESS * _GUESS_BYTES, float(_GUESS_BYTES)
 
     @property
@@ -103,6 +103,7 @@ class Admission:
 
     def refusal(self, kind: type[TooBusy], key: bytes, tokens: int, deadline: float) -> TooBusy:
         """The error, with the time to come back."""
+        self._refused += tokens
         work_s = self._counted(tokens) / (self.tokens_per_s or self._pass_tokens / self._max_wait_s)
         return kind(self._tickets.issue(key, work_s, self.wait_s, self._clock()), deadline)
 
@@ -118,8 +119,9 @@ class Admission:
         self._metrics.drain_tokens_per_s.value = self.tokens_per_s
 
     def news(self) -> News:
-        """What happened to tickets here since this was last asked, for the other ingress replicas."""
-        return News(self._name, self._tickets.take_events(self._clock()))
+        """What happened to tickets here and how much was refused since this was last asked, for the classifiers."""
+        refused, self._refused = self._refused, 0
+        return News(self._name, self._tickets.take_events(self._clock()), refused)
 
     def learn_length(self, tokens: int, size: int) -> None:
         """Learn how many tokens so many bytes were; few bytes tell little."""

@@ -22,6 +22,7 @@ from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import Classified, Load, Refused
 from serve_app.passes import Passes, Request
+from serve_app.scaling import WORK
 from serve_app.settings import Settings
 from serve_app.tickets import News, TicketRelay
 
@@ -54,6 +55,9 @@ class Classifier:
         self._passes = Passes(load.result(), self._threads, settings.batch_tokens, settings.max_wait_s, self._count)
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
         self._relay = TicketRelay()
+        self._refused_tokens = 0
+        self._reported = time.monotonic(), 0.0
+        self._max_wait_s = settings.max_wait_s
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def classify(
@@ -66,6 +70,7 @@ class Classifier:
         """
         if news is not None:
             self._relay.take(news, time.monotonic())
+            self._refused_tokens += news.refused_tokens
         if self._passes.wait_s > max_wait_s:
             return Refused(self._load(news))
         slices = list(_slices(texts))
@@ -97,6 +102,14 @@ class Classifier:
             sum(len(line.ids) for line in done),
             self._load(news),
         )
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for now and then: the work since it last asked, as a share of what this replica can do."""
+        (since, busy_s), now = self._reported, time.monotonic()
+        self._reported = now, self._passes.busy_s
+        done = self._passes.busy_s - busy_s + self._refused_tokens / self._passes.tokens_per_s
+        self._refused_tokens = 0
+        return {WORK: done / max(now - since, 1e-3) + self._passes.wait_s / self._max_wait_s}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
     async def _tokenize(self, slices: list[list[str]]) -> list[list[Encoding]]:

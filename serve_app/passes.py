@@ -74,6 +74,8 @@ class Passes:
         self._requests: OrderedDict[Request, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self.tokens_per_s = 0.0
+        self.busy_s = 0.0
+        """How long all lanes together were busy so far, a share of them counting as that share."""
 
     @property
     def tokens(self) -> int:
@@ -155,6 +157,7 @@ class Passes:
             error = failed
         seconds = time.perf_counter() - began
         self._free.extend(lanes)
+        self.busy_s += seconds * len(lanes) / len(self._engine.lanes)
         for request in requests:
             request.running -= 1
             request.model_ms += seconds * 1000

@@ -25,10 +25,11 @@ Event = tuple[bytes, float | None]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What happened to the tickets of one ingress replica since it last said so."""
+    """What happened to the tickets of one ingress replica since it last said so, and the tokens that it refused."""
 
     sender: str
     events: Sequence[Event]
+    refused_tokens: int = 0
 
 
 class Tickets:

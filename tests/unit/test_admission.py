@@ -145,6 +145,14 @@ def test_the_guess_of_tokens_follows_what_the_model_counts(admission: Admission)
     assert len(fill(admission, 1000)) == pytest.approx(RATE / 394, rel=0.05)
 
 
+def test_refused_work_is_told_once(admission: Admission) -> None:
+    fill(admission, 1)
+    admission.news()
+    retry_after(admission, texts(7))
+    assert admission.news().refused_tokens == 100
+    assert admission.news().refused_tokens == 0
+
+
 def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, clock: Clock) -> None:
     for number in range(50):  # half a second's work
         admission.admit(texts(number), math.inf)

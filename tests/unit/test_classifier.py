@@ -22,7 +22,9 @@ import serve_app.classifier
 from model.directory import open_directory
 from serve_app.identity import identify
 from serve_app.model_client import Classified, Refused
+from serve_app.scaling import WORK
 from serve_app.settings import Settings
+from serve_app.tickets import News
 from tests.wait import until_async
 
 
@@ -208,6 +210,16 @@ async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> 
     assert isinstance(await probe, Classified)
     await busy
     assert isinstance(await setup.classifier.classify(["room again"], 30.0, 1.0), Classified)
+
+
+async def test_refused_work_counts_as_work_to_be_done(setup: Setup) -> None:
+    classifier = setup.classifier
+    classifier.record_autoscaling_stats()
+    await classifier.classify(["quick"], 30.0, 1.0, News("ingress", [], refused_tokens=10_000_000))
+    assert classifier.record_autoscaling_stats()[WORK] > 10
+    for _ in range(3):
+        await classifier.classify(["quick"], 30.0)
+    assert classifier.record_autoscaling_stats()[WORK] < 1.5
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["\u0000"], ["word " * 5000], ["a"] * 1000, ["😀" * 2000, ""]])
