@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from model.batches import length_groups
+from model.batches import Row, pack
 from model.directory import ModelDirectory
 from model.errors import ModelError
 from model.files import is_file, read_json
@@ -26,10 +26,13 @@ from model.weights import Weights
 PRECISIONS = ("fp32", "int8")
 GRAPH = "model.xml"
 GOLDEN = "golden.json"
+GRAPH_FORMAT = 2
+"""Of the inputs that a graph takes; an export of another format is made again."""
+
 GOLDEN_TOLERANCE = 0.05
 """How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
 
-GROUP_TOKENS = 256
+PASS_TOKENS = 512
 """Tokens that one forward pass has, or one longer text: more would hardly be faster, and take memory in proportion."""
 
 _CONFIGURATION = {
@@ -70,6 +73,7 @@ class Golden:
     """The sha256 of each by its name."""
     texts: list[str]
     scores: list[Scores]
+    graph_format: int
 
 
 class OpenVinoLane:
@@ -78,6 +82,7 @@ class OpenVinoLane:
     def __init__(self, directory: ModelDirectory, request: ov.InferRequest) -> None:
         self._request = request
         self._positions = directory.architecture.max_position_embeddings
+        self._places = np.arange(self._positions, dtype=np.int32)
         self._scores = scoring(directory.problem_type)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
@@ -85,19 +90,27 @@ class OpenVinoLane:
         asked = [tuple(sequence) for sequence in sequences]
         unique = list(dict.fromkeys(asked))
         scores: dict[tuple[int, ...], Scores] = {}
-        for group in length_groups([len(sequence) for sequence in unique], GROUP_TOKENS, self._positions):
-            members = [unique[index] for index in group.indices]
-            for member, logits in zip(members, self._logits(members, group.width), strict=True):
-                scores[member] = self._scores(logits.tolist())
+        for rows in pack([len(sequence) for sequence in unique], PASS_TOKENS, self._positions):
+            for row, logits in zip(rows, self._logits(rows, unique), strict=True):
+                for index, each in zip(row.indices, logits.tolist(), strict=False):  # those behind are padding
+                    scores[unique[index]] = self._scores(each)
         return [scores[sequence] for sequence in asked]
 
-    def _logits(self, group: Sequence[Sequence[int]], width: int) -> NDArray[np.float32]:
-        ids = np.zeros((len(group), width), np.int64)
-        mask = np.zeros((len(group), width), np.int64)
-        for row, sequence in enumerate(group):
-            ids[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
-        logits: NDArray[np.float32] = self._request.infer([ids, mask])[0]
+    def _logits(self, rows: Sequence[Row], sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Logits of the sequences in these rows, (rows, most in a row, labels)."""
+        ids, positions, texts = np.zeros((3, len(rows), rows[0].width), np.int32)
+        firsts = np.zeros((len(rows), max(len(row.indices) for row in rows)), np.int32)
+        for number, row in enumerate(rows):
+            start = 0
+            for place, index in enumerate(row.indices):
+                length = len(sequences[index])
+                inside = slice(start, start + length)
+                ids[number, inside] = sequences[index]
+                positions[number, inside] = self._places[:length]
+                texts[number, inside] = place + 1
+                firsts[number, place] = start
+                start += length
+        logits: NDArray[np.float32] = self._request.infer([ids, positions, texts, firsts])[0]
         return logits
 
 
@@ -169,7 +182,7 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     """The golden texts of an export that belongs to this very model.
 
     Raises:
-        ModelError: there is none, it was made from other weights, or its files are not as they were written.
+        ModelError: there is none, it was made from other weights or by another version, or its files are damaged.
     """
     folder = directory.path / precision
     file = folder / GOLDEN
@@ -179,13 +192,16 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     try:
         content = read_json(file)
         scores = [tuple(float(score) for score in scores) for scores in content["scores"]]
-        golden = Golden(content["content"], dict(content["files"]), [*map(str, content["texts"])], scores)
+        texts, files = [*map(str, content["texts"])], dict(content.get("files", {}))
+        golden = Golden(content["content"], files, texts, scores, content.get("graph_format", 1))
         if np.shape(scores) != (len(golden.texts), len(directory.labels)):
             raise ValueError
     except (ModelError, ValueError, KeyError, TypeError):
         raise ModelError(f"{file} is not what model.export writes; {command}") from None
     if golden.content != directory.content:
         raise ModelError(f"{folder} was prepared from other weights; {command}")
+    if golden.graph_format != GRAPH_FORMAT:
+        raise ModelError(f"{folder} was prepared by another version of this project; {command}")
     for name, wanted in golden.files.items():
         if not is_file(folder / name) or sha256(folder / name) != wanted:
             raise ModelError(f"{folder / name} is missing or damaged; {command}")

@@ -18,6 +18,7 @@ from model.directory import ModelDirectory, open_directory
 from model.engine import (
     GOLDEN,
     GRAPH,
+    GRAPH_FORMAT,
     Golden,
     OpenVinoEngine,
     build_graph,
@@ -96,7 +97,7 @@ def is_exported(directory: ModelDirectory) -> bool:
 def _golden(directory: ModelDirectory, folder: Path) -> Golden:
     scores = score_texts(load_engine(directory, "fp32", threads=1), GOLDEN_TEXTS, directory)
     files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
-    return Golden(directory.content, files, GOLDEN_TEXTS, scores)
+    return Golden(directory.content, files, GOLDEN_TEXTS, scores, GRAPH_FORMAT)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ _ACTIVATIONS = {
 class DistilBertGraph:
     """Builds the sequence classifier of Sanh et al. (2019) over the tensors of a checkpoint.
 
-    The graph takes `ids` (n, length) and `mask` (n, length; 1 on tokens, 0 on padding) and gives logits (n, labels).
+    Several texts stand behind each other in one row. The graph takes, for r rows of width w that hold at most k texts:
+    `ids` (r, w); `positions` (r, w), which begin at 0 for each text; `texts` (r, w), a number that the tokens of one
+    text share; and `firsts` (r, k), the place of each text's first token in its row. It gives logits (r, k, labels).
     With `int8`, matrices are stored as int8 with one scale a row, which is what the CPU plugin multiplies with
     activations quantized token by token at run time; so a text's scores do not depend on its batch.
     """
@@ -43,35 +45,29 @@ class DistilBertGraph:
             ModelError: a tensor has values that are not finite.
         """
         shape = self._shape
-        ids = ops.parameter([-1, -1], np.int64, name="ids")
-        mask = ops.parameter([-1, -1], np.int64, name="mask")
-        length = ops.gather(ops.shape_of(ids), ops.constant([1]), ops.constant(0))
-        positions = ops.slice(
-            self._constant("distilbert.embeddings.position_embeddings.weight"),
-            ops.constant([0]),
-            length,
-            ops.constant([1]),
-            ops.constant([0]),
+        ids, positions, texts, firsts = (
+            ops.parameter([-1, -1], np.int32, name=name) for name in ("ids", "positions", "texts", "firsts")
         )
+        places = self._constant("distilbert.embeddings.position_embeddings.weight")
         words = self._matrix("distilbert.embeddings.word_embeddings.weight")
-        hidden = ops.add(ops.gather(words, ids, ops.constant(0)), positions)
+        hidden = ops.add(ops.gather(words, ids, ops.constant(0)), ops.gather(places, positions, ops.constant(0)))
         hidden = self._norm("distilbert.embeddings.LayerNorm", hidden)
-        # 0 where a token may be looked at, a number that vanishes in softmax where it is padding
-        padding = ops.multiply(ops.subtract(ops.constant(np.float32(1)), ops.convert(mask, "f32")), np.float32(-1e9))
-        bias = ops.unsqueeze(padding, ops.constant([1, 2]))
+        # 0 within a text, a number that vanishes in softmax from text to text
+        same = ops.equal(ops.unsqueeze(texts, ops.constant([2])), ops.unsqueeze(texts, ops.constant([1])))
+        bias = ops.select(same, ops.constant(np.float32(0)), ops.constant(np.float32(-1e9)))
         for layer in range(shape.n_layers):
             name = f"distilbert.transformer.layer.{layer}"
-            # of the last layer only the first token is read, so only that is computed
-            wanted = hidden if layer < shape.n_layers - 1 else ops.gather(hidden, ops.constant([0]), ops.constant(1))
-            attended = self._attention(f"{name}.attention", wanted, hidden, bias)
+            wanted = hidden
+            if layer == shape.n_layers - 1:  # only the first tokens are read, so only those are computed
+                wanted, bias = (ops.gather(each, firsts, ops.constant(1), 1) for each in (hidden, bias))
+            attended = self._attention(f"{name}.attention", wanted, hidden, ops.unsqueeze(bias, ops.constant([1])))
             hidden = self._norm(f"{name}.sa_layer_norm", ops.add(wanted, attended))
             inner = self._activation(self._linear(f"{name}.ffn.lin1", hidden))
             outer = self._linear(f"{name}.ffn.lin2", inner)
             hidden = self._norm(f"{name}.output_layer_norm", ops.add(hidden, outer))
-        first = ops.squeeze(hidden, ops.constant([1]))
-        pooled = ops.relu(self._linear("pre_classifier", first))
+        pooled = ops.relu(self._linear("pre_classifier", hidden))
         logits = self._linear("classifier", pooled)
-        return ov.Model([logits], [ids, mask], "distilbert")
+        return ov.Model([logits], [ids, positions, texts, firsts], "distilbert")
 
     def _attention(self, name: str, wanted: ov.Node, hidden: ov.Node, bias: ov.Node) -> ov.Node:
         dim, heads = self._shape.dim, self._shape.n_heads

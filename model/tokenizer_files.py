@@ -7,6 +7,8 @@ tokenizer.json as it is. Both then add the tokens that the other files name. Wha
 
 from __future__ import annotations
 
+import re
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +28,8 @@ FILES = (FAST, SETTINGS, WORDS, SPECIAL, ADDED)
 _BERT = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _NOT_SERVED = ("auto_map", "fast_tokenizer_files", "vocab", "tokenizer_truncation", "_json_truncation")
+_SPACES, _IDEOGRAPHS = " \t\n\r", "\u4e00-\u9fff"
+_MARKS = string.punctuation + "\u3001\u3002\uff01\uff0c\uff1f\u2026"
 _FLAGS: dict[str, bool | None] = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 
 
@@ -36,6 +40,8 @@ class TokenizerFiles:
     tokenizer: Tokenizer
     truncation_side: Literal["left", "right"]
     max_length: int | None
+    boundary: re.Pattern[str] | None
+    """A character after which a text can be cut in two without a change of its tokens; None where that is not known."""
 
 
 def read_tokenizer(directory: Path) -> TokenizerFiles:
@@ -63,7 +69,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
         raise ModelError(f"{directory} has a tokenizer that cannot be read ({error}); save it again") from None
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-    return TokenizerFiles(tokenizer, side, max_length)
+    return TokenizerFiles(tokenizer, side, max_length, None if build is _general else _boundary(tokenizer, settings))
 
 
 def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
@@ -95,6 +101,16 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in {first, last}],
     )
     return tokenizer
+
+
+def _boundary(tokenizer: Tokenizer, settings: dict[str, Any]) -> re.Pattern[str] | None:
+    """White space, and what BertPreTokenizer makes a token of its own, unless an added token may go on behind it."""
+    added = {char for token in tokenizer.get_added_tokens_decoder().values() for char in token.content[:-1]}
+    if not added.isdisjoint(_SPACES):
+        return None
+    marks = "".join(char for char in _MARKS if char not in added)
+    apart = settings.get("tokenize_chinese_chars", True) and not any("\u2e80" <= char <= "\uffff" for char in added)
+    return re.compile(f"[{_SPACES}{re.escape(marks)}{_IDEOGRAPHS if apart else ''}]")
 
 
 def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:

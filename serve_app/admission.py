@@ -1,150 +1,176 @@
-"""Which new texts may go to the model: as many tokens as it will have finished within the longest wait."""
+"""Which uncached texts may go to the model: those that it will begin with within the longest wait."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
 
-from serve_app.appointments import BUNCH_S, Appointments
 from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
-from serve_app.model_client import Classified
+from serve_app.model_client import Classified, Load
+from serve_app.passes import LARGEST_SHARE
 from serve_app.settings import Settings
+from serve_app.tickets import News, Tickets
+
+TICKET_WAITS = 3
+"""How many times the longest wait a request may find before it that comes back as asked."""
 
 _SPECIAL_TOKENS = 2
 _USUAL_LIMIT = 512  # of nearly every DistilBERT
-_FIRST_GUESS = 0.25
-_GUESS_WEIGHT = 0.05
+_FIRST_GUESS, _LEAST_GUESS, _LARGEST_GUESS = 0.25, 0.125, 1.0
+_GUESS_BYTES = 100_000
+_FORGET_S = 10.0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits in one classifier, as it last said, with what was sent since."""
+
+    wait_s: float
+    tokens_per_s: float
+    at: float
+    heard: float
 
 
 class Admission:
-    """Bounds the tokens that this ingress replica has with the model at any time.
+    """Refuses what the classifiers would refuse, without asking them.
 
-    The bound is what the model completes for this replica within `max_wait_s`, and one batch. The rate is not a
-    configured one: a call during which n tokens were outstanding and that ends after t seconds has seen n / t
-    (Little's law), however many model replicas there are, and however much other ingress replicas ask of them. The one
-    batch on top keeps the model busy, and makes the shares of several ingress replicas equal in the end: the smaller a
-    share, the faster it grows by it (as with FAST TCP's window).
-
-    Tokens are guessed from UTF-8 bytes, at the ratio that the model's answers tell: tokenizing here would cost
-    a refused text a hundred times as much, and a wrong guess only shows as another rate.
+    A classifier refuses texts that would wait too long, and says with each answer how long a new one would wait, and
+    how many tokens a second it completes. In between, what is sent from here is added, times the number of ingress
+    replicas, and what the classifier completes is taken off. Tokens are guessed from UTF-8 bytes, at the ratio of the
+    model's answers: to tokenize a text that is refused would cost a hundred times as much. No request counts for more
+    than a part of the longest wait, since the classifier serves requests by turns.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_wait_s = settings.max_wait_s
-        self._batch_tokens = settings.batch_tokens
+        self._pass_tokens = settings.batch_tokens
         self._max_tokens = settings.max_tokens or _USUAL_LIMIT
         self._metrics = metrics
         self._clock = clock
-        self._outstanding = 0
-        self._token_seconds = 0.0
-        self._counted = clock()
-        self._tokens_per_s: float | None = None
-        self._tokens_per_byte = _FIRST_GUESS
-        self._appointments = Appointments()
+        self._tickets = Tickets()
+        self._name = uuid.uuid4().hex
+        self._queues: dict[str, _Queue] = {}
+        self._outstanding = self._refused = 0
+        self._tokens, self._bytes = _FIRST_GUESS * _GUESS_BYTES, float(_GUESS_BYTES)
 
     @property
-    def bound(self) -> float:
-        """Outstanding tokens at which new ones are refused; without end before the model has first answered."""
-        return math.inf if self._tokens_per_s is None else self._tokens_per_s * self._max_wait_s + self._batch_tokens
+    def tokens_per_s(self) -> float:
+        """What the classifiers complete together; 0 before the first has answered."""
+        return sum(queue.tokens_per_s for queue in self._queues.values())
 
-    def admit(self, texts: Mapping[bytes, str], deadline: float) -> Place:
-        """Count the texts as outstanding until they leave their place.
+    @property
+    def wait_s(self) -> float:
+        """How long a new text would wait for its turn, in the mean of the classifiers."""
+        if not self._queues:
+            return 0.0
+        now = self._clock()
+        return sum(max(0.0, queue.wait_s - (now - queue.at)) for queue in self._queues.values()) / len(self._queues)
+
+    def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
+        """Count the texts as sent to the model until they leave their permit.
 
         The size of a request does not decide, so that a text gets the same treatment alone and in a list, and a
         service without work takes any request.
 
         Raises:
-            TooBusy: too many tokens are outstanding.
+            TooBusy: what waits for the model takes longer than the longest wait.
             TooLate: the answer cannot be there by `deadline`, in seconds of `time.monotonic`.
         """
-        lengths = [len(text.encode()) for text in texts.values()]
-        tokens = sum([min(self._max_tokens, _SPECIAL_TOKENS + int(size * self._tokens_per_byte)) for size in lengths])
+        size = sum([len(text.encode()) for text in texts.values()])
+        ratio = min(max(self._tokens / self._bytes, _LEAST_GUESS), _LARGEST_GUESS)
+        tokens = min(_SPECIAL_TOKENS * len(texts) + int(size * ratio), self._max_tokens * len(texts))
         key = next(iter(texts))
-        now = self._clock()
-        room = self.bound
-        if self._appointments.keeps(key, now):
-            room += (self._tokens_per_s or 0) * BUNCH_S
-        if self._outstanding >= room:
-            raise self.refusal(TooBusy, 0, key, tokens, deadline)
-        if self._tokens_per_s and now + (self._outstanding + tokens) / self._tokens_per_s > deadline:
-            raise self.refusal(TooLate, 0, key, tokens, deadline)
-        place = Place(self, key, lengths, tokens, deadline, now, self._token_seconds_until(now))
-        self.count(tokens)
-        return place
+        now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
+        longest_s = self._max_wait_s * (TICKET_WAITS if self._tickets.redeem(key, now) else 1)
+        if wait_s > longest_s:
+            raise self.refusal(TooBusy, key, tokens, deadline)
+        if rate and now + wait_s + tokens / rate > deadline:
+            raise self.refusal(TooLate, key, tokens, deadline)
+        each = self._counted(tokens) * self._tickets.replicas / max(1, len(self._queues))
+        for queue in self._queues.values():
+            queue.wait_s = max(0.0, queue.wait_s - (now - queue.at)) + each / queue.tokens_per_s
+            queue.at = now
+        self._count(tokens)
+        return Permit(self, key, len(texts), size, tokens, deadline, longest_s)
 
-    def count(self, tokens: int) -> None:
-        """So many tokens more are outstanding, or fewer."""
-        self._token_seconds_until(self._clock())
+    def refusal(self, kind: type[TooBusy], key: bytes, tokens: int, deadline: float) -> TooBusy:
+        """The error, with the time to come back."""
+        self._refused += tokens
+        work_s = self._counted(tokens) / (self.tokens_per_s or self._pass_tokens / self._max_wait_s)
+        return kind(self._tickets.issue(key, work_s, self.wait_s, self._clock()), deadline)
+
+    def learn(self, load: Load) -> None:
+        """Take what a classifier says of its queue for what it is."""
+        now = self._clock()
+        self._tickets.merge(load.events, now)
+        self._tickets.replicas = load.ingresses
+        self._queues[load.replica] = _Queue(load.wait_s, load.tokens_per_s, now, now)
+        for replica, queue in list(self._queues.items()):
+            if queue.heard + _FORGET_S + queue.wait_s < now:
+                del self._queues[replica]
+        self._metrics.drain_tokens_per_s.value = self.tokens_per_s
+
+    def news(self) -> News:
+        """What happened to tickets here and how much was refused since this was last asked, for the classifiers."""
+        refused, self._refused = self._refused, 0
+        return News(self._name, self._tickets.take_events(self._clock()), refused)
+
+    def learn_length(self, tokens: int, size: int) -> None:
+        """Learn how many tokens so many bytes were; few bytes tell little."""
+        kept = max(0.0, 1 - size / _GUESS_BYTES)
+        self._tokens, self._bytes = kept * self._tokens + tokens, kept * self._bytes + size
+
+    def leave(self, tokens: int) -> None:
+        """Tokens that were admitted have an answer, or need none any more."""
+        self._count(-tokens)
+
+    def _counted(self, tokens: int) -> float:
+        """What a request counts for: no more than its part of the longest wait."""
+        part = self.tokens_per_s / max(1, len(self._queues)) * self._max_wait_s / LARGEST_SHARE
+        return min(tokens, max(self._pass_tokens, part))
+
+    def _count(self, tokens: int) -> None:
         self._outstanding += tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
-    def learn_rate(self, tokens: int, began: float, token_seconds: float, reported: float) -> None:
-        """Learn from a call of so many tokens that has just ended; `token_seconds` is the sum when it began."""
-        if self._tokens_per_s is None:
-            self._tokens_per_s = self._metrics.drain_tokens_per_s.value = reported
-        now = self._clock()
-        took = max(now - began, 1e-6)
-        # their mean, and not what the call found: many calls find the few that a batch has left when it ended
-        outstanding = (self._token_seconds_until(now) - token_seconds) / took
-        if outstanding < self._batch_tokens:
-            return  # the model was not busy, so this tells of the demand and not of the model
-        # an outage is no rate: one answer may not say less than half
-        seen = max(outstanding / took, self._tokens_per_s / 2)
-        # by tokens, and not by the time since the last answer: those of a batch come all at once, and all count
-        weight = 1 - math.exp(-tokens / (self._tokens_per_s * self._max_wait_s))
-        # the mean of the time for a token, which is 1 / rate: a mean of rates would lean to the calls that were short
-        self._tokens_per_s = 1 / (weight / seen + (1 - weight) / self._tokens_per_s)
-        self._metrics.drain_tokens_per_s.value = self._tokens_per_s
-
-    def learn_length(self, tokens: int, size: int) -> None:
-        """Learn how many tokens so many bytes were."""
-        self._tokens_per_byte += _GUESS_WEIGHT * (tokens / max(1, size) - self._tokens_per_byte)
-
-    def refusal(self, kind: type[TooBusy], wait_s: float, key: bytes, tokens: int, deadline: float) -> TooBusy:
-        """The error with the time to come back, no earlier than the one it has."""
-        tokens_per_s = self._tokens_per_s or self._batch_tokens / self._max_wait_s
-        wait_s = max(wait_s, self._outstanding / tokens_per_s)
-        return kind(self._appointments.book(key, tokens, wait_s, tokens_per_s, self._clock()), deadline)
-
-    def _token_seconds_until(self, now: float) -> float:
-        """The sum of the tokens outstanding over all seconds until now."""
-        self._token_seconds += self._outstanding * (now - self._counted)
-        self._counted = now
-        return self._token_seconds
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Permit:
     """What one call has with the model, until it leaves."""
 
     _admission: Admission
     _key: bytes
-    _lengths: Sequence[int]
+    _texts: int
+    _size: int
     _tokens: int
     _deadline: float
-    _began: float
-    _token_seconds: float
+    max_wait_s: float
+    """How long a queue the call may find."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.leave()
+    def news(self) -> News:
+        """What to send along with the call."""
+        return self._admission.news()
 
     def answered(self, answer: Classified) -> None:
         """Learn from the model's answer."""
-        self._admission.learn_rate(self._tokens, self._began, self._token_seconds, answer.tokens_per_s)
-        if not any(answer.truncated):
-            self._admission.learn_length(answer.tokens - _SPECIAL_TOKENS * len(self._lengths), sum(self._lengths))
+        self._admission.learn(answer.load)
+        if not any(answer.truncated) and all(answer.scores):
+            self._admission.learn_length(answer.tokens - _SPECIAL_TOKENS * self._texts, self._size)
 
-    def refused(self, busy: TooBusy) -> TooBusy:
-        """The refusal by the model, which knows of its own queue only, with the time to come back."""
-        return self._admission.refusal(type(busy), busy.wait_s, self._key, self._tokens, self._deadline)
+    def refused(self, kind: type[TooBusy], load: Load | None = None, key: bytes | None = None) -> TooBusy:
+        """The refusal by the model itself, from the text with this key on, with the time to come back."""
+        if load is not None:
+            self._admission.learn(load)
+        return self._admission.refusal(kind, key or self._key, self._tokens, self._deadline)
 
     def leave(self) -> None:
         """Make room; to be called once."""
-        self._admission.count(-self._tokens)
+        self._admission.leave(self._tokens)

@@ -1,31 +1,30 @@
-"""The DistilBERT deployment: tokenize, gather a batch by tokens, run the engine, split up again."""
+"""The DistilBERT deployment: tokenize, queue, run in passes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import math
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 
 import ray
 from ray import serve
 
-from model.batches import chunks
 from model.directory import open_directory
-from model.engine import Engine, Lane, load_engine
-from model.labels import Scores
-from model.tokenizer import TextTokenizer
-from serve_app.backlog import Backlog
+from model.engine import load_engine
+from model.tokenizer import Encoding, TextTokenizer
 from serve_app.identity import identify
-from serve_app.lanes import LARGER, Lanes
 from serve_app.metrics import Metrics
-from serve_app.model_client import Classified, Refused
+from serve_app.model_client import Classified, Load, Refused
+from serve_app.passes import Passes, Request
+from serve_app.scaling import WORK
 from serve_app.settings import Settings
+from serve_app.tickets import News, TicketRelay
 
 NICENESS = 10
 """How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
@@ -33,149 +32,130 @@ NICENESS = 10
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
 
+SLICE_CHARS = 16_384
+"""Characters that are tokenized at once, or one longer text: a caller that goes leaves no more than that behind."""
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Token sequences of one request that are batched as one item, when they came, and until when they count."""
-
-    sequences: list[list[int]]
-    tokens: int
-    queued: float
-    deadline: float
-    whole: bool
-    """Whether it is to have the engine for itself, with all its threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A chunk's scores, in order, with its times in milliseconds."""
-
-    scores: list[Scores]
-    queue_ms: float
-    model_ms: float
-
-
-def count_tokens(items: list[Chunk]) -> int:
-    """Tokens of the chunks together. Must never raise: that would end Serve's batching loop for good."""
-    return sum(item.tokens for item in items)
+_CHARS_PER_TOKEN = 4
 
 
 class Classifier:
     """One model replica. Its engine has as many threads as the replica has CPUs."""
 
     def __init__(self, settings: Settings) -> None:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would not be idle ones
         directory = open_directory(settings.model_dir)
         self._identity = identify(directory, settings)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = _threads()
         self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
+        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=_stand_back)
         # loaded on one of these threads, since the runtime's own take their priority from it
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
-        self._engine: Engine = load.result()
-        self._batch_tokens = settings.batch_tokens
         self._metrics = Metrics()
-        self._lanes: Lanes[Lane] = Lanes(self._engine.lanes, settings.batch_tokens)
-        logging.getLogger("ray.serve").addFilter(_token_sizes_are_no_requests)
-        # one text may be longer than a batch
-        self._score.set_max_batch_size(max(LARGER * settings.batch_tokens, self._identity.max_tokens))  # type: ignore[attr-defined]  # by serve.batch
-        self._backlog = Backlog(self._warm_up(), settings.batch_tokens, settings.max_wait_s)
+        self._passes = Passes(load.result(), self._threads, settings.batch_tokens, settings.max_wait_s, self._count)
+        self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
+        self._relay = TicketRelay()
+        self._refused_tokens = 0
+        self._reported = time.monotonic(), 0.0
+        self._max_wait_s = settings.max_wait_s
+        self._replica = serve.get_replica_context().replica_id.unique_id
 
-    async def classify(self, texts: Sequence[str], timeout_s: float, bounded: bool = True) -> Classified | Refused:  # noqa: FBT001, FBT002
-        """Scores of each text, in order; a long list goes through in several batches.
+    async def classify(
+        self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf, news: News | None = None
+    ) -> Classified | Refused:
+        """Scores of each text, in order; None for those whose turn has not come within `timeout_s`.
 
-        Refused where the replica is full, unless the call is not `bounded`, and where `timeout_s` is over before the
-        turn of every text has come. That is an answer and no error, since Serve logs errors and wraps them.
+        Refused if a new text would wait longer than `max_wait_s` for its turn, and if no turn came in time. That is an
+        answer and no error, since Serve logs errors and wraps them. Without end for `max_wait_s`, it goes before all.
         """
-        deadline = time.perf_counter() + timeout_s
-        if bounded and self._backlog.full:
-            return Refused(self._backlog.wait_s)
-        began = time.perf_counter()
-        encodings = await asyncio.to_thread(self._tokenizer.encode, texts)
-        tokenize_ms = (time.perf_counter() - began) * 1000
-        parts = [
-            [encodings[index].ids for index in run]
-            for run in chunks([len(encoding.ids) for encoding in encodings], self._batch_tokens)
-        ]
-        if bounded and self._backlog.full:  # by those who were tokenized at the same time
-            return Refused(self._backlog.wait_s)
-        tokens = sum(len(encoding.ids) for encoding in encodings)
-        with self._hold(tokens):  # at once: others may look before the tasks begin
-            scored = await asyncio.gather(*(self._enqueue(part, deadline) for part in parts))
-        done = [part for part in scored if part is not None]
-        if len(done) < len(scored):
-            return Refused(self._backlog.wait_s, late=True)
+        if news is not None:
+            self._relay.take(news, time.monotonic())
+            self._refused_tokens += news.refused_tokens
+        if self._passes.wait_s > max_wait_s:
+            return Refused(self._load(news))
+        slices = list(_slices(texts))
+        guesses = [sum(self._guess(text) for text in part) for part in slices]
+        request = Request(len(texts), sum(guesses), urgent=max_wait_s == math.inf)
+        encodings: list[Encoding] = []
+        tokenize_ms = 0.0
+        with self._hold(request), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for part, guess in zip(slices, guesses, strict=True):
+                    began = time.perf_counter()
+                    lines = await self._tokenize(part)
+                    tokenize_ms += (time.perf_counter() - began) * 1000
+                    self._passes.add(request, len(encodings), [line.ids for line in lines], guess)
+                    encodings += lines
+                await request.ended.wait()
+        if request.error is not None:
+            raise request.error
+        if request.missing == len(texts) > 0:
+            return Refused(self._load(news), late=True)
+        done = [line for line, scores in zip(encodings, request.scores, strict=False) if scores is not None]
         return Classified(
             self._identity,
-            [scores for part in done for scores in part.scores],
-            [encoding.truncated for encoding in encodings],
+            request.scores,
+            [line.truncated for line in encodings] + [False] * (len(texts) - len(encodings)),
             tokenize_ms,
-            max((part.queue_ms for part in done), default=0.0),
-            max((part.model_ms for part in done), default=0.0),
-            tokens,
-            self._backlog.tokens_per_s,
+            max(0.0, request.queue_ms - tokenize_ms),
+            request.model_ms,
+            sum(len(line.ids) for line in done),
+            self._load(news),
         )
 
-    async def check_health(self) -> None:
-        """What Serve calls now and then, to replace a replica in which it fails.
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for now and then: the work since it last asked, as a share of what this replica can do."""
+        (since, busy_s), now = self._reported, time.monotonic()
+        self._reported = now, self._passes.busy_s
+        done = self._passes.busy_s - busy_s + self._refused_tokens / self._passes.tokens_per_s
+        self._refused_tokens = 0
+        return {WORK: done / max(now - since, 1e-3) + self._passes.wait_s / self._max_wait_s}
 
-        Raises:
-            RuntimeError: the loop that forms batches has ended, so that no request would ever be answered.
-        """
-        if not await self._score._is_batching_task_alive():  # type: ignore[attr-defined]  # noqa: SLF001  (Serve offers no other)
-            raise RuntimeError("the batching loop has ended")
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
+    async def _tokenize(self, slices: list[list[str]]) -> list[list[Encoding]]:
+        """Tokenize together what arrives together; each caller then queues its own."""
+        texts = [text for part in slices for text in part]
+        run = asyncio.get_running_loop().run_in_executor
+        lines = iter(await run(self._tokenizing, self._tokenizer.encode, texts))
+        return [[next(lines) for _ in part] for part in slices]
 
-    def _warm_up(self) -> float:
-        """Touch every weight with full batches; tokens a second of the last ones, since the first also compile."""
-        ids = [line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)]
-        lanes = self._engine.lanes
-        for each in {self._engine, *lanes}:  # which are one where there is one thread
-            each.score(ids)
-        began = time.perf_counter()
-        list(self._threads.map(lambda lane: lane.score(ids), lanes))
-        return len(lanes) * sum(map(len, ids)) / (time.perf_counter() - began)
+    def _guess(self, text: str) -> int:
+        return min(self._identity.max_tokens, 2 + len(text) // _CHARS_PER_TOKEN)
+
+    def _load(self, news: News | None) -> Load:
+        load = Load(self._replica, self._passes.wait_s, self._passes.tokens_per_s)
+        if news is None:
+            return load
+        events, ingresses = self._relay.give(news.sender, time.monotonic())
+        return replace(load, events=events, ingresses=ingresses)
+
+    def _count(self, texts: int, tokens: int) -> None:
+        self._metrics.batch_texts.observe(texts)
+        self._metrics.batch_tokens.observe(tokens)
 
     @contextlib.contextmanager
-    def _hold(self, tokens: int) -> Iterator[None]:
-        """Count the tokens as waiting while the block runs, and tell so, also when it was the last."""
+    def _hold(self, request: Request) -> Iterator[None]:
+        """Have the request in the queue while the block runs, and tell so, also when it was the last."""
         try:
-            with self._backlog.hold(tokens):
-                self._metrics.waiting_tokens.set(self._backlog.tokens)
+            with self._passes.hold(request):
+                self._metrics.waiting_tokens.set(self._passes.tokens)
                 yield
         finally:
-            self._metrics.waiting_tokens.set(self._backlog.tokens)
+            self._metrics.waiting_tokens.set(self._passes.tokens)
 
-    async def _enqueue(self, sequences: list[list[int]], deadline: float) -> Scored | None:
-        """Wait for a turn on the engine, then join the batch that forms."""
-        queued, tokens = time.perf_counter(), sum(map(len, sequences))
-        async with self._lanes.turn(tokens) as whole:
-            result: Scored | None = await self._score(Chunk(sequences, tokens, queued, deadline, whole))
-        return result
 
-    # of batches side by side there are as many as lanes, of which Lanes makes sure
-    @serve.batch(max_batch_size=1024, batch_wait_timeout_s=0.0, max_concurrent_batches=1024, batch_size_fn=count_tokens)
-    async def _score(self, items: list[Chunk]) -> list[Scored | None]:
-        """Run what is not too late by now; None stands for what is."""
-        whole = items[0].whole
-        async with self._lanes.take(whole=whole) as lane:
-            began = time.perf_counter()
-            live = [item for item in items if item.deadline > began]
-            sequences = [sequence for item in live for sequence in item.sequences]
-            if not live:
-                return [None] * len(items)
-            run = (self._engine if whole else lane).score
-            scores = await asyncio.get_running_loop().run_in_executor(self._threads, run, sequences)
-            seconds = time.perf_counter() - began
-        tokens = count_tokens(live)
-        self._backlog.ran(tokens, seconds if whole else seconds / len(self._engine.lanes))
-        self._metrics.batch_texts.observe(len(sequences))
-        self._metrics.batch_tokens.observe(tokens)
-        rest = iter(scores)
-        return [
-            Scored([next(rest) for _ in item.sequences], (began - item.queued) * 1000, seconds * 1000)
-            if item.deadline > began
-            else None
-            for item in items
-        ]
+def _slices(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, in parts of about SLICE_CHARS."""
+    part: list[str] = []
+    chars = 0
+    for text in texts:
+        if part and chars + len(text) > SLICE_CHARS:
+            yield part
+            part, chars = [], 0
+        part.append(text)
+        chars += len(text)
+    if part:
+        yield part
 
 
 def _threads() -> int:
@@ -193,8 +173,3 @@ def _stand_back() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
         with contextlib.suppress(PermissionError):  # a sandbox may forbid it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def _token_sizes_are_no_requests(record: logging.LogRecord) -> bool:
-    """Serve warns where a batch's size passes max_ongoing_requests; here the size counts tokens, not requests."""
-    return "max_ongoing_requests" not in record.getMessage()

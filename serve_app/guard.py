@@ -21,7 +21,7 @@ OPEN_PATHS = {
 }
 """What each word of `api_keys_exempt` opens; `/*` at the end is everything below."""
 
-_EXPOSED = ("X-Cache", "X-Model", "X-Truncated", "X-Request-Id", "Server-Timing", "Retry-After")
+_EXPOSED = ("X-Cache", "X-Model", "X-Truncated", "X-Truncated-Count", "X-Request-Id", "Server-Timing", "Retry-After")
 _ASKED_WITH = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
 _TRACED_WITH = ("traceparent", "tracestate", "baggage", "sentry-trace")
 """What tracing adds to a page's requests: W3C's headers and Sentry's, which carry nothing to defend."""

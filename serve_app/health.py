@@ -65,4 +65,4 @@ class HealthMonitor:
         # the cache is not asked: it would answer for a model that is dead
         with contextlib.suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(self._max_age_s):
-                await self._model.classify([PROBE_TEXT], bounded=False)
+                await self._model.classify([PROBE_TEXT])

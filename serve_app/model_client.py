@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from model.labels import SINGLE_LABEL, Scores
-from serve_app.errors import ModelUnavailable, TooBusy, TooLate
+from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
+from serve_app.tickets import Event, News
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +34,39 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What a model replica has to do: how long a new text would wait, and the tokens that it completes in a second.
+
+    With it comes what other ingress replicas say of their tickets, and how many ingress replicas there are.
+    """
+
+    replica: str
+    wait_s: float
+    tokens_per_s: float
+    events: Sequence[Event] = ()
+    ingresses: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Classified:
     """A model replica's answer for n texts, in order, with its own stage times in milliseconds."""
 
     identity: Identity
-    scores: list[Scores]
+    scores: list[Scores | None]
+    """None for a text whose turn did not come in time."""
     truncated: list[bool]
     tokenize_ms: float
     queue_ms: float
     model_ms: float
     tokens: int
-    tokens_per_s: float
-    """What the replica's engine completes in full batches."""
+    load: Load
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A model replica's answer where it is full, or where the time was up before the texts' turn came."""
+    """A model replica's answer if too much waits, or if the time was up before the turn of any text came."""
 
-    wait_s: float
+    load: Load
     late: bool = False
 
 
@@ -63,19 +79,26 @@ class Model(Protocol):
     """Which model it is by the settings; each answer says which one it was."""
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
-    ) -> Classified:
-        """Predict the texts, all in one call.
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,
+    ) -> Classified | Refused:
+        """Predict the texts, all in one call, as far as `timeout_s` or the setting's time, if that is less, allows.
 
-        They are not computed once `timeout_s` is over, where that is less than the setting's time. A replica that
-        is full refuses, unless the call is not `bounded`.
+        A replica in which a new text would wait longer than `max_wait_s` refuses; without end for that, the call goes
+        before all others.
 
         Raises:
-            TooBusy: the replica is full.
-            TooLate: the time was over before their turn came.
+            TooBusy: Serve's queue for the replicas is full.
             ModelUnavailable: no replica answered in time.
         """
         ...
+
+
+RETURN_S = 0.5
+"""How much of a call's time an answer has for its way back, at most."""
 
 
 class RemoteModel:
@@ -91,16 +114,19 @@ class RemoteModel:
         self.identity = identity
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
-    ) -> Classified:
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,
+    ) -> Classified | Refused:
         """One handle call for all the texts."""
         within_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         answer: Classified | Refused = await self._call(
-            lambda: self._handle.classify.remote(list(texts), within_s, bounded)
+            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s, news)
         )
-        if isinstance(answer, Refused):
-            raise TooLate(answer.wait_s) if answer.late else TooBusy(answer.wait_s)
-        self.last_success = time.monotonic()
+        if isinstance(answer, Classified):
+            self.last_success = time.monotonic()
         return answer
 
     async def _call(self, send: Callable[[], Any]) -> Any:

@@ -19,6 +19,9 @@ from serve_app.schemas import PredictRequest
 from serve_app.settings import Settings
 from serve_app.unfinished import UnfinishedBodies
 
+MAX_TRUNCATED_BYTES = 4096
+"""Of X-Truncated: HAProxy turns an answer whose headers are larger than its buffer into a 500."""
+
 PATHS = ("/project/predict", "/project/bulk-predict")
 
 logger = logging.getLogger("ray.serve")
@@ -94,5 +97,9 @@ def predict_reply(outcome: Outcome, *, cache_headers: bool = True) -> Reply:
         ]
     truncated = [b"%d" % index for index, prediction in enumerate(outcome.predictions) if prediction.truncated]
     if truncated:
-        headers.append((b"x-truncated", b",".join(truncated)))
+        indices = b",".join(truncated)
+        if len(indices) > MAX_TRUNCATED_BYTES:
+            indices = indices[: indices.rindex(b",", 0, MAX_TRUNCATED_BYTES + 1)]
+            headers.append((b"x-truncated-count", b"%d" % len(truncated)))
+        headers.append((b"x-truncated", indices))
     return Reply(200, headers, body)

@@ -14,12 +14,12 @@ from functools import partial
 
 from cachetools import LRUCache
 
-from serve_app.admission import Admission, Place
+from serve_app.admission import Admission, Permit
 from serve_app.cache.base import SharedCache
 from serve_app.caller import Caller
 from serve_app.errors import TooBusy, TooLate
 from serve_app.metrics import Metrics
-from serve_app.model_client import Identity, Model
+from serve_app.model_client import Identity, Model, Refused
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
@@ -55,6 +55,8 @@ class _Computed:
     predictions: Mapping[bytes, Prediction]
     identity: Identity
     timings: Timings
+    rest: TooBusy | None
+    """Why there are predictions for some of the texts only."""
 
 
 class _ModelChanged(Exception):
@@ -131,15 +133,20 @@ class Predictor:
             hit = sum(key in found for key in keys)
         timings.cache = (time.perf_counter() - began) * 1000
         rest = {key: text for key, text in wanted.items() if key not in found}
-        if rest:
+        while rest:
             own, joined = await self._fly(rest, caller, deadline)
+            late: TooBusy | None = None
             for computed in (*joined, *([own] if own else [])):
                 if computed.identity != identity:
                     raise _ModelChanged(computed.identity)
                 found.update(computed.predictions)
+                late = computed.rest or late
             if own is not None:
-                miss = len(own.predictions)
+                miss += len(own.predictions)
                 timings = replace(own.timings, cache=timings.cache)
+            rest = {key: text for key, text in rest.items() if key not in found}
+            if rest and late is not None and late.deadline >= deadline:
+                raise late
         outcome = Outcome(
             [found[key] for key in keys], identity, hit, miss, coalesced=len(keys) - hit - miss, timings=timings
         )
@@ -180,44 +187,55 @@ class Predictor:
                     raise
 
     def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
-        place = self._admission.admit(texts, deadline)
+        permit = self._admission.admit(texts, deadline)
         # in a context of its own: Serve cancels all that is called in a request's context when its client goes
-        task = asyncio.get_running_loop().create_task(self._compute(texts, place, deadline), context=Context())
-        task.add_done_callback(lambda _: place.leave())  # the task may be cancelled before it begins
+        task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
+        task.add_done_callback(lambda _: permit.leave())  # the task may be cancelled before it begins
         return task
 
-    async def _compute(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> _Computed:
+    async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
         """Have the model predict the texts, and remember that where the caches are still those of this model."""
         identity, shared = self._identity, self._shared
-        computed = await self._classify(texts, place, deadline)
+        computed = await self._classify(texts, permit, deadline)
         if computed.identity == identity:
             shared.put_soon(computed.predictions)
             if self._identity is identity:
                 self._remember(computed.predictions)
         return computed
 
-    async def _classify(self, texts: Mapping[bytes, str], place: Place, deadline: float) -> _Computed:
+    async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
         try:
-            answer = await self._model.classify(list(texts.values()), timeout_s)
-        except TooBusy as busy:
-            raise place.refused(busy) from None
-        place.answered(answer)
-        predictions = [
-            make_prediction(scores, answer.identity.labels, truncated=truncated)
-            for scores, truncated in zip(answer.scores, answer.truncated, strict=True)
-        ]
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.news())
+        except TooBusy:
+            raise permit.refused(TooBusy) from None
+        if isinstance(answer, Refused):
+            raise permit.refused(TooLate if answer.late else TooBusy, answer.load)
+        permit.answered(answer)
+        labels = answer.identity.labels
+        predictions = {
+            key: make_prediction(scores, labels, truncated=truncated)
+            for key, scores, truncated in zip(texts, answer.scores, answer.truncated, strict=True)
+            if scores is not None
+        }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        return _Computed(dict(zip(texts, predictions, strict=True)), answer.identity, timings)
+        first = next((key for key in texts if key not in predictions), None)
+        rest = None if first is None else permit.refused(TooLate, key=first)
+        return _Computed(predictions, answer.identity, timings, rest)
 
     async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
         keys = [text_key(text, caller.cache_owner) for text in texts]
         rest = dict(zip(keys, texts, strict=True))
         deadline = caller.deadline()
-        with self._admission.admit(rest, deadline) as place:
+        permit = self._admission.admit(rest, deadline)
+        try:
             async with caller.waits(deadline):
-                computed = await self._classify(rest, place, deadline)
+                computed = await self._classify(rest, permit, deadline)
+        finally:
+            permit.leave()
+        if computed.rest is not None:
+            raise computed.rest
         predictions = [computed.predictions[key] for key in keys]
         outcome = Outcome(predictions, computed.identity, 0, len(rest), len(keys) - len(rest), computed.timings)
         self._count(outcome)

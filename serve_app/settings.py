@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     ] = None
     batch_tokens: Annotated[
         int,
-        Field(ge=512, le=65536, description="Most tokens in a batch; four times that where the model is far behind."),
-    ] = 1024
+        Field(ge=64, le=65536, description="Most tokens that the model runs in one pass."),
+    ] = 256
     model_timeout_s: Annotated[
         float, Field(gt=0, le=600, description="A request waits this long for the model, then gets 503.")
     ] = 30.0

@@ -146,7 +146,9 @@ async function ask(texts) {
   byId("answers").replaceChildren(...texts.map((text, i) => answerItem(text, body.predictions[i], truncated.has(i), order)));
   byId("answer").hidden = false;
   byId("status").textContent = `${texts.length} ${texts.length === 1 ? "text" : "texts"} in ${took.toFixed(0)} ms` +
-    `${showTimes(response.headers, took)}: ${countWords(body.predictions, order)}.`;
+    `${showTimes(response.headers, took)}: ${countWords(body.predictions, order)}.` +
+    (response.headers.has("X-Truncated-Count") ?
+      ` ${response.headers.get("X-Truncated-Count")} texts were longer than the model reads.` : "");
 }
 
 byId("form").addEventListener("submit", async (event) => {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 
 from model.labels import Scores
-from serve_app.errors import ModelUnavailable, TooBusy
-from serve_app.model_client import Classified, Identity
+from serve_app.errors import ModelUnavailable
+from serve_app.model_client import Classified, Identity, Load, Refused
 from serve_app.prediction import Prediction
+from serve_app.tickets import News
 
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
@@ -36,14 +38,21 @@ class FakeModel:
         self.calls: list[list[str]] = []
         self.cancelled = 0
         self.broken = False
-        self.refusals: list[TooBusy] = []
+        self.refusals: list[Refused] = []
+        self.load = Load("fake", 0.0, 1000.0)
+        self.most = 1_000_000
+        """How many texts of a call it reaches in time."""
         self.timeouts: list[float | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, *, bounded: bool = True
-    ) -> Classified:
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        news: News | None = None,  # noqa: ARG002
+    ) -> Classified | Refused:
         self.timeouts.append(timeout_s)
         self.calls.append(list(texts))
         try:
@@ -53,12 +62,12 @@ class FakeModel:
             raise
         if self.broken:
             raise ModelUnavailable
-        if self.refusals and bounded:
-            raise self.refusals.pop()
+        if self.refusals and max_wait_s < math.inf:
+            return self.refusals.pop()
         self.last_success = time.monotonic()
-        scores = [fake_scores(text) for text in texts]
+        scores = [fake_scores(text) if number < self.most else None for number, text in enumerate(texts)]
         truncated = [len(text) > 1000 for text in texts]
-        return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), 1000.0)
+        return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), self.load)
 
 
 class FakeShared:

@@ -118,12 +118,14 @@ class RedisCache:
         connections = (self._for_reads, self._for_writes)
         await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
 
-    async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction]:
+    async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction] | None:
         if self._breaker.open:
-            return {}
+            return None
         values = await self._ask("get", deadline, lambda: self._mget_connected(keys))
+        if values is None:
+            return None
         found: dict[bytes, Prediction] = {}
-        for key, value in zip(keys, values or (), strict=False):
+        for key, value in zip(keys, values, strict=True):
             if value is not None:
                 try:
                     found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)

@@ -18,6 +18,7 @@ from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
+from serve_app.model_client import Load, Refused
 from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
@@ -86,6 +87,17 @@ async def test_truncation_is_told_also_from_the_cache(model: FakeModel) -> None:
         for _ in range(2):
             response = await client.post("/project/predict", json={"text": ["short", "x" * 2000, "y" * 2000]})
             assert response.headers["x-truncated"] == "1,2"
+
+
+async def test_a_list_of_truncated_texts_that_is_too_long_for_a_header_is_cut_and_counted(model: FakeModel) -> None:
+    settings = Settings(max_texts=5000, max_body_bytes=16 << 20)
+    async with connect(make_apps(model, settings)["short path"]) as client:
+        texts = [f"{number} " + "x" * 1000 for number in range(3500)]
+        response = await client.post("/project/predict", json={"text": texts})
+    indices = response.headers["x-truncated"].split(",")
+    assert len(response.headers["x-truncated"]) <= 4096
+    assert indices == [str(number) for number in range(len(indices))]
+    assert response.headers["x-truncated-count"] == "3500"
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/json"])
@@ -177,16 +189,16 @@ async def test_a_model_that_does_not_answer_is_503(client: httpx.AsyncClient, mo
     assert response.json()["detail"][0]["type"] == "model_unavailable"
 
 
-@pytest.mark.parametrize(("error", "kind"), [(errors.TooBusy(7.1), "too_busy"), (errors.TooLate(), "too_late")])
+@pytest.mark.parametrize(("late", "kind"), [(False, "too_busy"), (True, "too_late")])
 async def test_what_the_model_refuses_is_429_with_a_time(
-    client: httpx.AsyncClient, model: FakeModel, error: errors.TooBusy, kind: str
+    client: httpx.AsyncClient, model: FakeModel, *, late: bool, kind: str
 ) -> None:
-    model.refusals = [error]
+    model.refusals = [Refused(Load("one", 7.1, 1000.0), late)]
     response = await client.post("/project/predict", json={"text": [CANARY]})
     assert response.status_code == 429
     assert response.json()["detail"][0]["type"] == kind
     assert set(response.json()["detail"][0]) == {"type", "loc", "msg"}
-    assert int(response.headers["retry-after"]) >= error.wait_s
+    assert int(response.headers["retry-after"]) >= 8
     assert CANARY not in response.text
 
 

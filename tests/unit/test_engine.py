@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.batches import Row
 from model.data import load_split
 from model.directory import open_directory
 from model.engine import Engine, build_graph, load_engine
@@ -66,6 +67,27 @@ def test_a_text_alone_equals_the_same_text_in_any_batch(mini: Runner) -> None:
             assert score == pytest.approx(alone[text], abs=TOLERANCE)
 
 
+def test_int8_scores_do_not_depend_on_the_neighbours_in_a_row(tmp_path: Path, sst2_dir: str) -> None:
+    directory = open_directory(Path(shutil.copytree(MINI_MODEL, tmp_path / "mini")))
+    export(directory)
+    engine = load_engine(directory, "int8", threads=1)
+    ids = [line.ids for line in TextTokenizer(MINI_MODEL, 512).encode(load_split(sst2_dir, "dev").texts)]
+    alone = [engine.score([each])[0] for each in ids]
+    rng = random.Random(5)
+    for size in (7, 32, 872):
+        order = rng.sample(range(872), 872)
+        for start in range(0, 872, size):
+            part = order[start : start + size]
+            for index, score in zip(part, engine.score([ids[index] for index in part]), strict=True):
+                assert score == pytest.approx(alone[index], abs=0.005)
+                assert (score[1] > score[0]) == (alone[index][1] > alone[index][0])
+
+
+def test_a_long_text_among_short_ones_equals_the_pipeline(mini: Runner) -> None:
+    texts = [" ".join(["a dull film"] * repeats) for repeats in (1, 160, 2, 30, 21, 20, 3)]
+    close(mini(texts), reference(MINI_MODEL)(texts))
+
+
 def test_all_of_sst2_dev_equals_the_pipeline(mini: Runner, sst2_dir: str) -> None:
     dev = load_split(sst2_dir, "dev")
     assert len(dev.texts) == 872
@@ -97,16 +119,16 @@ def test_the_longest_texts_do_not_depend_on_what_was_asked_before(tmp_path: Path
 
 def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = Runner(MINI_MODEL)
-    rows: list[int] = []
+    texts: list[int] = []
     compute = runner.engine._logits  # type: ignore[attr-defined]
 
-    def count(group: Sequence[Sequence[int]], width: int) -> object:
-        rows.append(len(group))
-        return compute(group, width)
+    def count(rows: Sequence[Row], sequences: Sequence[Sequence[int]]) -> object:
+        texts.extend(len(row.indices) for row in rows)
+        return compute(rows, sequences)
 
     monkeypatch.setattr(runner.engine, "_logits", count)
     scores = runner(["same", "other words", "same", "same"])
-    assert sum(rows) == 2
+    assert sum(texts) == 2
     assert scores[0] == scores[2] == scores[3] != scores[1]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from serve_app.cache.gather import Gather
+from tests.wait import until_async
 
 
 class Store:
@@ -52,7 +53,7 @@ async def test_a_call_holds_most_keys_or_one_read() -> None:
     assert store.asked == [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
 
 
-async def test_a_call_has_the_deadline_of_its_first_read() -> None:
+async def test_a_calls_time_begins_when_it_is_sent() -> None:
     store = Store()
     store.gate.set()
     loop = asyncio.get_running_loop()
@@ -62,15 +63,66 @@ async def test_a_call_has_the_deadline_of_its_first_read() -> None:
     assert before + 7 <= store.deadlines[0] <= loop.time() + 7
 
 
+async def test_time_in_the_queue_is_no_fault_of_the_store() -> None:
+    loop = asyncio.get_running_loop()
+    left: list[float] = []
+
+    async def fetch(keys: list[int], deadline: float) -> Mapping[int, int]:
+        left.append(deadline - loop.time())
+        await asyncio.sleep(0.015)
+        return dict.fromkeys(keys, 0)
+
+    gather = Gather(fetch, timeout_s=0.02, most_keys=1)
+    answers = await asyncio.gather(*(gather.get([number]) for number in range(12)))
+    assert answers == [{number: 0} for number in range(12)], (
+        "twelve times the store's own time is more than the time-out"
+    )
+    assert min(left) > 0.015
+
+
+async def test_a_read_that_has_waited_too_long_for_its_turn_is_not_sent() -> None:
+    store = Store()
+    gather = Gather(store.fetch, timeout_s=0.0001, most_keys=1)
+    first = asyncio.create_task(gather.get([1]))
+    await turn()
+    second = asyncio.create_task(gather.get([2]))
+    over = asyncio.get_running_loop().time() + 21 * 0.0001
+    await until_async(lambda: asyncio.get_running_loop().time() > over, "its time is over")
+    store.gate.set()
+    assert (await first)[1] == 1
+    assert await second == {}
+    assert store.asked == [[1]]
+
+
+async def test_when_the_store_fails_all_who_wait_get_nothing_at_once() -> None:
+    asked: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def fetch(keys: list[int], _: float) -> None:
+        asked.append(keys)
+        await gate.wait()
+
+    gather: Gather[int, int] = Gather(fetch, timeout_s=1, most_keys=1)
+    reads = [asyncio.create_task(gather.get([number])) for number in range(5)]
+    await turn()
+    gate.set()
+    assert await asyncio.gather(*reads) == [{}] * 5
+    assert asked == [[0]]
+
+
 async def test_a_caller_that_went_harms_nobody() -> None:
     store = Store()
     gather = Gather(store.fetch, timeout_s=1, most_keys=100)
     gone, stays = asyncio.create_task(gather.get([1])), asyncio.create_task(gather.get([2]))
     await turn()
     gone.cancel()
+    waits = asyncio.create_task(gather.get([4]))
+    await turn()
+    waits.cancel()
     await turn()
     store.gate.set()
     assert (await stays)[2] == 4
+    assert [4] not in store.asked
     assert (await gather.get([3]))[3] == 9
 
 

@@ -12,7 +12,7 @@ from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.metrics import Metrics
-from serve_app.model_client import Identity
+from serve_app.model_client import Identity, Refused
 from serve_app.prediction import Prediction
 from serve_app.predictor import Outcome, Predictor
 from serve_app.settings import Settings
@@ -169,7 +169,7 @@ async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_
 async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
     setup = Setup()
     setup.model.gate.clear()
-    setup.model.refusals = [TooLate()]
+    setup.model.refusals = [Refused(setup.model.load, late=True)]
     hurried = asyncio.create_task(setup.predictor.predict(["a", "b"], waits_ms(50)))
     await until_async(lambda: setup.model.calls, "the model was asked")
     patient = asyncio.create_task(setup.predictor.predict(["a"], waits_ms(30_000)))
@@ -180,6 +180,34 @@ async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
     assert scores(await patient) == [fake_scores("a")]
     assert scores(await endless) == [fake_scores("b")]
     assert sorted(setup.model.calls) == [["a"], ["a", "b"], ["b"]]
+
+
+async def test_of_a_list_that_is_too_much_each_try_keeps_its_part_and_ends_with_a_time() -> None:
+    setup = Setup()
+    setup.model.most = 4
+    texts = [f"text {number}" for number in range(10)]
+    for tries in range(2):
+        with pytest.raises(TooLate) as refused:
+            await setup.predictor.predict(texts)
+        assert refused.value.status == 429
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        assert counts(await setup.predictor.predict(texts[: 4 + 4 * tries])) == (4 + 4 * tries, 0, 0)
+    assert counts(await setup.predictor.predict(texts)) == (8, 2, 0)
+    assert len(setup.store) == 10, "other replicas know them too"
+
+
+async def test_a_text_that_was_reached_is_answered_even_if_the_list_that_it_joined_was_not() -> None:
+    setup = Setup()
+    setup.model.most = 4
+    setup.model.gate.clear()
+    long = asyncio.create_task(setup.predictor.predict([f"text {number}" for number in range(10)]))
+    await until_async(lambda: setup.model.calls, "the model was asked")
+    single = asyncio.create_task(setup.predictor.predict(["text 2"]))
+    await asyncio.sleep(0)
+    setup.model.gate.set()
+    assert counts(await single) == (0, 0, 1)
+    with pytest.raises(TooLate):
+        await long
 
 
 async def test_the_model_is_told_the_callers_time() -> None:

@@ -1,0 +1,64 @@
+"""`python -m benchmarks.against CHECKOUT`: this engine's time for a pass against another checkout's, in turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import where
+from benchmarks.report import show
+
+HERE = Path(__file__).resolve().parent.parent
+# each checkout prepares a model of its own, since an export belongs to the code that wrote it
+MODEL = "import pathlib, sys, benchmarks.model as m; print(m.base_model(pathlib.Path(sys.argv[1])))"
+
+
+def main(
+    checkout: Annotated[Path, typer.Argument(help="Another checkout of this repository.")],
+    rounds: Annotated[int, typer.Option(help="Rounds, each with a process of either.")] = 5,
+    threads: Annotated[int, typer.Option(help="Threads of the engine.")] = 1,
+    name: Annotated[str, typer.Option(help="One of benchmarks.engines.")] = "int8",
+) -> None:
+    """Print the median ms of a pass of a production-size model by shape: the other's, ours, and the ratio."""
+    times: dict[Path, list[dict[str, float]]] = {checkout.resolve(): [], HERE: []}
+    models = {}
+    for place in times:
+        folder = place / "build" / "bench"
+        folder.mkdir(parents=True, exist_ok=True)
+        models[place] = _run(place, "-c", MODEL, str(folder))
+    for number in range(rounds):
+        Console(stderr=True).print(f"round {number + 1} of {rounds}")
+        for place, figures in times.items():
+            figures.append(json.loads(_run(place, "-m", "benchmarks.engine", models[place], name, str(threads))))
+    table = Table("shape", "theirs, ms", "ours, ms", "times faster", "by round")
+    theirs, ours = times.values()
+    for shape in ours[0].keys() & theirs[0].keys():
+        pairs = [(there[shape], here[shape]) for there, here in zip(theirs, ours, strict=True)]
+        ratios = [there / here for there, here in pairs]
+        medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
+        table.add_row(
+            shape,
+            *(f"{median:.1f}" for median in medians),
+            f"{statistics.median(ratios):.2f}",
+            " ".join(f"{ratio:.2f}" for ratio in sorted(ratios)),
+        )
+    table.title = f"{name} on {threads} thread(s); {where()}"
+    show(table)
+
+
+def _run(checkout: Path, *arguments: str) -> str:
+    """The last line that Python prints in a checkout."""
+    done = subprocess.run([sys.executable, *arguments], cwd=checkout, check=True, capture_output=True, text=True)  # noqa: S603
+    return done.stdout.splitlines()[-1]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,129 @@
+"""Retry times for refused callers, so that they return no faster than the model can serve them."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+LONGEST_S = 600
+_MARGIN = 1.4
+"""How much later than the rate would allow callers are asked back: refusing many costs the model some of its speed, and
+machines have slow minutes. Newcomers take what is left."""
+
+_EARLY_S, _LATE_S = 0.2, 10.0
+"""How far from its time a caller may come: timers fire a little early."""
+
+_MAX_TICKETS, _MAX_RELAYED = 50_000, 5_000
+_CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
+_LEAST_SHARE = 0.02
+
+Event = tuple[bytes, float | None]
+"""A request's key with the seconds until it is due, or with None when it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened to the tickets of one ingress replica since it last said so, and the tokens that it refused."""
+
+    sender: str
+    events: Sequence[Event]
+    refused_tokens: int = 0
+
+
+class Tickets:
+    """When each refused request is due, in whichever ingress replica it was refused.
+
+    Promises are paced by the model's rate. Many callers never return, and are not waited for: only the share counts
+    that returned lately. Those who return weigh more in it than those who do not: to promise too much would break
+    promises, to promise too little only makes them later.
+    """
+
+    def __init__(self) -> None:
+        self.replicas = 1
+        """Ingress replicas that issue tickets: each promises its part of the model's rate."""
+        # a plain dict's first key is slow to find when those before it were deleted
+        self._due: OrderedDict[bytes, float] = OrderedDict()
+        self._events: list[tuple[bytes, float | None]] = []
+        self._promised_s = 0.0
+        self._drained = 0.0
+        self._share = 1.0
+
+    def redeem(self, key: bytes, now: float) -> bool:
+        """Whether this request is due; the ticket is used up by that."""
+        if not self._came(key, now):
+            return False
+        self._events.append((key, None))
+        return True
+
+    def issue(self, key: bytes, work_s: float, wait_s: float, now: float) -> int:
+        """Whole seconds until this request, which is so much work, should come back; at least one.
+
+        The model needs `wait_s` for what it has. A request that has a ticket keeps it.
+        """
+        due = self._due.get(key)
+        if due is None or due <= now:
+            pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
+            left_s = max(0.0, self._promised_s - (now - self._drained) / pace)
+            # no more than can be told, or a long overload would be remembered for hours
+            self._promised_s = min(left_s + work_s, LONGEST_S / pace)
+            self._drained = now
+            due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), LONGEST_S)
+            self._add(key, due, now)
+            self._events.append((key, due))
+        return max(1, math.ceil(due - now))
+
+    def take_events(self, now: float) -> list[Event]:
+        """What happened here since the last call, for the other replicas."""
+        events, self._events = self._events, []
+        return [(key, None if due is None else due - now) for key, due in events]
+
+    def merge(self, events: Iterable[Event], now: float) -> None:
+        """Learn what happened in the other replicas."""
+        for key, due_s in events:
+            if due_s is None:
+                self._came(key, now)
+            else:
+                self._add(key, now + due_s, now)
+
+    def _came(self, key: bytes, now: float) -> bool:
+        if self._due.get(key, math.inf) > now + _EARLY_S or self._due.pop(key) + _LATE_S < now:
+            return False
+        self._share += _CAME_WEIGHT * (1 - self._share)
+        return True
+
+    def _add(self, key: bytes, due: float, now: float) -> None:
+        self._due.pop(key, None)
+        self._due[key] = due
+        for _ in range(2):  # more than one a call, since one a call comes in
+            oldest = next(iter(self._due))
+            missed = self._due[oldest] + _LATE_S < now
+            if missed:
+                self._share = max(_LEAST_SHARE, self._share * (1 - _MISSED_WEIGHT))
+            if missed or len(self._due) > _MAX_TICKETS:
+                del self._due[oldest]
+
+
+class TicketRelay:
+    """Tells each ingress replica what the others have said, in a classifier: all of them call it all the time."""
+
+    def __init__(self) -> None:
+        self._said: deque[tuple[str, bytes, float | None]] = deque(maxlen=_MAX_RELAYED)
+        self._number = 0
+        self._heard: dict[str, tuple[float, int]] = {}
+
+    def take(self, news: News, now: float) -> None:
+        """Keep what a replica says."""
+        self._heard[news.sender] = now, self._heard.get(news.sender, (now, self._number))[1]
+        self._said.extend((news.sender, key, None if due_s is None else now + due_s) for key, due_s in news.events)
+        self._number += len(news.events)
+
+    def give(self, receiver: str, now: float) -> tuple[list[Event], int]:
+        """What the others have said since this was last asked, and how many replicas there are."""
+        self._heard = {name: heard for name, heard in self._heard.items() if heard[0] > now - _LATE_S}
+        missed = self._number - self._heard.get(receiver, (now, self._number))[1]
+        recent = [self._said[-index] for index in range(min(missed, len(self._said)), 0, -1)]
+        self._heard[receiver] = now, self._number
+        events = [(key, None if due is None else due - now) for sender, key, due in recent if sender != receiver]
+        return events, len(self._heard)
