@@ -61,17 +61,3 @@ def pack(lengths: Sequence[int], max_tokens: int, positions: int) -> list[list[R
         if len(rectangle) == 1:
             rectangle[0].width = padded_width(rectangle[0].tokens)
     return rectangles
-
-
-def chunks(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cut indices, in order, into runs of at most `max_tokens` tokens, or of one longer sequence."""
-    runs: list[list[int]] = []
-    used = 0
-    for index, length in enumerate(lengths):
-        if runs and used + length <= max_tokens:
-            runs[-1].append(index)
-            used += length
-        else:
-            runs.append([index])
-            used = length
-    return runs

@@ -59,6 +59,7 @@ class Admission:
         self._name = uuid.uuid4().hex
         self._queues: dict[str, _Queue] = {}
         self._outstanding = self._refused = 0
+        self._unanswered = 0.0
         self._tokens, self._bytes = _FIRST_GUESS * _GUESS_BYTES, float(_GUESS_BYTES)
 
     @property
@@ -68,11 +69,15 @@ class Admission:
 
     @property
     def wait_s(self) -> float:
-        """How long a new text would wait for its turn, in the mean of the classifiers."""
+        """How long a new text would wait for its turn, in the mean of the classifiers.
+
+        No less than for what has no answer yet: a model that hangs completes nothing.
+        """
         if not self._queues:
             return 0.0
         now = self._clock()
-        return sum(max(0.0, queue.wait_s - (now - queue.at)) for queue in self._queues.values()) / len(self._queues)
+        queued_s = sum(max(0.0, queue.wait_s - (now - queue.at)) for queue in self._queues.values())
+        return max(queued_s / len(self._queues), self._unanswered / self.tokens_per_s)
 
     def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
         """Count the texts as sent to the model until they leave their permit.
@@ -94,12 +99,13 @@ class Admission:
             raise self.refusal(TooBusy, key, tokens, deadline)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(TooLate, key, tokens, deadline)
-        each = self._counted(tokens) * self._tickets.replicas / max(1, len(self._queues))
+        counted = self._counted(tokens)
+        each = counted * self._tickets.replicas / max(1, len(self._queues))
         for queue in self._queues.values():
             queue.wait_s = max(0.0, queue.wait_s - (now - queue.at)) + each / queue.tokens_per_s
             queue.at = now
-        self._count(tokens)
-        return Permit(self, key, len(texts), size, tokens, deadline, longest_s)
+        self._count(tokens, counted)
+        return Permit(self, key, len(texts), size, tokens, counted, deadline, longest_s)
 
     def refusal(self, kind: type[TooBusy], key: bytes, tokens: int, deadline: float) -> TooBusy:
         """The error, with the time to come back."""
@@ -128,17 +134,18 @@ class Admission:
         kept = max(0.0, 1 - size / _GUESS_BYTES)
         self._tokens, self._bytes = kept * self._tokens + tokens, kept * self._bytes + size
 
-    def leave(self, tokens: int) -> None:
-        """Tokens that were admitted have an answer, or need none any more."""
-        self._count(-tokens)
+    def leave(self, tokens: int, counted: float) -> None:
+        """Tokens that were admitted, and counted for so many, have an answer, or need none any more."""
+        self._count(-tokens, -counted)
 
     def _counted(self, tokens: int) -> float:
         """What a request counts for: no more than its part of the longest wait."""
         part = self.tokens_per_s / max(1, len(self._queues)) * self._max_wait_s / LARGEST_SHARE
         return min(tokens, max(self._pass_tokens, part))
 
-    def _count(self, tokens: int) -> None:
+    def _count(self, tokens: int, counted: float) -> None:
         self._outstanding += tokens
+        self._unanswered += counted
         self._metrics.outstanding_tokens.value = self._outstanding
 
 
@@ -151,6 +158,7 @@ class Permit:
     _texts: int
     _size: int
     _tokens: int
+    _counted: float
     _deadline: float
     max_wait_s: float
     """How long a queue the call may find."""
@@ -173,4 +181,4 @@ class Permit:
 
     def leave(self) -> None:
         """Make room; to be called once."""
-        self._admission.leave(self._tokens)
+        self._admission.leave(self._tokens, self._counted)

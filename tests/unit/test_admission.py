@@ -59,6 +59,11 @@ def fill(admission: Admission, first: int) -> list[Permit]:
     raise AssertionError("everything was admitted")
 
 
+def leave(permits: list[Permit]) -> None:
+    for permit in permits:
+        permit.leave()
+
+
 def retry_after(admission: Admission, wanted: dict[bytes, str]) -> int:
     with pytest.raises(TooBusy) as refused:
         admission.admit(wanted, math.inf)
@@ -70,13 +75,13 @@ def test_what_begins_within_the_longest_wait_is_admitted(admission: Admission) -
 
 
 def test_what_the_model_completes_makes_room(admission: Admission, clock: Clock) -> None:
-    fill(admission, 1)
+    leave(fill(admission, 1))
     clock.now += 0.5
     assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.5, abs=101)
 
 
 def test_a_classifiers_word_counts_more_than_what_was_reckoned(admission: Admission) -> None:
-    fill(admission, 1)
+    leave(fill(admission, 1))
     admission.learn(Load("one", 0.2, RATE))
     assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.8, abs=101)
 
@@ -116,8 +121,9 @@ def test_a_refusal_says_when_to_come_back(admission: Admission) -> None:
 
 
 def test_a_caller_that_comes_back_as_asked_goes_before_newcomers(admission: Admission, clock: Clock) -> None:
-    fill(admission, 1)
+    first = fill(admission, 1)
     clock.now += retry_after(admission, texts(7))
+    leave(first)
     fill(admission, 20_000)
     with pytest.raises(TooBusy):
         admission.admit(texts(8), math.inf)
@@ -172,10 +178,13 @@ def test_a_refusal_of_the_model_itself_is_told_with_a_time_and_closes_the_door(a
         admission.admit(texts(2), math.inf)
 
 
-def test_a_model_that_does_not_answer_closes_the_door_for_a_while_only(admission: Admission, clock: Clock) -> None:
-    fill(admission, 1)
-    clock.now += 2
-    admission.admit(texts(20_000), math.inf)
+def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admission: Admission, clock: Clock) -> None:
+    waiting = fill(admission, 1)
+    clock.now += 20
+    waiting += fill(admission, 20_000)
+    assert len(waiting) * 100 == pytest.approx(RATE, abs=101)
+    leave(waiting)
+    admission.admit(texts(30_000), math.inf)
 
 
 def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:

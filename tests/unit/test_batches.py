@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batches import chunks, pack
+from model.batches import pack
 
 lengths_lists = st.lists(st.integers(2, 512), max_size=200)
 
@@ -41,17 +41,9 @@ def test_of_mixed_lengths_at_most_a_twentieth_is_padding() -> None:
     assert 1 - sum(lengths) / area <= 0.05
 
 
-@given(lengths_lists)
-def test_chunks_keep_the_order_and_the_budget(lengths: list[int]) -> None:
-    runs = chunks(lengths, 600)
-    assert [index for run in runs for index in run] == list(range(len(lengths)))
-    assert all(sum(lengths[index] for index in run) <= 600 for run in runs)
-
-
 def test_a_sequence_longer_than_the_budget_shares_its_row_only() -> None:
     rectangles = pack([2000, 10], 1024, 4096)
     assert [[row.indices for row in rectangle] for rectangle in rectangles] == [[[0, 1]]]
-    assert chunks([10, 2000, 10], 1024) == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize("length", [0, 511])
