@@ -60,9 +60,10 @@ class Ingress:
         health = HealthMonitor(model, settings, metrics)
         api = build_api(settings, predictor, endpoint, health, metrics)
         self._app = guarded(ShortPath(endpoint, api), settings, metrics)
-        # A replica counts as started only now, and an upgrade moves on only then: a new version whose model gives no
-        # answer never takes the place of one that does. Later, a replica answers what Redis holds without the model.
-        await health.first_answer(_is_being_deployed)
+        if settings.start_healthy:
+            # An upgrade moves on when replicas have started, so a new version whose model gives no answer never takes
+            # the place of one that does. Later, a replica answers what Redis holds without the model.
+            await health.first_answer(_is_being_deployed)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""

@@ -148,6 +148,9 @@ class Settings(BaseSettings):
     health_probe_s: Annotated[
         float, Field(gt=0, le=60, description="Without traffic, a text is predicted this often to know.")
     ] = 2.0
+    start_healthy: Annotated[
+        bool, Field(description="An ingress replica of a new version counts as started once the model has answered.")
+    ] = False
     drain_file: Annotated[
         Path | None, Field(description="While this file exists, health is 503 and everything else answers.")
     ] = None

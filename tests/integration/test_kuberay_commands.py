@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,31 @@ def test_followed_logs_come_from_pods_that_start_later_too(commands: Commands, m
         commands.api.put(later)
         commands.api.state.logs["worker-2", "ray", False] = "second\n"
         assert next(lines) == ("worker-2", "second")
+        lines.close()
+
+
+def test_a_pod_that_starts_later_is_followed_though_another_never_stops_talking(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kuberay.logs._LOOK_AGAIN_S", 0.2)
+    commands.api.put(*objects.everything_up())
+
+    def talk(_: object, pod: str, *_arguments: object, **_options: object) -> Iterator[str]:
+        if pod == "worker-2":
+            yield "second"
+        while True:
+            time.sleep(0.02)
+            yield "again"
+
+    monkeypatch.setattr(Cluster, "logs", talk)
+    with Cluster(str(commands.api.kubeconfig)) as cluster:
+        lines = follow(cluster, "dev", "worker", 10)
+        assert next(lines) == ("worker-1", "again")
+        later = objects.worker()
+        later["metadata"]["name"] = "worker-2"
+        commands.api.put(later)
+        end = time.monotonic() + 20
+        assert any(line == ("worker-2", "second") for line in lines if time.monotonic() < end)
         lines.close()
 
 

@@ -137,6 +137,7 @@ def test_a_worker_gets_no_traffic_before_its_model_has_answered(overlay: str) ->
     (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     (worker,) = group["template"]["spec"]["containers"]
     assert worker["startupProbe"]["httpGet"]["path"] == "/project/health"
+    assert {"name": "SENTIMENT_START_HEALTHY", "value": "true"} in worker["env"]
     # it decides when the pod may be used, and a worker without a replica may wait for hours
     assert worker["startupProbe"]["periodSeconds"] == worker["readinessProbe"]["periodSeconds"] == 1
     assert worker["startupProbe"]["failureThreshold"] >= 3600
