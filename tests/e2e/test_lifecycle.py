@@ -106,7 +106,7 @@ def test_a_taken_port_says_by_whom_and_what_to_do() -> None:
 def test_a_bad_setting_is_one_line_and_no_start() -> None:
     done = run_to_its_end(free_port(), SENTIMENT_BATCH_TOKENS="7")
     assert done.returncode == 1
-    assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 512\n"
+    assert done.stderr == "error: batch_tokens: Input should be greater than or equal to 64\n"
 
 
 def test_an_application_that_does_not_import_ends_the_run_with_its_error(tmp_path: Path) -> None:
