@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from kuberay import bounds, ownership, upgrade
 from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
-from kuberay.names import Object, label
+from kuberay.names import Object, label, pointer
 
 _FIRST = (
     "Namespace",
@@ -129,10 +129,7 @@ def _sized(cluster: Cluster, wanted: Object, live: Object | None, *, force: bool
 
 def _forget_bounds(cluster: Cluster, obj: Object, *, dry_run: bool) -> None:
     if not dry_run:
-        path = f"/metadata/annotations/{bounds.ANNOTATION.replace('/', '~1')}"
-        meta = obj["metadata"]
-        operations: list[Object] = [{"op": "remove", "path": path}]
-        cluster.patch(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace"), operations)
+        cluster.patch(obj, [{"op": "remove", "path": pointer("annotations", bounds.ANNOTATION)}])
 
 
 def _apply(cluster: Cluster, obj: Object, before: Object | None, *, force: bool, dry_run: bool) -> str:

@@ -77,10 +77,10 @@ class Cluster:
             raise
         return dict(got.to_dict())
 
-    def items(self, api_version: str, kind: str, namespace: str | None) -> list[Object]:
-        """All objects of a kind in the namespace, or in the cluster."""
+    def items(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+        """All objects of a kind in the namespace, or in the cluster, whose labels the selector takes."""
         with self._errors(f"list {kind}s in {namespace or 'the cluster'}"):
-            got = self._resource(api_version, kind).get(namespace=namespace).to_dict()
+            got = self._resource(api_version, kind).get(namespace=namespace, label_selector=selector or None).to_dict()
         return [{"kind": kind, "apiVersion": api_version, **item} for item in got.get("items") or []]
 
     def may(self, verb: str, api_version: str, plural: str, namespace: str | None) -> bool:
@@ -119,13 +119,13 @@ class Cluster:
             )
         return dict(got.to_dict())
 
-    def patch(self, api_version: str, kind: str, name: str, namespace: str | None, operations: list[Object]) -> Object:
-        """A JSON patch."""
-        with self._errors(f"patch {kind}/{name}"):
-            got = self._resource(api_version, kind).patch(
+    def patch(self, obj: Object, operations: list[Object]) -> Object:
+        """A JSON patch of the object that has its kind, name and namespace."""
+        with self._errors(f"patch {label(obj)}"):
+            got = self._resource(obj["apiVersion"], obj["kind"]).patch(
                 body=operations,
-                name=name,
-                namespace=namespace,
+                name=obj["metadata"]["name"],
+                namespace=obj["metadata"].get("namespace"),
                 content_type="application/json-patch+json",
                 field_manager=FIELD_MANAGER,
             )

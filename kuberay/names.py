@@ -25,3 +25,18 @@ AUTOSCALER = "autoscaler"
 def label(obj: Object) -> str:
     """The object as people write it: Pod/name."""
     return f"{obj.get('kind', '?')}/{obj.get('metadata', {}).get('name', '?')}"
+
+
+def conditions(obj: Object) -> dict[str, Object]:
+    """The conditions in its status, by type."""
+    return {item["type"]: item for item in (obj.get("status") or {}).get("conditions") or []}
+
+
+def is_true(obj: Object, condition: str) -> bool:
+    """Whether it has the condition, and with status True."""
+    return bool(conditions(obj).get(condition, {}).get("status") == "True")
+
+
+def pointer(*parts: str) -> str:
+    """A JSON pointer to a field of metadata, of names that may have slashes."""
+    return "/".join(("/metadata", *(part.replace("~", "~0").replace("/", "~1") for part in parts)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from kuberay.cluster import Cluster
 from kuberay.errors import Conflict
-from kuberay.names import FIELD_MANAGER, Object
+from kuberay.names import FIELD_MANAGER, Object, pointer
 
 KUBECTL = frozenset({"kubectl-client-side-apply", "kubectl", "kubectl-last-applied"})
 """What `kubectl apply` calls itself, client-side and server-side; people who edit or patch have other names."""
@@ -56,10 +56,10 @@ def _take_over_from_kubectl(cluster: Cluster, before: Object) -> None:
     for entry in theirs:
         taken["fieldsV1"] = merged(taken.get("fieldsV1") or {}, entry.get("fieldsV1") or {})
     kept = [entry for entry in entries if entry not in theirs and not _is_own(entry)]
-    operations: list[Object] = [{"op": "replace", "path": "/metadata/managedFields", "value": [*kept, taken]}]
+    operations: list[Object] = [{"op": "replace", "path": pointer("managedFields"), "value": [*kept, taken]}]
     if _LAST_APPLIED in (before["metadata"].get("annotations") or {}):
-        operations.append({"op": "remove", "path": f"/metadata/annotations/{_LAST_APPLIED.replace('/', '~1')}"})
-    _patch(cluster, before, operations)
+        operations.append({"op": "remove", "path": pointer("annotations", _LAST_APPLIED)})
+    cluster.patch(before, operations)
 
 
 def _cut_loose(cluster: Cluster, obj: Object, before: Object) -> None:
@@ -68,14 +68,9 @@ def _cut_loose(cluster: Cluster, obj: Object, before: Object) -> None:
     if obj["kind"] != "Service" or "RayService" not in owners:
         return
     labels = [name for name in before["metadata"].get("labels") or {} if name.startswith("ray.io/")]
-    places = ["ownerReferences", *(f"labels/{name.replace('/', '~1')}" for name in labels)]
-    _patch(cluster, before, [{"op": "remove", "path": f"/metadata/{place}"} for place in places])
+    places = [pointer("ownerReferences"), *(pointer("labels", name) for name in labels)]
+    cluster.patch(before, [{"op": "remove", "path": place} for place in places])
 
 
 def _is_own(entry: Object) -> bool:
     return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
-
-
-def _patch(cluster: Cluster, obj: Object, operations: list[Object]) -> None:
-    meta = obj["metadata"]
-    cluster.patch(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace"), operations)

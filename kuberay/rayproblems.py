@@ -8,7 +8,7 @@ from datetime import datetime
 
 from kuberay import rayservice
 from kuberay.errors import ExitCode
-from kuberay.names import Object, label
+from kuberay.names import Object, conditions, is_true, label
 from kuberay.problem import Problem, line
 from kuberay.snapshot import Snapshot, when
 
@@ -104,20 +104,16 @@ def _head_ready_since(snapshot: Snapshot, cluster: str) -> str | None:
     for pod in snapshot.pods:
         labels = pod["metadata"].get("labels") or {}
         if labels.get("ray.io/node-type") == "head" and labels.get("ray.io/cluster") == cluster:
-            for condition in (pod.get("status") or {}).get("conditions") or []:
-                if condition["type"] == "Ready" and condition["status"] == "True":
-                    return str(condition.get("lastTransitionTime") or "")
+            return str(conditions(pod)["Ready"].get("lastTransitionTime") or "") if is_true(pod, "Ready") else None
     return None
 
 
 def _refused_pods(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
     """A quota, LimitRange or PodSecurity lets no pod come to be, so that there is none to look at."""
-    for condition in (cluster.get("status") or {}).get("conditions") or []:
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            yield Problem(
-                ExitCode.ROLLOUT, label(cluster), line(condition.get("message") or condition.get("reason", ""))
-            )
-            return
+    if is_true(cluster, "ReplicaFailure"):
+        refusal = conditions(cluster)["ReplicaFailure"]
+        yield Problem(ExitCode.ROLLOUT, label(cluster), line(refusal.get("message") or refusal.get("reason", "")))
+        return
     yield from _last_refusal(snapshot.events_of(cluster), label(cluster))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from kuberay.names import Object
+from kuberay.names import Object, conditions
 
 RUNNING = "RUNNING"
 
@@ -55,8 +55,8 @@ def read(ray_service: Object) -> RayServiceState:
     """The state of a RayService; an application that is configured but not reported has status NOT_STARTED."""
     status = ray_service.get("status") or {}
     active, pending = (status.get(f"{which}ServiceStatus") or {} for which in ("active", "pending"))
-    conditions = {item["type"]: item for item in status.get("conditions") or []}
-    ready = conditions.get("Ready") or {}
+    stated = conditions(ray_service)
+    ready = stated.get("Ready") or {}
     return RayServiceState(
         name=ray_service["metadata"]["name"],
         generation=int(ray_service["metadata"].get("generation", 0)),
@@ -64,7 +64,7 @@ def read(ray_service: Object) -> RayServiceState:
         ready=ready.get("status", "Unknown"),
         reason=ready.get("reason", ""),
         message=ready.get("message", ""),
-        upgrade_in_progress=(conditions.get("UpgradeInProgress") or {}).get("status", "False") != "False",
+        upgrade_in_progress=(stated.get("UpgradeInProgress") or {}).get("status", "False") != "False",
         serve_endpoints=int(status.get("numServeEndpoints", 0)),
         active_cluster=active.get("rayClusterName", ""),
         pending_cluster=pending.get("rayClusterName", ""),

@@ -12,6 +12,7 @@ import yaml
 
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, Object, label
+from kuberay.templates import templates
 
 UNSET_TAG = "set-by-deploy"
 """The tag of an image that an overlay leaves to whoever deploys."""
@@ -155,12 +156,7 @@ def _image_names(objects: list[Object], roles: tuple[str, ...]) -> set[str]:
 
 def _images(obj: Object) -> list[str]:
     """The image of the first container in each pod template."""
-    spec = obj.get("spec") or {}
-    templates = [spec["template"]] if obj["kind"] in {"Deployment", "StatefulSet"} else []
-    if obj["kind"] == "RayService":
-        cluster = spec["rayClusterConfig"]
-        templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster.get("workerGroupSpecs", []))]
-    return [template["spec"]["containers"][0]["image"] for template in templates]
+    return [template["spec"]["containers"][0]["image"] for _, template, _ in templates([obj])]
 
 
 def _split(image: str, *, checked: bool = True) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kuberay.names import Object
+from kuberay.names import Object, conditions
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read(role: str, workload: Object) -> Rollout:
 
 def complaint(workload: Object) -> str:
     """Why it does not progress, in the controller's words; empty where it does."""
-    for condition in (workload.get("status") or {}).get("conditions") or []:
+    for condition in conditions(workload).values():
         refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         stuck = condition["type"] == "Progressing" and condition["status"] == "False"
         if refused or stuck:

@@ -9,7 +9,7 @@ from kuberay.apply import Outcome, apply_budget
 from kuberay.bounds import Bounds
 from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
-from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object, label
+from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object, label, pointer
 
 _HPA_API = "autoscaling/v2"
 
@@ -33,19 +33,17 @@ def scale(cluster: Cluster, namespace: str, least: int, most: int, group: str | 
     state = rayservice.read(service)
     names = filter(None, (state.active_cluster, state.pending_cluster))
     clusters = [found for name in names if (found := cluster.find(RAY_API, "RayCluster", name, namespace))]
-    operations = [
-        *_group_operations(service["spec"]["rayClusterConfig"], "/spec/rayClusterConfig", group, wanted),
-        {"op": "add", "path": "/spec/serveConfigV2", "value": changed["spec"].get("serveConfigV2") or ""},
-        *_annotate(service, changed["metadata"]["annotations"][bounds.ANNOTATION]),
+    text = {"op": "add", "path": "/spec/serveConfigV2", "value": changed["spec"].get("serveConfigV2") or ""}
+    annotation = _annotate(service, changed["metadata"]["annotations"][bounds.ANNOTATION])
+    edits = _group_operations(service["spec"]["rayClusterConfig"], "/spec/rayClusterConfig", group, wanted)
+    with_group = [found for found in clusters if group in bounds.groups_of(found["spec"])]
+    planned = [
+        (service, [*edits, text, annotation]),
+        *((found, _group_operations(found["spec"], "/spec", group, wanted)) for found in with_group),
     ]
-    planned = [("RayService", RAY_SERVICE, operations)]
-    for found in clusters:
-        if group in bounds.groups_of(found["spec"]):
-            found_operations = _group_operations(found["spec"], "/spec", group, wanted)
-            planned.append(("RayCluster", found["metadata"]["name"], found_operations))
-    for kind, name, steps in planned:
-        cluster.patch(RAY_API, kind, name, namespace, steps)
-        yield f"{kind}/{name}", f"{wanted} workers"
+    for obj, operations in planned:
+        cluster.patch(obj, operations)
+        yield label(obj), f"{wanted} workers"
     yield from apply_budget(cluster, changed)
 
 
@@ -81,11 +79,10 @@ def _group_operations(spec: Object, path: str, group: str, wanted: Bounds) -> li
     ]
 
 
-def _annotate(obj: Object, value: str) -> list[Object]:
-    place = "/metadata/annotations"
+def _annotate(obj: Object, value: str) -> Object:
     if obj["metadata"].get("annotations"):
-        return [{"op": "add", "path": f"{place}/{bounds.ANNOTATION.replace('/', '~1')}", "value": value}]
-    return [{"op": "add", "path": place, "value": {bounds.ANNOTATION: value}}]
+        return {"op": "add", "path": pointer("annotations", bounds.ANNOTATION), "value": value}
+    return {"op": "add", "path": pointer("annotations"), "value": {bounds.ANNOTATION: value}}
 
 
 def _scale_hpa(cluster: Cluster, namespace: str, wanted: Bounds) -> Outcome:
@@ -96,9 +93,9 @@ def _scale_hpa(cluster: Cluster, namespace: str, wanted: Bounds) -> Outcome:
             operations = [
                 {"op": "add", "path": "/spec/minReplicas", "value": wanted.least},
                 {"op": "add", "path": "/spec/maxReplicas", "value": wanted.most},
-                *_annotate(hpa, bounds.annotation({bounds.PODS: wanted})),
+                _annotate(hpa, bounds.annotation({bounds.PODS: wanted})),
             ]
-            cluster.patch(_HPA_API, "HorizontalPodAutoscaler", hpa["metadata"]["name"], namespace, operations)
+            cluster.patch(hpa, operations)
             return label(hpa), f"{wanted} pods"
     nothing = f"namespace {namespace} has no RayService {RAY_SERVICE} and no HPA of {COURSE_DEPLOYMENT}"
     raise ClientError(ExitCode.NOT_FOUND, nothing)

@@ -10,6 +10,7 @@ from kuberay import rayservice, rollout
 from kuberay.cluster import Cluster
 from kuberay.diagnosis import diagnose
 from kuberay.errors import ClientError, ExitCode
+from kuberay.names import is_true
 from kuberay.problem import THOUGH_READY, Problem
 from kuberay.rayservice import RayServiceState
 from kuberay.rollout import Rollout
@@ -106,12 +107,11 @@ def _last_lines(cluster: Cluster, namespace: str, problem: Problem) -> list[str]
 
 def _pod(snapshot: Snapshot, pod: dict[str, Any]) -> PodState:
     status = pod.get("status") or {}
-    conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
     return PodState(
         name=pod["metadata"]["name"],
         role=snapshot.role(pod),
         phase="Terminating" if pod["metadata"].get("deletionTimestamp") else status.get("phase", "Unknown"),
-        ready=conditions.get("Ready") == "True",
+        ready=is_true(pod, "Ready"),
         restarts=sum(int(item.get("restartCount", 0)) for item in status.get("containerStatuses") or []),
         node=(pod.get("spec") or {}).get("nodeName", ""),
     )

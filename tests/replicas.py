@@ -28,14 +28,21 @@ def replicas(service: Service, deployment: str) -> list[psutil.Process]:
 @contextmanager
 def frozen(service: Service, deployment: str = "classifier") -> Iterator[None]:
     """The deployment's replicas do nothing while the block runs."""
-    stopped = replicas(service, deployment)
-    assert stopped
-    for process in stopped:
+    processes = replicas(service, deployment)
+    assert processes
+    with stopped(processes):
+        yield
+
+
+@contextmanager
+def stopped(processes: list[psutil.Process]) -> Iterator[None]:
+    """The processes do nothing while the block runs."""
+    for process in processes:
         process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in stopped:
+        for process in processes:
             if process.is_running():
                 process.send_signal(signal.SIGCONT)
 

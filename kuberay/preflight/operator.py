@@ -7,10 +7,10 @@ from typing import Any
 
 from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
-from kuberay.names import RAY_API, Object
+from kuberay.names import RAY_API, Object, is_true
 from kuberay.preflight.finding import Finding, Level
 
-LABEL = {"app.kubernetes.io/component": "kuberay-operator"}
+SELECTOR = "app.kubernetes.io/component=kuberay-operator"
 """What Helm's chart and the kustomization both label it with."""
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 
@@ -63,22 +63,15 @@ def _resolved(schema: Object, schemas: Object) -> Object:
 
 def _pods(cluster: Cluster) -> Iterator[Finding]:
     try:
-        everything = cluster.items("v1", "Pod", None)
+        pods = cluster.items("v1", "Pod", None, SELECTOR)
+        hidden = not pods and not cluster.items("v1", "Pod", None)
     except ClientError as error:
         yield Finding(Level.UNKNOWN, error.code, f"KubeRay's operator: {error}")
         return
-    if not everything:  # every cluster has some: this answer hides them
+    if hidden:  # every cluster has some pods
         yield Finding(Level.UNKNOWN, ExitCode.OPERATOR, "KubeRay's operator: the cluster shows no pod at all")
         return
-    pods = [pod for pod in everything if LABEL.items() <= (pod["metadata"].get("labels") or {}).items()]
-    ready = [pod for pod in pods if _is_ready(pod)]
-    if not ready:
-        ((key, value),) = LABEL.items()
-        seen = "is not ready" if pods else f"runs nowhere: no pod has the label {key}={value}"
+    if not any(is_true(pod, "Ready") for pod in pods):
+        seen = "is not ready" if pods else f"runs nowhere: no pod has the label {SELECTOR}"
         said = f"KubeRay's operator {seen}; docs/kubernetes.md has the command that installs it"
         yield Finding(Level.WARNING, ExitCode.OPERATOR, said)
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

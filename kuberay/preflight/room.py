@@ -9,7 +9,7 @@ from kuberay.cluster import Cluster
 from kuberay.errors import ExitCode
 from kuberay.names import Object
 from kuberay.preflight.finding import Finding, Level
-from kuberay.preflight.templates import templates
+from kuberay.templates import templates
 
 _UNITS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _UNITS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}

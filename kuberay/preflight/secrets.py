@@ -8,7 +8,7 @@ from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import Object
 from kuberay.preflight.finding import Finding, Level
-from kuberay.preflight.templates import containers, templates
+from kuberay.templates import containers, templates
 
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:

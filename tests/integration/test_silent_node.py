@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import httpx
 import psutil
 import pytest
 
 from tests.ray_cluster import Cluster, ray_cluster
+from tests.replicas import stopped
 from tests.yardstick import slowdown
 
 USERS = 4
@@ -27,18 +27,9 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@contextmanager
-def silent_node(cluster: Cluster) -> Iterator[None]:
+def silent_node(cluster: Cluster) -> AbstractContextManager[None]:
     """One node with its classifier, without the ingress replicas there: who waits for those waits for HAProxy."""
-    stopped = [process for process in cluster.node_processes("classifier") if not is_ingress(process)]
-    for process in stopped:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in stopped:
-            if process.is_running():
-                process.send_signal(signal.SIGCONT)
+    return stopped([process for process in cluster.node_processes("classifier") if not is_ingress(process)])
 
 
 def is_ingress(process: psutil.Process) -> bool:

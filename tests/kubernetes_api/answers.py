@@ -106,11 +106,13 @@ def read(state: State, place: Place, request: Request) -> Any:
     if place.name:
         return existing(state, place)
     kind = state.kinds[place.api_version][place.plural][0]
+    labels = dict(item.split("=") for item in request.query.get("labelSelector", "").split(",") if item)
     items = [
         {key: value for key, value in obj.items() if key not in {"kind", "apiVersion"}}  # as lists have them
         for (plural, namespace, _), obj in state.objects.items()
         if plural == place.plural
         and place.namespace in ("", namespace)
+        and labels.items() <= (obj["metadata"].get("labels") or {}).items()
         and state.kinds[place.api_version][plural][0] == obj["kind"]
     ]
     return {"kind": f"{kind}List", "apiVersion": place.api_version, "metadata": {}, "items": items}
