@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.cluster.inside.load import STREAMS
+from tests.cluster.outcome import Bar
 from tests.cluster.records import Tally, together
-from tests.cluster.steps import Bar
 
 SCHEMA = 1
 HITS = tuple(stream.name for stream in STREAMS if stream.text == "hit")

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from tests.cluster.api import Api
 from tests.cluster.errors import StepFailed, SuiteError
+from tests.cluster.outcome import Bar, Outcome
 from tests.cluster.report import Row, missed
 from tests.cluster.stage import Stage
-from tests.cluster.steps import STEPS, Bar, Outcome, Step
+from tests.cluster.steps import STEPS, Step
 
 FIRST = "first apply"
 FIRST_S = 900.0

@@ -20,8 +20,8 @@ import pytest
 
 from tests.cluster import objects
 from tests.cluster.inside import ask, checks, kill, load, probe
+from tests.cluster.kills import kill_source
 from tests.cluster.records import Records
-from tests.cluster.steps import kill_source
 from tests.service import Service
 from tests.stub_service import always, fair
 from tests.wait import until

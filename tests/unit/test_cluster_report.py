@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 
 from tests.cluster.inside.load import STREAMS
+from tests.cluster.kills import judge_probe
+from tests.cluster.outcome import Bar
 from tests.cluster.records import Tally
 from tests.cluster.report import Row, missed, table, to_json
 from tests.cluster.run import choose
-from tests.cluster.steps import STEPS, Bar, judge_probe
+from tests.cluster.steps import STEPS
 
 
 def streams(**failed: int) -> dict[str, Tally]:
