@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
-from serve_app.model_client import Model
+from serve_app.model_client import RemoteModel
 from serve_app.settings import Settings
 
 PROBE_TEXT = "Is anybody there?"
@@ -18,7 +18,7 @@ PROBE_TEXT = "Is anybody there?"
 class HealthMonitor:
     """Knows when the model last answered; where traffic does not tell, it asks by itself."""
 
-    def __init__(self, model: Model, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, model: RemoteModel, settings: Settings, metrics: Metrics) -> None:
         self._model = model
         self._max_age_s = settings.health_max_age_s
         self._probe_s = settings.health_probe_s

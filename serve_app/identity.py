@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from model.cpu import choose_precision
 from model.directory import ModelDirectory
-from serve_app.model_client import Identity
+from model.labels import SINGLE_LABEL
 from serve_app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which model answers: what `GET /project/model` shows, and what the cache is keyed by."""
+
+    name: str
+    revision: str | None
+    fingerprint: str
+    precision: str
+    labels: tuple[str, ...]
+    max_tokens: int
+    accuracy: float | None
+    problem_type: str = SINGLE_LABEL
 
 
 def identify(directory: ModelDirectory, settings: Settings) -> Identity:

@@ -19,9 +19,9 @@ from serve_app.cache.base import NoSharedCache, SharedCache
 from serve_app.cache.redis import RedisCache
 from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
-from serve_app.identity import identify
+from serve_app.identity import Identity, identify
 from serve_app.metrics import Metrics
-from serve_app.model_client import Identity, RemoteModel
+from serve_app.model_client import RemoteModel
 from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings

@@ -7,98 +7,47 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from model.labels import SINGLE_LABEL, Scores
+from model.labels import Scores
 from serve_app.errors import ModelUnavailable, TooBusy
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
-from serve_app.tickets import Event, News
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which model answers: what `GET /project/model` shows, and what the cache is keyed by."""
-
-    name: str
-    revision: str | None
-    fingerprint: str
-    precision: str
-    labels: tuple[str, ...]
-    max_tokens: int
-    accuracy: float | None
-    problem_type: str = SINGLE_LABEL
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a model replica has to do: how long a new text would wait, and the tokens that it completes in a second.
-
-    With it comes what other ingress replicas say of their tickets, and how many ingress replicas there are.
-    """
-
-    replica: str
-    wait_s: float
-    tokens_per_s: float
-    events: Sequence[Event] = ()
-    ingresses: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Classified:
-    """A model replica's answer for n texts, in order, with its own stage times in milliseconds."""
-
-    identity: Identity
-    scores: list[Scores | None]
-    """None for a text whose turn did not come in time."""
-    truncated: list[bool]
-    tokenize_ms: float
-    queue_ms: float
-    model_ms: float
-    tokens: int
-    load: Load
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A model replica's answer if too much waits, or if the time was up before the turn of any text came."""
-
-    load: Load
-    late: bool = False
-
-
-class Model(Protocol):
-    """Something that predicts."""
-
-    last_success: float | None
-    """`time.monotonic()` of the last prediction that succeeded."""
-    identity: Identity
-    """Which model it is by the settings; each answer says which one it was."""
-
-    async def classify(
-        self,
-        texts: Sequence[str],
-        timeout_s: float | None = None,
-        max_wait_s: float = math.inf,
-        news: News | None = None,
-    ) -> Classified | Refused:
-        """Predict the texts, all in one call, as far as `timeout_s` or the setting's time, if that is less, allows.
-
-        A replica in which a new text would wait longer than `max_wait_s` refuses; without end for that, the call goes
-        before all others.
-
-        Raises:
-            TooBusy: Serve's queue for the replicas is full.
-            ModelUnavailable: no replica answered in time.
-        """
-        ...
-
+from serve_app.tickets import Event
 
 RETURN_S = 0.5
 """How much of a call's time an answer has for its way back, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A model replica's answer for n texts, in order, with its own stage times, and what it has to do."""
+
+    identity: Identity
+    scores: Sequence[Scores | None]
+    """None for a text whose turn did not come in time."""
+    truncated: Sequence[bool]
+    tokenize_ms: float = 0.0
+    queue_ms: float = 0.0
+    model_ms: float = 0.0
+    replica: str
+    busy_s: float = 0.0
+    """Above 0 if the replica refused the texts: how long what it has takes, which is too long."""
+    wait_s: float
+    """How long one text that comes now would wait for its turn."""
+    pass_s: float
+    """How long one pass takes."""
+    tokens_per_s: float
+    """What the replica completes, in tokens as `guess_tokens` counts them."""
+
+
+def guess_tokens(text: str, max_tokens: int) -> int:
+    """A token for each four bytes, and two around them; to count them would cost a hundred times as much."""
+    return min(2 + len(text.encode()) // 4, max_tokens)
 
 
 class RemoteModel:
@@ -111,23 +60,42 @@ class RemoteModel:
         self._timeout_s = timeout_s
         self._metrics = metrics
         self.last_success: float | None = None
+        """`time.monotonic()` of the last prediction that succeeded."""
         self.identity = identity
+        """Which model it is by the settings; each answer says which one it was."""
 
     async def classify(
-        self,
-        texts: Sequence[str],
-        timeout_s: float | None = None,
-        max_wait_s: float = math.inf,
-        news: News | None = None,
-    ) -> Classified | Refused:
-        """One handle call for all the texts."""
+        self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
+    ) -> Answer:
+        """Predict the texts, all in one call, as far as `timeout_s` or the setting's time, if that is less, allows.
+
+        A replica in which they would wait longer than `max_wait_s` refuses; without end for that, the call goes before
+        all others.
+
+        Raises:
+            TooBusy: Serve's queue for the replicas is full.
+            ModelUnavailable: no replica answered in time.
+        """
         within_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        answer: Classified | Refused = await self._call(
-            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s, news)
+        answer: Answer = await self._call(
+            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s)
         )
-        if isinstance(answer, Classified):
+        if any(answer.scores):
             self.last_success = time.monotonic()
         return answer
+
+    async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
+        """Send the replica that relays them what happened to tickets in this ingress replica, and what was refused.
+
+        Returns what happened in the others, and how many there are with this one.
+
+        Raises:
+            ModelUnavailable: no replica answered in time.
+        """
+        heard: tuple[Sequence[Event], int] = await self._call(
+            lambda: self._handle.exchange.remote(sender, events, refused_tokens)
+        )
+        return heard
 
     async def _call(self, send: Callable[[], Any]) -> Any:
         try:

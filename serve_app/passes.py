@@ -5,36 +5,39 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from model.engine import Engine, Lane
 from model.labels import Scores
+from serve_app.metrics import Metrics
+from serve_app.settings import Settings
 
 LARGEST_SHARE = 8
 """No request counts for more than this part of the longest wait: the engine serves requests by turns."""
 
 _RATE_WEIGHT = 0.1
 _LARGEST_STEP = 2.0
-_LEAST_FILL = 0.5
-_LEAST_ROOM = 4
+_MIN_FILL = 0.5
+_MIN_ROOM = 4
+_GUESS_TOKENS = 50_000
+"""How many tokens it takes to learn how far guesses are off: a few texts cannot move that far."""
 
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """Texts of one caller: how many, their guessed tokens, and their scores as they come (None until then)."""
+    """Texts of one caller: how many, how many tokens they are guessed to have, and their scores as they come."""
 
     texts: int
-    guessed: int
+    work: int
+    """Tokens that wait or run, or are guessed to be in what is not tokenized yet."""
     urgent: bool = False
     began: float = field(default_factory=time.perf_counter)
     queue_ms: float = 0.0
     """How long the last text has waited."""
     model_ms: float = 0.0
-    tokens: int = 0
-    """Tokens of its texts that wait or run."""
     running: int = 0
     waiting: deque[tuple[int, Sequence[int]]] = field(default_factory=deque)
     scores: list[Scores | None] = field(init=False)
@@ -48,33 +51,26 @@ class Request:
         if not self.texts:
             self.ended.set()
 
-    @property
-    def work(self) -> int:
-        """Tokens that wait or run, or are guessed to be in what is not tokenized yet."""
-        return self.tokens + self.guessed
-
 
 class Passes:
-    """Runs what waits in passes of at most `pass_tokens`, or of one longer text, one on each of the engine's lanes.
+    """Runs what waits in passes of at most `batch_tokens`, or of one longer text, one on each of the engine's lanes.
 
     A pass takes the texts of the requests that have waited longest. A request whose pass has ended goes behind all
     others, so no list of texts holds up a single one for more than a pass; urgent requests go first.
     """
 
-    def __init__(
-        self, engine: Engine, threads: Executor, pass_tokens: int, max_wait_s: float, tell: Callable[[int, int], None]
-    ) -> None:
-        """`tell` is called with the texts and tokens of each pass that ended."""
+    def __init__(self, engine: Engine, threads: Executor, settings: Settings, metrics: Metrics) -> None:
         self._engine = engine
         self._threads = threads
-        self._pass_tokens = pass_tokens
-        self._max_wait_s = max_wait_s
-        self._tell = tell
+        self._pass_tokens = settings.batch_tokens
+        self._max_wait_s = settings.max_wait_s
+        self._metrics = metrics
         self._free: list[Lane] = list(engine.lanes)
         self._requests: OrderedDict[Request, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._counted = self._guessed = float(_GUESS_TOKENS)
         self.tokens_per_s = 0.0
-        self.busy_s = 0.0
+        self.ran_s = 0.0
         """How long all lanes together were busy so far, a share of them counting as that share."""
 
     @property
@@ -83,10 +79,28 @@ class Passes:
         return sum(request.work for request in self._requests)
 
     @property
+    def guessed_per_s(self) -> float:
+        """The rate in guessed tokens."""
+        return self.tokens_per_s * self._guessed / self._counted
+
+    @property
+    def pass_s(self) -> float:
+        """How long one pass takes."""
+        return self._pass_tokens / self.tokens_per_s
+
+    @property
     def wait_s(self) -> float:
         """How long a new text would wait for its turn."""
-        most = max(self._pass_tokens, int(self.tokens_per_s * self._max_wait_s / LARGEST_SHARE))
-        return sum(min(request.work, most) for request in self._requests) / self.tokens_per_s
+        return sum(min(request.work, self._share) for request in self._requests) / self.tokens_per_s
+
+    @property
+    def _share(self) -> float:
+        return max(self._pass_tokens, self.tokens_per_s * self._max_wait_s / LARGEST_SHARE)
+
+    def busy_s(self, max_wait_s: float) -> float:
+        """How long what is here takes, if a text had to wait longer than `max_wait_s` for that; otherwise 0."""
+        wait_s = self.wait_s
+        return wait_s if wait_s > max_wait_s else 0.0
 
     def warm_up(self, sequences: Sequence[Sequence[int]]) -> None:
         """Touch every weight, and measure the rate by a second round, since the first also compiles."""
@@ -101,17 +115,21 @@ class Passes:
     def hold(self, request: Request) -> Iterator[None]:
         """Count the request while the block runs, and run what is added to it; what is left then is dropped."""
         self._requests[request] = None
+        self._metrics.waiting_tokens.set(self.tokens)
         try:
             yield
         finally:
             self._requests.pop(request, None)
             request.waiting.clear()
+            self._metrics.waiting_tokens.set(self.tokens)
 
     def add(self, request: Request, first: int, sequences: Sequence[Sequence[int]], guessed: int) -> None:
         """Queue the token ids of the request's texts from number `first` on, which were guessed as so many tokens."""
+        tokens = sum(map(len, sequences))
         request.waiting.extend(enumerate(sequences, first))
-        request.tokens += sum(map(len, sequences))
-        request.guessed -= guessed
+        request.work += tokens - guessed
+        kept = max(0.0, 1 - tokens / _GUESS_TOKENS)
+        self._counted, self._guessed = kept * self._counted + tokens, kept * self._guessed + guessed
         self._start()
 
     def _start(self) -> None:
@@ -136,7 +154,7 @@ class Passes:
                 index, ids = waiting.popleft()
                 chosen.append((request, index, ids))
                 room -= len(ids)
-            if room < _LEAST_ROOM:
+            if room < _MIN_ROOM:
                 break
         return chosen
 
@@ -157,7 +175,7 @@ class Passes:
             error = failed
         seconds = time.perf_counter() - began
         self._free.extend(lanes)
-        self.busy_s += seconds * len(lanes) / len(self._engine.lanes)
+        self.ran_s += seconds * len(lanes) / len(self._engine.lanes)
         for request in requests:
             request.running -= 1
             request.model_ms += seconds * 1000
@@ -165,7 +183,7 @@ class Passes:
                 self._requests.move_to_end(request)
         for (request, index, ids), each in zip(chosen, scores, strict=True):
             request.scores[index] = each
-            request.tokens -= len(ids)
+            request.work -= len(ids)
             request.missing -= 1
             request.error = request.error or error
             if not request.missing or error:
@@ -173,11 +191,12 @@ class Passes:
         self._start()
         tokens = sum(map(len, sequences))
         self._learn(tokens * len(self._engine.lanes) / len(lanes), tokens, seconds)
-        self._tell(len(sequences), tokens)
+        self._metrics.batch_texts.observe(len(sequences))
+        self._metrics.batch_tokens.observe(tokens)
 
     def _learn(self, all_tokens: float, tokens: int, seconds: float) -> None:
         """Learn the rate from a pass, during which all lanes did `all_tokens`; of small ones the most is overhead."""
-        if tokens >= _LEAST_FILL * self._pass_tokens:
+        if tokens >= _MIN_FILL * self._pass_tokens:
             seen = all_tokens / seconds
             seen = min(max(seen, self.tokens_per_s / _LARGEST_STEP), self.tokens_per_s * _LARGEST_STEP)
             self.tokens_per_s += _RATE_WEIGHT * (seen - self.tokens_per_s)

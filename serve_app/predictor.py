@@ -18,8 +18,9 @@ from serve_app.admission import Admission, Permit
 from serve_app.cache.base import SharedCache
 from serve_app.caller import Caller
 from serve_app.errors import TooBusy, TooLate
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
-from serve_app.model_client import Identity, Model, Refused
+from serve_app.model_client import Answer, RemoteModel
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
@@ -71,7 +72,12 @@ class Predictor:
     """Answers lists of texts from the caches and the model."""
 
     def __init__(
-        self, model: Model, open_shared: OpenSharedCache, admission: Admission, cache_entries: int, metrics: Metrics
+        self,
+        model: RemoteModel,
+        open_shared: OpenSharedCache,
+        admission: Admission,
+        cache_entries: int,
+        metrics: Metrics,
     ) -> None:
         self._model = model
         self._admission = admission
@@ -81,6 +87,7 @@ class Predictor:
         self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
         self._identity = model.identity
         self._shared = open_shared(self._identity)
+        self._exchange: asyncio.Task[None] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -88,8 +95,9 @@ class Predictor:
         return self._identity
 
     def start(self) -> None:
-        """Begin to find out whether the shared cache can be used; needs a running loop."""
+        """Begin to find out whether the shared cache can be used, and to exchange tickets; needs a running loop."""
         self._shared.start()
+        self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model))
 
     async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
         """Predict each text, from the caches where they know it.
@@ -109,6 +117,8 @@ class Predictor:
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
+        if self._exchange is not None:
+            self._exchange.cancel()
         await self._shared.close()
 
     async def _predict(self, texts: Sequence[str], identity: Identity, caller: Caller) -> Outcome:
@@ -190,7 +200,7 @@ class Predictor:
         permit = self._admission.admit(texts, deadline)
         # in a context of its own: Serve cancels all that is called in a request's context when its client goes
         task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
-        task.add_done_callback(lambda _: permit.leave())  # the task may be cancelled before it begins
+        task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
         return task
 
     async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
@@ -204,14 +214,11 @@ class Predictor:
         return computed
 
     async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
-        timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-        try:
-            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.news())
-        except TooBusy:
-            raise permit.refused(TooBusy) from None
-        if isinstance(answer, Refused):
-            raise permit.refused(TooLate if answer.late else TooBusy, answer.load)
-        permit.answered(answer)
+        answer = await self._ask(texts, permit, deadline)
+        if answer.busy_s and self._admission.has_room_elsewhere(answer.replica, permit):
+            answer = await self._ask(texts, permit, deadline)
+        if answer.busy_s:
+            raise self._admission.refusal(permit, TooBusy, answer.busy_s)
         labels = answer.identity.labels
         predictions = {
             key: make_prediction(scores, labels, truncated=truncated)
@@ -220,8 +227,19 @@ class Predictor:
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         first = next((key for key in texts if key not in predictions), None)
-        rest = None if first is None else permit.refused(TooLate, key=first)
+        rest = None if first is None else self._admission.refusal(permit, TooLate, key=first)
+        if rest and not predictions:
+            raise rest
         return _Computed(predictions, answer.identity, timings, rest)
+
+    async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
+        timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        try:
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s)
+        except TooBusy:
+            raise self._admission.refusal(permit, TooBusy) from None
+        self._admission.learn(answer)
+        return answer
 
     async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
         """Have one replica of one model predict all the texts, so that old and new never share a response."""
@@ -233,7 +251,7 @@ class Predictor:
             async with caller.waits(deadline):
                 computed = await self._classify(rest, permit, deadline)
         finally:
-            permit.leave()
+            self._admission.leave(permit)
         if computed.rest is not None:
             raise computed.rest
         predictions = [computed.predictions[key] for key in keys]

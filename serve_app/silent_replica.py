@@ -1,27 +1,55 @@
-"""Routes calls to model replicas as Serve does, and moves a call whose replica has fallen silent to another one, once.
+"""Routes calls to model replicas: first to one on the same node, while another one's queue is not shorter by a pass.
 
-A node that vanishes resets no connection: without this a call to its replica waits until the model's time-out. A
-replica that is slow still says how much it has to do.
+Serve by itself compares how many calls replicas have, and a call may be one word or a thousand texts. Here each answer
+says how long the next text would wait.
+
+A call whose replica has fallen silent is moved to another one, once. A node that vanishes resets no connection: without
+this a call to its replica waits until the model's time-out. A replica that is slow still says how much it has to do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayError
 from ray.serve._private.common import RunningReplicaInfo
-from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
+from ray.serve._private.request_router.common import PendingRequest
 from ray.serve._private.request_router.replica_wrapper import RunningReplica
+from ray.serve._private.request_router.request_router import LocalityMixin, RequestRouter
+
+from serve_app.model_client import Answer
 
 LOOK_S = 0.25
 """Only for a call that waits longer is its replica asked for a sign of life, and as often again."""
 SILENT_S = 1.0
 """A replica that does not answer for so long is silent."""
+AVOID_S = 5.0
+"""For so long other replicas are asked first then."""
 
 
-class Router(PowerOfTwoChoicesRequestRouter):
-    """Serve's own way to choose a replica, among replicas that are watched."""
+class Router(LocalityMixin, RequestRouter):
+    """Chooses by what each replica last said of its queue."""
+
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
+    ) -> list[list[RunningReplica]]:
+        """Replicas by rank; of one rank Serve takes the one that has the fewest calls.
+
+        Tickets are exchanged through one replica, the same for all that ask.
+        """
+        replicas = [each for each in candidate_replicas if isinstance(each, Replica)]
+        awake = [each for each in replicas if not each.silent] or replicas
+        if pending_request is not None:
+            pending_request.routing_context.should_backoff = True  # if all are full
+            if pending_request.metadata.call_method == "exchange":
+                return [[min(awake, key=lambda each: each.replica_id.unique_id)]]
+        soonest_s = min(each.wait_s for each in awake)
+        near: list[RunningReplica] = [each for each in awake if each.wait_s <= soonest_s + each.pass_s]
+        random.shuffle(near)  # of those that have as few calls, Serve takes the first
+        return [*self.rank_replicas_via_locality(near), candidate_replicas]
 
     def create_replica_wrapper(self, replica_info: RunningReplicaInfo) -> Replica:
         """What the router sends calls through."""
@@ -34,6 +62,28 @@ class Replica(RunningReplica):
     def __init__(self, replica_info: RunningReplicaInfo) -> None:
         super().__init__(replica_info)
         self._question: asyncio.Task[bool] | None = None
+        self._ready_at = self._avoid_until = 0.0
+        self.pass_s = 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it was found silent a moment ago."""
+        return time.monotonic() < self._avoid_until
+
+    def avoid(self) -> None:
+        """Have other replicas be asked first for a while."""
+        self._avoid_until = time.monotonic() + AVOID_S
+
+    @property
+    def wait_s(self) -> float:
+        """How long a new text would wait for its turn."""
+        return max(0.0, self._ready_at - time.monotonic())
+
+    def hear(self, answer: Answer) -> None:
+        """Learn how long the queue is; where it was too long, another replica is next."""
+        self._avoid_until = 0.0
+        self.pass_s = answer.pass_s
+        self._ready_at = time.monotonic() + answer.wait_s + (answer.pass_s if answer.busy_s else 0.0)
 
     def try_send_request(self, pr: Any, with_rejection: bool) -> Any:  # noqa: FBT001  (as Serve calls it)
         """Send the call. One that was moved already is not moved again."""
@@ -68,6 +118,13 @@ class WatchedResult:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._result, name)
 
+    async def get_async(self) -> Any:
+        """The call's result, of which the replica's wait is kept."""
+        result = await self._result.get_async()
+        if isinstance(result, Answer):
+            self._replica.hear(result)
+        return result
+
     async def get_rejection_response(self) -> Any:
         """What the replica says of the call; over gRPC it says so together with the answer.
 
@@ -82,6 +139,7 @@ class WatchedResult:
                 await asyncio.wait({answer, lives}, return_when=asyncio.FIRST_COMPLETED)
                 if lives.done() and not lives.result() and not answer.done():
                     self._pr.moved = True
+                    self._replica.avoid()
                     raise ActorUnavailableError("The replica is silent.", self._replica.actor_id.binary())
                 await asyncio.wait({answer}, timeout=LOOK_S)
             return answer.result()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 LONGEST_S = 600
 _MARGIN = 1.4
@@ -15,21 +14,12 @@ machines have slow minutes. Newcomers take what is left."""
 _EARLY_S, _LATE_S = 0.2, 10.0
 """How far from its time a caller may come: timers fire a little early."""
 
-_MAX_TICKETS, _MAX_RELAYED = 50_000, 5_000
+_MAX_TICKETS, _MAX_EVENTS = 50_000, 5_000
 _CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
-_LEAST_SHARE = 0.02
+_MIN_SHARE = 0.02
 
 Event = tuple[bytes, float | None]
 """A request's key with the seconds until it is due, or with None when it came."""
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What happened to the tickets of one ingress replica since it last said so, and the tokens that it refused."""
-
-    sender: str
-    events: Sequence[Event]
-    refused_tokens: int = 0
 
 
 class Tickets:
@@ -45,30 +35,28 @@ class Tickets:
         """Ingress replicas that issue tickets: each promises its part of the model's rate."""
         # a plain dict's first key is slow to find when those before it were deleted
         self._due: OrderedDict[bytes, float] = OrderedDict()
-        self._events: list[tuple[bytes, float | None]] = []
-        self._promised_s = 0.0
-        self._drained = 0.0
+        self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
+        self._promised_s = self._promised_at = 0.0
         self._share = 1.0
 
     def redeem(self, key: bytes, now: float) -> bool:
         """Whether this request is due; the ticket is used up by that."""
-        if not self._came(key, now):
-            return False
-        self._events.append((key, None))
-        return True
+        came = self._came(key, now)
+        if came:
+            self._events.append((key, None))
+        return came
 
     def issue(self, key: bytes, work_s: float, wait_s: float, now: float) -> int:
         """Whole seconds until this request, which is so much work, should come back; at least one.
 
         The model needs `wait_s` for what it has. A request that has a ticket keeps it.
         """
-        due = self._due.get(key)
-        if due is None or due <= now:
+        due = self._due.get(key, 0.0)
+        if due <= now:
             pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
-            left_s = max(0.0, self._promised_s - (now - self._drained) / pace)
-            # no more than can be told, or a long overload would be remembered for hours
-            self._promised_s = min(left_s + work_s, LONGEST_S / pace)
-            self._drained = now
+            left_s = max(0.0, self._promised_s - (now - self._promised_at) / pace)
+            # no more than can be sent, or a long overload would be remembered for hours
+            self._promised_s, self._promised_at = min(left_s + work_s, LONGEST_S / pace), now
             due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), LONGEST_S)
             self._add(key, due, now)
             self._events.append((key, due))
@@ -76,8 +64,9 @@ class Tickets:
 
     def take_events(self, now: float) -> list[Event]:
         """What happened here since the last call, for the other replicas."""
-        events, self._events = self._events, []
-        return [(key, None if due is None else due - now) for key, due in events]
+        events = [(key, None if due is None else due - now) for key, due in self._events]
+        self._events.clear()
+        return events
 
     def merge(self, events: Iterable[Event], now: float) -> None:
         """Learn what happened in the other replicas."""
@@ -100,30 +89,25 @@ class Tickets:
             oldest = next(iter(self._due))
             missed = self._due[oldest] + _LATE_S < now
             if missed:
-                self._share = max(_LEAST_SHARE, self._share * (1 - _MISSED_WEIGHT))
+                self._share = max(_MIN_SHARE, self._share * (1 - _MISSED_WEIGHT))
             if missed or len(self._due) > _MAX_TICKETS:
                 del self._due[oldest]
 
 
 class TicketRelay:
-    """Tells each ingress replica what the others have said, in a classifier: all of them call it all the time."""
+    """Sends each ingress replica what the others have sent, from the one classifier that all of them ask."""
 
     def __init__(self) -> None:
-        self._said: deque[tuple[str, bytes, float | None]] = deque(maxlen=_MAX_RELAYED)
+        self._sent: deque[tuple[str, bytes, float | None]] = deque(maxlen=_MAX_EVENTS)
         self._number = 0
         self._heard: dict[str, tuple[float, int]] = {}
 
-    def take(self, news: News, now: float) -> None:
-        """Keep what a replica says."""
-        self._heard[news.sender] = now, self._heard.get(news.sender, (now, self._number))[1]
-        self._said.extend((news.sender, key, None if due_s is None else now + due_s) for key, due_s in news.events)
-        self._number += len(news.events)
-
-    def give(self, receiver: str, now: float) -> tuple[list[Event], int]:
-        """What the others have said since this was last asked, and how many replicas there are."""
+    def exchange(self, sender: str, events: Sequence[Event], now: float) -> tuple[list[Event], int]:
+        """What the others have sent since this replica last asked, and how many replicas there are."""
+        new = self._number - self._heard.get(sender, (now, self._number))[1]
+        recent = [self._sent[-index] for index in range(min(new, len(self._sent)), 0, -1)]
+        self._sent.extend((sender, key, None if due_s is None else now + due_s) for key, due_s in events)
+        self._number += len(events)
+        self._heard[sender] = now, self._number
         self._heard = {name: heard for name, heard in self._heard.items() if heard[0] > now - _LATE_S}
-        missed = self._number - self._heard.get(receiver, (now, self._number))[1]
-        recent = [self._said[-index] for index in range(min(missed, len(self._said)), 0, -1)]
-        self._heard[receiver] = now, self._number
-        events = [(key, None if due is None else due - now) for sender, key, due in recent if sender != receiver]
-        return events, len(self._heard)
+        return [(key, None if due is None else due - now) for _, key, due in recent], len(self._heard)

@@ -7,12 +7,14 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from model.labels import Scores
 from serve_app.errors import ModelUnavailable
-from serve_app.model_client import Classified, Identity, Load, Refused
+from serve_app.identity import Identity
+from serve_app.model_client import Answer, RemoteModel
 from serve_app.prediction import Prediction
-from serve_app.tickets import News
+from serve_app.tickets import Event
 
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
@@ -23,12 +25,13 @@ def fake_scores(text: str) -> Scores:
     return (1 - share, share)
 
 
-def fake_tokens(text: str) -> int:
-    """A token for each four bytes, and two around them."""
-    return 2 + len(text.encode()) // 4
+def answer(*scores: Scores | None, **fields: Any) -> Answer:
+    """An answer of an idle replica, if the fields do not say otherwise."""
+    idle = {"identity": IDENTITY, "replica": "fake", "wait_s": 0.0, "pass_s": 0.1, "tokens_per_s": 1000.0}
+    return Answer(**{**idle, "scores": scores, "truncated": [False] * len(scores), **fields})
 
 
-class FakeModel:
+class FakeModel(RemoteModel):
     """Answers at once, or when `gate` opens; keeps every call's texts."""
 
     def __init__(self, identity: Identity = IDENTITY) -> None:
@@ -38,8 +41,7 @@ class FakeModel:
         self.calls: list[list[str]] = []
         self.cancelled = 0
         self.broken = False
-        self.refusals: list[Refused] = []
-        self.load = Load("fake", 0.0, 1000.0)
+        self.refusals: list[Answer] = []
         self.most = 1_000_000
         """How many texts of a call it reaches in time."""
         self.timeouts: list[float | None] = []
@@ -51,8 +53,7 @@ class FakeModel:
         texts: Sequence[str],
         timeout_s: float | None = None,
         max_wait_s: float = math.inf,
-        news: News | None = None,  # noqa: ARG002
-    ) -> Classified | Refused:
+    ) -> Answer:
         self.timeouts.append(timeout_s)
         self.calls.append(list(texts))
         try:
@@ -67,7 +68,15 @@ class FakeModel:
         self.last_success = time.monotonic()
         scores = [fake_scores(text) if number < self.most else None for number, text in enumerate(texts)]
         truncated = [len(text) > 1000 for text in texts]
-        return Classified(self.answers_as, scores, truncated, 0.1, 0.2, 0.3, sum(map(fake_tokens, texts)), self.load)
+        return answer(*scores, truncated=truncated, identity=self.answers_as)
+
+    async def exchange(
+        self,
+        sender: str,  # noqa: ARG002
+        events: Sequence[Event],  # noqa: ARG002
+        refused_tokens: int,  # noqa: ARG002
+    ) -> tuple[Sequence[Event], int]:
+        return [], 1
 
 
 class FakeShared:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve_app.admission import Admission, Permit
+from serve_app.admission import EXCHANGE_S, Admission, Permit
 from serve_app.errors import TooBusy
 from serve_app.metrics import Metrics
-from serve_app.model_client import Classified, Load
 from serve_app.settings import Settings
-from serve_app.tickets import News, TicketRelay
-from tests.fakes import IDENTITY
+from serve_app.tickets import TicketRelay
+from tests.fakes import answer
 
 RATE = 3700.0
 """Tokens a second of one classifier."""
@@ -57,7 +56,8 @@ class Simulation:
         self._end = self.now + seconds
         metrics = Metrics()
         self._ingresses = [Admission(Settings(), metrics, lambda: self.now) for _ in range(ingresses)]
-        self._relays = [TicketRelay() for _ in range(classifiers)]
+        self._relay = TicketRelay()
+        self._heard = [[self.now] * classifiers for _ in range(ingresses)]
         self._free = [self.now] * classifiers
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = itertools.count()
@@ -66,6 +66,8 @@ class Simulation:
 
     def run(self) -> Result:
         """The result, when all that arrived has its answer."""
+        for ingress in range(len(self._ingresses)):
+            self._at(self.now + self._rng.uniform(0, EXCHANGE_S), self._exchange, ingress)
         arrival, number = self.now, 0
         while arrival < self._end:
             arrival += self._rng.expovariate(self._load)
@@ -86,16 +88,19 @@ class Simulation:
         self._arrive(key, second=True)
 
     def _arrive(self, key: bytes, *, second: bool) -> None:
-        admission = self._rng.choice(self._ingresses)
+        number = self._rng.randrange(len(self._ingresses))
+        admission = self._ingresses[number]
         try:
             permit = admission.admit({key: "x" * (4 * (TOKENS - 2))}, math.inf)
-            # of two at random the one where less waits, as Serve's router chooses
-            chosen = min(self._rng.choices(range(len(self._free)), k=2), key=self._free.__getitem__)
-            news = permit.news()
-            self._relays[chosen].take(news, self.now)
-            if self._wait_s(chosen) > permit.max_wait_s:
-                permit.leave()
-                raise permit.refused(TooBusy, self._state(chosen, news))
+            chosen = self._choose(number)
+            if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
+                self._hear(number, chosen)
+                if admission.has_room_elsewhere(f"classifier {chosen}", permit):
+                    chosen = self._choose(number)
+            if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
+                admission.leave(permit)
+                self._hear(number, chosen)
+                raise admission.refusal(permit, TooBusy, wait_s)
         except TooBusy as busy:
             if second:
                 self.result.second_refused += 1
@@ -110,17 +115,32 @@ class Simulation:
             self.result.second_served += 1
         else:
             self.result.first_served += 1
-            self.result.first_waits.append(self._wait_s(chosen))
+            self.result.first_waits.append(wait_s)
         self._free[chosen] = max(self._free[chosen], self.now) + TOKENS / RATE
-        self._at(self._free[chosen], self._answer, permit, chosen, news)
+        self._at(self._free[chosen], self._answer, permit, number, chosen)
 
-    def _answer(self, permit: Permit, chosen: int, news: News) -> None:
-        permit.answered(Classified(IDENTITY, [(0.5, 0.5)], [False], 0, 0, 0, TOKENS, self._state(chosen, news)))
-        permit.leave()
+    def _choose(self, ingress: int) -> int:
+        """The one on the same node if its wait, as this replica last heard, is within a pass of the least."""
+        heard = self._heard[ingress]
+        near = [each for each, ready_at in enumerate(heard) if ready_at <= max(min(heard), self.now) + TOKENS / RATE]
+        local = ingress % len(self._free)
+        return local if local in near else self._rng.choice(near)
+
+    def _answer(self, permit: Permit, ingress: int, chosen: int) -> None:
+        self._hear(ingress, chosen)
+        self._ingresses[ingress].leave(permit)
+
+    def _hear(self, ingress: int, chosen: int) -> None:
+        wait_s = self._wait_s(chosen)
+        self._heard[ingress][chosen] = self.now + wait_s
+        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=RATE)
+        self._ingresses[ingress].learn(told)
+
+    def _exchange(self, ingress: int) -> None:
+        admission = self._ingresses[ingress]
+        admission.hear(*self._relay.exchange(*admission.news()[:2], self.now))
+        if self.now < self._end:
+            self._at(self.now + EXCHANGE_S, self._exchange, ingress)
 
     def _wait_s(self, chosen: int) -> float:
         return max(0.0, self._free[chosen] - self.now)
-
-    def _state(self, chosen: int, news: News) -> Load:
-        events, ingresses = self._relays[chosen].give(news.sender, self.now)
-        return Load(f"classifier {chosen}", self._wait_s(chosen), RATE, events, ingresses)

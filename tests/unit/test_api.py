@@ -18,12 +18,11 @@ from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
-from serve_app.model_client import Load, Refused
 from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 from tests.bad_bodies import BAD_BODIES, CANARY
-from tests.fakes import FakeModel
+from tests.fakes import FakeModel, answer
 
 LIMITS = Settings(max_texts=5, max_text_chars=20, max_body_bytes=300)
 
@@ -193,7 +192,7 @@ async def test_a_model_that_does_not_answer_is_503(client: httpx.AsyncClient, mo
 async def test_what_the_model_refuses_is_429_with_a_time(
     client: httpx.AsyncClient, model: FakeModel, *, late: bool, kind: str
 ) -> None:
-    model.refusals = [Refused(Load("one", 7.1, 1000.0), late)]
+    model.refusals = [answer(None, wait_s=7.1, busy_s=0.0 if late else 7.1)]
     response = await client.post("/project/predict", json={"text": [CANARY]})
     assert response.status_code == 429
     assert response.json()["detail"][0]["type"] == kind

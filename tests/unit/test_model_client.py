@@ -12,8 +12,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
-from serve_app.model_client import Load, Refused, RemoteModel
-from tests.fakes import IDENTITY, FakeModel
+from serve_app.model_client import RemoteModel
+from tests.fakes import IDENTITY, FakeModel, answer
 
 
 class Response:
@@ -43,7 +43,7 @@ class Handle:
         self.responses: list[Response] = []
         self.timeouts: list[float] = []
 
-    def remote(self, texts: list[str], timeout_s: float, max_wait_s: float, news: object) -> Response:  # noqa: ARG002
+    def remote(self, texts: list[str], timeout_s: float, max_wait_s: float) -> Response:  # noqa: ARG002
         self.timeouts.append(timeout_s)
         self.responses.append(Response(self._ends.pop(0)))
         return self.responses[-1]
@@ -65,7 +65,7 @@ async def test_ray_51145_back_pressure_is_429_and_never_500() -> None:
 
 
 async def test_a_refusal_of_a_replica_is_no_success() -> None:
-    refused = Refused(Load("one", 3.2, 1000.0))
+    refused = answer(None, busy_s=3.2)
     asked = model(refused)
     assert await asked.classify(["a"]) is refused
     assert asked.last_success is None
@@ -79,8 +79,8 @@ async def test_no_replica_is_503(error: Any) -> None:
 
 
 async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
-    answer = await FakeModel().classify(["a"])
-    assert await model(ActorDiedError(), answer).classify(["a"]) is answer
+    scores = await FakeModel().classify(["a"])
+    assert await model(ActorDiedError(), scores).classify(["a"]) is scores
 
 
 async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:

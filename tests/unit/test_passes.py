@@ -11,7 +11,9 @@ import pytest
 
 from model.engine import Lane as Scorer
 from model.labels import Scores
+from serve_app.metrics import Metrics
 from serve_app.passes import Passes, Request
+from serve_app.settings import Settings
 from tests.wait import until_async
 
 PASS = 100
@@ -43,7 +45,7 @@ class Setup:
     def __init__(self, lanes: int = 1) -> None:
         self.engine = Engine(lanes)
         self.threads = ThreadPoolExecutor(lanes)
-        self.passes = Passes(self.engine, self.threads, PASS, 1.0, lambda *_: None)
+        self.passes = Passes(self.engine, self.threads, Settings(batch_tokens=PASS, max_wait_s=1.0), Metrics())
         self.passes.tokens_per_s = 1000.0
         self.held = ExitStack()
 
@@ -181,3 +183,15 @@ async def test_the_rate_is_learnt_in_steps_that_no_single_pass_makes_large(setup
     assert setup.passes.tokens_per_s == pytest.approx(1100)
     setup.passes._learn(1, 1, 100)
     assert setup.passes.tokens_per_s == pytest.approx(1100), "a small pass is mostly overhead"
+
+
+async def test_the_rate_in_guessed_tokens_follows_how_far_guesses_are_off(setup: Setup) -> None:
+    assert setup.passes.guessed_per_s == 1000
+    request = Request(0, 0)
+    for _ in range(1000):  # one-word texts
+        setup.passes.add(request, 0, [], 0)
+        setup.passes.add(request, 0, [[7] * 3], 3)
+    assert setup.passes.guessed_per_s == 1000
+    for _ in range(500):  # each byte a token
+        setup.passes.add(request, 0, [[7] * 402], 102)
+    assert setup.passes.guessed_per_s == pytest.approx(1000 * 102 / 402, rel=0.1)

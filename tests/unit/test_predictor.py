@@ -11,12 +11,12 @@ from model.labels import Scores
 from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
-from serve_app.model_client import Identity, Refused
 from serve_app.prediction import Prediction
 from serve_app.predictor import Outcome, Predictor
 from serve_app.settings import Settings
-from tests.fakes import IDENTITY, FakeModel, FakeShared, fake_scores
+from tests.fakes import IDENTITY, FakeModel, FakeShared, answer, fake_scores
 from tests.wait import until_async
 
 texts_lists = st.lists(st.sampled_from(["a", "b", "", " ", "c"]) | st.text(max_size=8), max_size=12)
@@ -169,7 +169,7 @@ async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_
 async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
     setup = Setup()
     setup.model.gate.clear()
-    setup.model.refusals = [Refused(setup.model.load, late=True)]
+    setup.model.refusals = [answer(None, None)]
     hurried = asyncio.create_task(setup.predictor.predict(["a", "b"], waits_ms(50)))
     await until_async(lambda: setup.model.calls, "the model was asked")
     patient = asyncio.create_task(setup.predictor.predict(["a"], waits_ms(30_000)))
@@ -245,3 +245,20 @@ async def test_past_the_bound_new_texts_are_refused_and_hits_are_not() -> None:
     refused = [outcome for outcome in outcomes if isinstance(outcome, TooBusy)]
     assert 0 < len(refused) < len(waiting)
     assert counts(await setup.predictor.predict(["hit", "new"])) == (1, 1, 0)
+
+
+async def test_a_refusal_by_one_classifier_is_tried_once_on_another() -> None:
+    setup = Setup()
+    setup.model.refusals = [answer(None, replica="full", wait_s=9.0, busy_s=9.0)]
+    with pytest.raises(TooBusy) as refused:
+        await setup.predictor.predict(["a"])
+    assert setup.model.calls == [["a"]], "no other one is known"
+    assert int(refused.value.headers["Retry-After"]) >= 9
+    setup = Setup()
+    await setup.predictor.predict(["hello"])
+    setup.model.refusals = [answer(None, replica="full", wait_s=2.5, busy_s=2.5)]
+    assert scores(await setup.predictor.predict(["a"])) == [fake_scores("a")]
+    setup.model.refusals = [answer(None, replica="full", wait_s=2.5, busy_s=2.5) for _ in range(9)]
+    with pytest.raises(TooBusy):
+        await setup.predictor.predict(["b"])
+    assert setup.model.calls == [["hello"], ["a"], ["a"], ["b"], ["b"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.tickets import LONGEST_S, News, TicketRelay, Tickets
+from serve_app.tickets import LONGEST_S, TicketRelay, Tickets
 
 
 def key(number: int) -> bytes:
@@ -75,22 +75,28 @@ def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
     assert len(tickets._due) <= 50_000
 
 
-def test_a_relay_tells_each_replica_what_the_others_said_once() -> None:
+def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
     relay = TicketRelay()
-    relay.take(News("a", []), 100.0)
-    relay.take(News("b", [(key(1), 3.0)]), 100.0)
-    relay.take(News("a", [(key(2), 4.0), (key(3), None)]), 101.0)
-    assert relay.give("a", 101.0) == ([(key(1), 2.0)], 2)
-    assert relay.give("a", 101.0) == ([], 2)
-    assert relay.give("b", 102.0) == ([(key(2), 3.0), (key(3), None)], 2)
-    assert relay.give("new", 102.0) == ([], 3), "one that starts has missed nothing that it could keep"
+    assert relay.exchange("a", [], 100.0) == ([], 1)
+    assert relay.exchange("b", [(key(1), 3.0)], 100.0) == ([], 2)
+    assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0)], 2)
+    assert relay.exchange("a", [], 101.0) == ([], 2)
+    assert relay.exchange("b", [], 102.0) == ([(key(2), 3.0), (key(3), None)], 2)
+    assert relay.exchange("new", [], 102.0) == ([], 3), "one that starts has missed nothing that it could keep"
 
 
 def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound() -> None:
     relay = TicketRelay()
-    relay.take(News("gone", []), 100.0)
-    relay.take(News("a", []), 105.0)
-    relay.take(News("b", [(key(number), 3.0) for number in range(20_000)]), 111.0)
-    events, replicas = relay.give("a", 111.0)
+    relay.exchange("gone", [], 100.0)
+    relay.exchange("a", [], 105.0)
+    relay.exchange("b", [(key(number), 3.0) for number in range(20_000)], 111.0)
+    events, replicas = relay.exchange("a", [], 111.0)
     assert replicas == 2
     assert len(events) == 5_000
+
+
+def test_events_that_nobody_takes_are_bounded() -> None:
+    tickets = Tickets()
+    for number in range(20_000):
+        tickets.issue(key(number), 0.001, 1.0, 100.0)
+    assert len(tickets.take_events(100.0)) == 5_000
