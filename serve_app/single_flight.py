@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -16,19 +17,30 @@ R = TypeVar("R")
 @dataclass(eq=False)
 class _Flight(Generic[K, R]):
     keys: Collection[K]
+    size: int
     task: asyncio.Task[R]
-    callers: int = field(default=0)
+    callers: int = 0
 
 
 class SingleFlight(Generic[K, V, R]):
     """Has `start(mapping, deadline)` begin work on the keys that nobody works on yet, and all wait for the others'.
 
-    The work is nobody's own: a caller that is cancelled leaves it to the others that wait for any part of it,
-    and it is cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
+    No caller owns the work: one that is cancelled leaves it to the others that wait for any part of it, and it is
+    cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
+
+    Work is answered as a whole. So a caller does not join what is larger than `max_joined`, by the sum of `size`, and
+    more than twice as large as what it wants itself: it has its own part worked on beside that.
     """
 
-    def __init__(self, start: Callable[[Mapping[K, V], float], asyncio.Task[R]]) -> None:
+    def __init__(
+        self,
+        start: Callable[[Mapping[K, V], float], asyncio.Task[R]],
+        size: Callable[[V], int] = lambda _: 1,
+        max_joined: float = math.inf,
+    ) -> None:
         self._start = start
+        self._size = size
+        self._max_joined = max_joined
         self._flights: dict[K, _Flight[K, R]] = {}
 
     def __contains__(self, key: K) -> bool:
@@ -46,11 +58,11 @@ class SingleFlight(Generic[K, V, R]):
         The deadline is told to the caller's own work; what it joins has that of its first caller. The wait is spent
         within `waiting()`, which can end it.
         """
-        own: _Flight[K, R] | None = None
-        joined = {id(flight): flight for key in wanted if (flight := self._flights.get(key))}.values()
-        fresh = {key: value for key, value in wanted.items() if key not in self._flights}
-        if fresh:
-            own = self._launch(fresh, deadline)
+        largest = max(self._max_joined, 2 * sum(map(self._size, wanted.values())))
+        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and flight.size <= largest}
+        joined = set(found.values())
+        fresh = {key: value for key, value in wanted.items() if key not in found}
+        own = self._launch(fresh, deadline) if fresh else None
         flights = [*joined, *([own] if own else [])]
         for flight in flights:
             flight.callers += 1
@@ -71,10 +83,10 @@ class SingleFlight(Generic[K, V, R]):
         finally:
             # an error's traceback holds this frame, and so would the error itself: a ring that only Python's collector
             # frees, and thousands of them make it stop the whole process for a quarter of a second at a time
-            del own, flight, flights, joined
+            del own, flight, flights, joined, found
 
     def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:
-        flight = _Flight(list(fresh), self._start(fresh, deadline))
+        flight = _Flight(list(fresh), sum(map(self._size, fresh.values())), self._start(fresh, deadline))
         for key in fresh:
             self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._land(flight))

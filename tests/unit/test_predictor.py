@@ -262,3 +262,22 @@ async def test_a_refusal_by_one_classifier_is_tried_once_on_another() -> None:
     with pytest.raises(TooBusy):
         await setup.predictor.predict(["b"])
     assert setup.model.calls == [["hello"], ["a"], ["a"], ["b"], ["b"]]
+
+
+async def test_a_text_does_not_wait_for_a_long_list_in_flight_that_has_it_too() -> None:
+    setup = Setup()
+    setup.model.gate.clear()
+    texts = [f"text {number} " + "word " * 20 for number in range(1000)]
+    long = asyncio.create_task(setup.predictor.predict(texts))
+    await until_async(lambda: setup.model.calls, "the list is under way")
+    held, setup.model.gate = setup.model.gate, asyncio.Event()
+    setup.model.gate.set()
+    assert counts(await setup.predictor.predict([texts[7]])) == (0, 1, 0)
+    assert not long.done()
+    assert counts(await setup.predictor.predict([texts[7]])) == (1, 0, 0)
+    twin = asyncio.create_task(setup.predictor.predict(texts[500:]))
+    await asyncio.sleep(0)
+    held.set()
+    assert counts(await long) == (0, 1000, 0)
+    assert counts(await twin) == (0, 0, 500), "a list joins a list"
+    assert [len(call) for call in setup.model.calls] == [1000, 1]
