@@ -66,7 +66,7 @@ class Classifier:
         request = Request(len(texts), sum(guess for _, guess in slices), urgent=max_wait_s == math.inf)
         truncated: list[bool] = []
         tokenize_ms = 0.0
-        busy_s = self._passes.busy_s(max_wait_s)
+        busy_s = self._passes.busy_s(request, max_wait_s, timeout_s)
         if not busy_s:
             with self._passes.hold(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):

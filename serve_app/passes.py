@@ -97,9 +97,15 @@ class Passes:
     def _share(self) -> float:
         return max(self._pass_tokens, self.tokens_per_s * self._max_wait_s / LARGEST_SHARE)
 
-    def busy_s(self, max_wait_s: float) -> float:
-        """How long what is here takes, if a text had to wait longer than `max_wait_s` for that; otherwise 0."""
-        wait_s = self.wait_s
+    def busy_s(self, request: Request, max_wait_s: float, timeout_s: float) -> float:
+        """How long what is here takes, if the request had to wait longer than `max_wait_s` for that; otherwise 0.
+
+        One that is larger than a share must also be done in time, together with all that is here. Where little is
+        here it is begun all the same, so that the largest is answered in a few tries.
+        """
+        wait_s, ahead_s = self.wait_s, self.tokens / self.tokens_per_s
+        if request.work > self._share and ahead_s + request.work / self.tokens_per_s > timeout_s:
+            wait_s = ahead_s
         return wait_s if wait_s > max_wait_s else 0.0
 
     def warm_up(self, sequences: Sequence[Sequence[int]]) -> None:

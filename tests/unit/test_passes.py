@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +184,33 @@ async def test_the_rate_is_learnt_in_steps_that_no_single_pass_makes_large(setup
     assert setup.passes.tokens_per_s == pytest.approx(1100)
     setup.passes._learn(1, 1, 100)
     assert setup.passes.tokens_per_s == pytest.approx(1100), "a small pass is mostly overhead"
+
+
+async def test_a_list_that_cannot_be_done_beside_what_is_here_is_refused_for_so_long(setup: Setup) -> None:
+    setup.passes.tokens_per_s = 1000.0
+    small, large = Request(1, 50), Request(1000, 20_000)
+    assert setup.passes.busy_s(large, 1.0, 30.0) == 0.0
+    assert setup.passes.busy_s(Request(1000, 50_000), 1.0, 30.0) == 0.0, "alone the largest is begun"
+    with setup.passes.hold(large):
+        assert setup.passes.busy_s(Request(1000, 9_000), 1.0, 30.0) == 0.0
+        assert setup.passes.busy_s(Request(1000, 11_000), 1.0, 30.0) == 20.0
+        assert setup.passes.busy_s(small, 1.0, 30.0) == 0.0, "it waits for a turn"
+        large.work = 900
+        assert setup.passes.busy_s(Request(1000, 50_000), 1.0, 30.0) == 0.0
+
+
+async def test_what_is_admitted_beside_lists_is_done_in_time(setup: Setup) -> None:
+    """Lists of any sizes, of which those that are not refused are done within the time-out, as all take turns."""
+    rng, timeout_s = random.Random(1), 30.0
+    setup.passes.tokens_per_s = 1000.0
+    for _ in range(200):
+        sizes = [rng.randrange(200, 15_000) for _ in range(rng.randrange(1, 12))]
+        with ExitStack() as held:
+            for size in sizes:
+                request = Request(1, size)
+                if not setup.passes.busy_s(request, 1.0, timeout_s):
+                    held.enter_context(setup.passes.hold(request))
+            assert setup.passes.tokens <= (timeout_s + 1.0) * 1000
 
 
 async def test_the_rate_in_guessed_tokens_follows_how_far_guesses_are_off(setup: Setup) -> None:
