@@ -29,8 +29,13 @@ def test_a_rectangle_fits_the_budget_or_is_one_row(lengths: list[int]) -> None:
 def test_shapes_are_few(lengths: list[int]) -> None:
     for rectangle in pack(lengths, 256, 512):
         width = rectangle[0].width
-        assert width % (16 if width <= 64 else 32) == 0
+        assert width == 8 or width % (16 if width <= 64 else 32) == 0
         assert width >= 64 or len(rectangle) == 1
+
+
+@pytest.mark.parametrize(("length", "width"), [(3, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, 96)])
+def test_a_sequence_alone_is_in_a_row_of_its_own_width(length: int, width: int) -> None:
+    assert [row.width for rectangle in pack([length], 256, 512) for row in rectangle] == [width]
 
 
 def test_of_mixed_lengths_at_most_a_twentieth_is_padding() -> None:

@@ -67,6 +67,11 @@ def test_a_text_alone_equals_the_same_text_in_any_batch(mini: Runner) -> None:
             assert score == pytest.approx(alone[text], abs=TOLERANCE)
 
 
+def test_a_short_text_alone_equals_itself_in_a_row_of_another_width(mini: Runner) -> None:
+    for text in ("Bad.", "I love it", "a dull film!"):
+        assert mini([text])[0] == pytest.approx(mini([text, "another one", f"{text} Or not?"])[0], abs=TOLERANCE)
+
+
 def test_int8_scores_do_not_depend_on_the_neighbours_in_a_row(tmp_path: Path, sst2_dir: str) -> None:
     directory = open_directory(Path(shutil.copytree(MINI_MODEL, tmp_path / "mini")))
     export(directory)
