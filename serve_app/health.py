@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 
 from serve_app.errors import ServiceError
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
 from serve_app.settings import Settings
@@ -16,14 +18,21 @@ PROBE_TEXT = "Is anybody there?"
 
 
 class HealthMonitor:
-    """Knows when the model last answered; where traffic does not tell, it asks by itself."""
+    """Knows when the model last answered; if traffic does not tell for a while, it asks by itself.
 
-    def __init__(self, model: RemoteModel, settings: Settings, metrics: Metrics) -> None:
+    `saw` is called with the model that answered such a probe: a cache that answers everything would never learn of
+    another one.
+    """
+
+    def __init__(
+        self, model: RemoteModel, settings: Settings, metrics: Metrics, saw: Callable[[Identity], None] = lambda _: None
+    ) -> None:
         self._model = model
         self._max_age_s = settings.health_max_age_s
         self._probe_s = settings.health_probe_s
         self._drain_file = settings.drain_file
         self._metrics = metrics
+        self._saw = saw
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -47,22 +56,29 @@ class HealthMonitor:
         """Why the service is not healthy, or None where it is. Never waits."""
         if self._drain_file is not None and self._drain_file.exists():
             return "draining: the service is about to end"
-        last = self._model.last_success
-        if last is None:
+        age_s = self._age_s()
+        if age_s == math.inf:
             return "starting: no prediction has succeeded yet"
-        age = time.monotonic() - last
-        return f"no prediction has succeeded for {age:.0f} s" if age > self._max_age_s else None
+        return f"no prediction has succeeded for {age_s:.0f} s" if age_s > self._max_age_s else None
 
     async def _probe_forever(self) -> None:
         while True:
-            last = self._model.last_success
-            if last is None or time.monotonic() - last >= self._probe_s:
+            age_s = self._age_s()
+            if age_s >= self._probe_s:
                 await self._ask()
+                age_s = 0.0
             self._metrics.healthy.set(0 if self.unhealthy_reason() else 1)
-            await asyncio.sleep(self._probe_s)
+            await asyncio.sleep(self._probe_s - age_s)
+
+    def _age_s(self) -> float:
+        """Seconds since the model last answered."""
+        last = self._model.last_success
+        return math.inf if last is None else time.monotonic() - last
 
     async def _ask(self) -> None:
         # the cache is not asked: it would answer for a model that is dead
         with contextlib.suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(self._max_age_s):
-                await self._model.classify([PROBE_TEXT])
+                answer = await self._model.classify([PROBE_TEXT])
+            if not answer.busy_s:
+                self._saw(answer.identity)

@@ -12,14 +12,12 @@ from ray.serve.schema import ApplicationStatus
 from starlette.types import ASGIApp
 
 from model.directory import open_directory
-from model.labels import SINGLE_LABEL
 from serve_app.admission import Admission
 from serve_app.api import build_api
-from serve_app.cache.base import NoSharedCache, SharedCache
-from serve_app.cache.redis import RedisCache
+from serve_app.cache.redis import open_redis
 from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
-from serve_app.identity import Identity, identify
+from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
 from serve_app.predict import PredictEndpoint, ShortPath
@@ -47,17 +45,11 @@ class Ingress:
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
         model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
-
-        def open_shared(identity: Identity) -> SharedCache:
-            if settings.redis_url is None:
-                return NoSharedCache()
-            sum_to_one = identity.problem_type == SINGLE_LABEL
-            return RedisCache(settings, identity.fingerprint, identity.labels, metrics, sum_to_one=sum_to_one)
-
         admission = Admission(settings, metrics)
-        predictor = Predictor(model, open_shared, admission, settings.cache_entries, metrics)
+        shared, probe_s = open_redis(settings, metrics), settings.health_probe_s
+        predictor = Predictor(model, shared, admission, settings.cache_entries, metrics, probe_s=probe_s)
         endpoint = PredictEndpoint(settings, predictor, metrics)
-        health = HealthMonitor(model, settings, metrics)
+        health = HealthMonitor(model, settings, metrics, predictor.saw)
         api = build_api(settings, predictor, endpoint, health, metrics)
         self._app = guarded(ShortPath(endpoint, api), settings, metrics)
         if settings.start_healthy:

@@ -12,7 +12,8 @@ from serve_app.caller import Caller
 from serve_app.compression import LEAST_BYTES, CompressingSend
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
-from serve_app.predictor import Outcome, Predictor
+from serve_app.outcome import Outcome
+from serve_app.predictor import Predictor
 from serve_app.reply import Headers, Reply
 from serve_app.request_parser import RequestParser
 from serve_app.schemas import PredictRequest

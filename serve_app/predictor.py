@@ -1,55 +1,36 @@
-"""The one road a text takes: in-process LRU -> Redis -> single flight -> admission -> the model -> both caches."""
+"""How one text is answered: in-process LRU -> Redis -> single flight -> admission -> the model -> both caches."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
-
-from cachetools import LRUCache
+from typing import TypeVar
 
 from serve_app.admission import Admission, Permit
-from serve_app.cache.base import SharedCache
+from serve_app.cache.tiers import OpenSharedCache, Tiers
 from serve_app.caller import Caller
 from serve_app.errors import TooBusy, TooLate
 from serve_app.identity import Identity
+from serve_app.live_models import LiveModels
 from serve_app.metrics import Metrics
 from serve_app.model_client import Answer, RemoteModel
+from serve_app.outcome import Answers, Outcome, Timings, fullest
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
 
-OpenSharedCache = Callable[[Identity], SharedCache]
+V = TypeVar("V")
 
 MAX_JOINED_CHARS = 4096
 """A text alone waits for others' work of a few passes that has it too, and is run beside a longer list."""
 
-
-@dataclass(slots=True)
-class Timings:
-    """Milliseconds by stage, for one request."""
-
-    cache: float = 0.0
-    queue: float = 0.0
-    tokenize: float = 0.0
-    model: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to one request: a prediction for each text, in order, and what there is to say of them."""
-
-    predictions: list[Prediction]
-    identity: Identity
-    hit: int
-    miss: int
-    coalesced: int
-    timings: Timings
+MAX_MIXED = 2
+"""Rounds of one request in which another model answers than the one that is asked for; then one call has all texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +44,6 @@ class _Computed:
     """Why there are predictions for some of the texts only."""
 
 
-class _ModelChanged(Exception):
-    """The model that answered is not the one whose cache was asked."""
-
-    def __init__(self, identity: Identity) -> None:
-        super().__init__(identity.fingerprint)
-        self.identity = identity
-
-
 class Predictor:
     """Answers lists of texts from the caches and the model."""
 
@@ -81,29 +54,34 @@ class Predictor:
         admission: Admission,
         cache_entries: int,
         metrics: Metrics,
+        *,
+        probe_s: float = 2.0,
     ) -> None:
         self._model = model
         self._admission = admission
-        self._open_shared = open_shared
         self._metrics = metrics
-        self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
+        self._models = LiveModels(model.identity, probe_s)
+        self._cache = Tiers(open_shared, cache_entries, model.identity)
         self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start, len, MAX_JOINED_CHARS)
-        self._identity = model.identity
-        self._shared = open_shared(self._identity)
+        self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight(self._start_list)
         self._exchange: asyncio.Task[None] | None = None
 
     @property
     def identity(self) -> Identity:
-        """Which model answers: that of the settings, until another one has answered."""
-        return self._identity
+        """Which model answers: the newest that has answered lately, or that of the settings until one has."""
+        return self._models.newest
+
+    def saw(self, identity: Identity) -> None:
+        """Learn which model has answered somebody else, as the health probe."""
+        self._models.saw(identity)
 
     def start(self) -> None:
         """Begin to find out whether the shared cache can be used, and to exchange tickets; needs a running loop."""
-        self._shared.start()
+        self._cache.start()
         self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model))
 
     async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
-        """Predict each text, from the caches where they know it.
+        """Predict each text, from the caches if they know it; all predictions are of one model.
 
         Raises:
             TooBusy: a text had to go to the model, and too many wait for it.
@@ -112,89 +90,82 @@ class Predictor:
             ModelUnavailable: a text had to go to the model, and that did not answer in time.
         """
         caller = caller or Caller()
-        try:
-            return await self._predict(texts, self._identity, caller)
-        except _ModelChanged as changed:
-            await self._adopt(changed.identity)
-            return await self._predict_afresh(texts, caller)
+        began = time.perf_counter()
+        owner = caller.cache_owner
+        keys = [text_key(text, owner) for text in texts]
+        wanted = dict(zip(keys, texts, strict=True))
+        known = [Answers(model, self._cache.recall(model, wanted)) for model in self._models.newest_first()]
+        best = fullest(known)
+        timings = Timings(cache=_ms_since(began))
+        if len(best.found) < len(wanted):
+            deadline = caller.deadline()
+            await self._look_up(wanted, known, caller, deadline)
+            timings.cache = _ms_since(began)
+            best, timings = await self._compute_rest(wanted, known, timings, caller, deadline)
+        outcome = best.outcome(keys, timings)
+        self._count(outcome, sum(key in best.shared for key in keys) if best.shared else 0)
+        return outcome
 
     async def close(self) -> None:
         """Write what is queued for the shared cache, and close it."""
         if self._exchange is not None:
             self._exchange.cancel()
-        await self._shared.close()
-
-    async def _predict(self, texts: Sequence[str], identity: Identity, caller: Caller) -> Outcome:
-        began = time.perf_counter()
-        keys = [text_key(text, caller.cache_owner) for text in texts]
-        found: dict[bytes, Prediction] = {}
-        wanted: dict[bytes, str] = {}
-        for key, text in zip(keys, texts, strict=True):
-            if (prediction := self._memory.get(key)) is not None:
-                found[key] = prediction
-            else:
-                wanted[key] = text
-        if found:
-            self._shared.keep_soon(found)
-        hit = len(keys) if not wanted else sum(key in found for key in keys)
-        self._metrics.hits.add("memory", hit)
-        miss = 0
-        timings = Timings()
-        if wanted:
-            deadline = caller.deadline()
-            found.update(await self._look_up(Counter(key for key in keys if key in wanted), identity, caller, deadline))
-            hit = sum(key in found for key in keys)
-        timings.cache = (time.perf_counter() - began) * 1000
-        rest = {key: text for key, text in wanted.items() if key not in found}
-        while rest:
-            own, joined = await self._fly(rest, caller, deadline)
-            late: TooBusy | None = None
-            for computed in (*joined, *([own] if own else [])):
-                if computed.identity != identity:
-                    raise _ModelChanged(computed.identity)
-                found.update(computed.predictions)
-                late = computed.rest or late
-            if own is not None:
-                miss += len(own.predictions)
-                timings = replace(own.timings, cache=timings.cache)
-            rest = {key: text for key, text in rest.items() if key not in found}
-            if rest and late is not None and late.deadline >= deadline:
-                raise late
-        outcome = Outcome(
-            [found[key] for key in keys], identity, hit, miss, coalesced=len(keys) - hit - miss, timings=timings
-        )
-        self._count(outcome)
-        return outcome
+        await self._cache.close()
 
     async def _look_up(
-        self, wanted: Mapping[bytes, int], identity: Identity, caller: Caller, deadline: float
-    ) -> dict[bytes, Prediction]:
-        """Ask Redis at once for all of `wanted` that nobody works on, and remember what it knows.
-
-        `wanted` says how often each text stands in the request.
-        """
-        asked = [key for key in wanted if key not in self._flights]
-        if not asked:
-            return {}
+        self, wanted: Mapping[bytes, str], known: Sequence[Answers], caller: Caller, deadline: float
+    ) -> None:
+        """Ask Redis at once, for each model, for all texts that memory does not have and nobody works on."""
+        asked = [(each, [key for key in each.missing(wanted) if key not in self._flights]) for each in known]
+        if not any(keys for _, keys in asked):
+            return
         async with nullcontext() if deadline == math.inf else caller.waits(deadline):
-            known = await self._shared.get_many(asked)
-        if self._identity is not identity:
-            raise _ModelChanged(self._identity)
-        self._metrics.hits.add("redis", sum(map(wanted.__getitem__, known)))
-        for key in asked:  # what others have had computed meanwhile
-            if key not in known and (prediction := self._memory.get(key)) is not None:
-                known[key] = prediction
-                self._metrics.hits.add("memory", wanted[key])
-        self._remember(known)
-        return known
+            shared = await self._cache.look_up([(each.model, keys) for each, keys in asked])
+        for each, predictions in zip(known, shared, strict=True):
+            each.found.update(predictions)
+            each.shared = predictions
+
+    async def _compute_rest(
+        self,
+        wanted: Mapping[bytes, str],
+        known: Sequence[Answers],
+        timings: Timings,
+        caller: Caller,
+        deadline: float,
+    ) -> tuple[Answers, Timings]:
+        """Have computed what is missing of the model that knows most, or of the one that answers, until nothing is."""
+        answers = {each.model.fingerprint: each for each in known}
+        best = fullest(known)
+        mixed = 0
+        while True:
+            best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # others' work meanwhile
+            if not (rest := best.missing(wanted)):
+                return best, timings
+            if mixed < MAX_MIXED:
+                own, joined = await self._fly(self._flights, rest, caller, deadline)
+            else:
+                own, joined = await self._fly(self._lists, {b"".join(wanted): wanted}, caller, deadline)
+            late: TooBusy | None = None
+            answered = {}
+            for computed in (*joined, *([own] if own else [])):
+                key = computed.identity.fingerprint
+                answered[key] = answers.setdefault(key, Answers(computed.identity, {}))
+                answered[key].add(computed.predictions, own=computed is own)
+                late = computed.rest or late
+            if own is not None:
+                timings = replace(own.timings, cache=timings.cache)
+            mixed += answered.keys() != {best.model.fingerprint}
+            best = fullest(list(answered.values()))
+            if late is not None and late.deadline >= deadline and best.missing(wanted):
+                raise late
 
     async def _fly(
-        self, rest: Mapping[bytes, str], caller: Caller, deadline: float
+        self, flights: SingleFlight[bytes, V, _Computed], rest: Mapping[bytes, V], caller: Caller, deadline: float
     ) -> tuple[_Computed | None, list[_Computed]]:
-        """Work on `rest`, or join who does; anew where that was given up for a deadline that is shorter than ours."""
+        """Start or join the computation of `rest`; again if a joined one gave up for a deadline shorter than ours."""
         while True:
             try:
-                return await self._flights.run(rest, deadline, partial(caller.waits, deadline))
+                return await flights.run(rest, deadline, partial(caller.waits, deadline))
             except TooLate as late:
                 if late.deadline >= deadline:
                     raise
@@ -206,14 +177,16 @@ class Predictor:
         task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
         return task
 
+    def _start_list(self, lists: Mapping[bytes, Mapping[bytes, str]], deadline: float) -> asyncio.Task[_Computed]:
+        """The same for a whole list in one call, whose answers therefore are of one model."""
+        (texts,) = lists.values()
+        return self._start(texts, deadline)
+
     async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
-        """Have the model predict the texts, and remember that where the caches are still those of this model."""
-        identity, shared = self._identity, self._shared
+        """Have the model predict the texts, and cache the answers under the model that gave them."""
         computed = await self._classify(texts, permit, deadline)
-        if computed.identity == identity:
-            shared.put_soon(computed.predictions)
-            if self._identity is identity:
-                self._remember(computed.predictions)
+        self._models.saw(computed.identity)
+        self._cache.keep(computed.identity, computed.predictions)
         return computed
 
     async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
@@ -244,41 +217,17 @@ class Predictor:
         self._admission.learn(answer)
         return answer
 
-    async def _predict_afresh(self, texts: Sequence[str], caller: Caller) -> Outcome:
-        """Have one replica of one model predict all the texts, so that old and new never share a response."""
-        keys = [text_key(text, caller.cache_owner) for text in texts]
-        rest = dict(zip(keys, texts, strict=True))
-        deadline = caller.deadline()
-        permit = self._admission.admit(rest, deadline)
-        try:
-            async with caller.waits(deadline):
-                computed = await self._classify(rest, permit, deadline)
-        finally:
-            self._admission.leave(permit)
-        if computed.rest is not None:
-            raise computed.rest
-        predictions = [computed.predictions[key] for key in keys]
-        outcome = Outcome(predictions, computed.identity, 0, len(rest), len(keys) - len(rest), computed.timings)
-        self._count(outcome)
-        return outcome
-
-    def _remember(self, predictions: Mapping[bytes, Prediction]) -> None:
-        if self._memory.maxsize:
-            self._memory.update(predictions)
-
-    async def _adopt(self, identity: Identity) -> None:
-        if identity == self._identity:
-            return
-        old, self._shared = self._shared, self._open_shared(identity)
-        self._shared.start()
-        self._identity = identity
-        self._memory.clear()
-        await old.close()
-
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, shared: int) -> None:
+        self._metrics.hits.add("memory", outcome.hit - shared)
+        if shared:
+            self._metrics.hits.add("redis", shared)
         self._metrics.texts.add("hit", outcome.hit)
         self._metrics.texts.add("miss", outcome.miss)
         self._metrics.texts.add("coalesced", outcome.coalesced)
         if outcome.miss:
             for stage in ("cache", "queue", "tokenize", "model"):
                 self._metrics.stage_ms.observe(getattr(outcome.timings, stage), tags={"stage": stage})
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

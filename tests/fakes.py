@@ -85,7 +85,6 @@ class FakeShared:
     def __init__(self, store: dict[bytes, Prediction]) -> None:
         self.store = store
         self.asked: list[list[bytes]] = []
-        self.kept: dict[bytes, Prediction] = {}
         self.closed = False
 
     def start(self) -> None:
@@ -98,9 +97,6 @@ class FakeShared:
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         self.store.update(predictions)
-
-    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        self.kept.update(predictions)
 
     async def close(self) -> None:
         self.closed = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from serve_app.admission import Admission
-from serve_app.cache.redis import RedisCache
+from serve_app.cache.redis import open_redis
 from serve_app.metrics import Metrics
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
@@ -23,7 +23,7 @@ class Replica:
         self.model = FakeModel()
         self.predictor = Predictor(
             self.model,
-            lambda identity: RedisCache(settings, identity.fingerprint, identity.labels, self.metrics),
+            open_redis(settings, self.metrics),
             Admission(settings, self.metrics),
             100,
             self.metrics,

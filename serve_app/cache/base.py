@@ -1,4 +1,4 @@
-"""What the predictor asks of a cache that other replicas share."""
+"""What the cache asks of its second tier, which other replicas share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from serve_app.prediction import Prediction
 
 
 class SharedCache(Protocol):
-    """A cache outside the process. It may be slow, full, gone or wrong; none of that may fail a request."""
+    """One model's answers outside the process. It may be slow, full, gone or wrong; none of that may fail a request."""
 
     def start(self) -> None:
         """Begin to find out whether the cache can be used. Never raises; needs a running loop."""
@@ -21,10 +21,6 @@ class SharedCache(Protocol):
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Write, off the road of the request. Never raises, and drops what cannot be written."""
-        ...
-
-    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Say that these are in use, so that they stay, or come back where they were lost. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -44,9 +40,6 @@ class NoSharedCache:
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Nothing is written."""
-
-    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Nothing is kept."""
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,45 +1,23 @@
-"""The Redis tier: gathered MGETs, writes off the road, time limits and a breaker around both."""
+"""The Redis tier: one model's predictions under names that hold its fingerprint."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
-from cachetools import TTLCache
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import InvalidResponse, ResponseError
-
-from serve_app.cache.address import CONNECT_TIMEOUT_S
-from serve_app.cache.breaker import Breaker
-from serve_app.cache.deadline import run_until
-from serve_app.cache.gather import Gather
-from serve_app.cache.outage import reason
+from model.labels import SINGLE_LABEL
+from serve_app.cache.base import NoSharedCache, SharedCache
+from serve_app.cache.redis_store import PREFIX, RedisStore
+from serve_app.cache.tiers import OpenSharedCache
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
-from serve_app.prediction import KEY_BYTES, BadValue, Prediction, dump, load
+from serve_app.prediction import BadValue, Prediction, dump, load
 from serve_app.settings import Settings
-
-PREFIX = "fastapi-cache-project::"
-WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
-MAX_PENDING = 10_000
-MOST_KEYS = 1000  # in one MGET, if several requests share it
-KEEP_INTERVAL_S = 0.1
-PROBES = (b"\x00" * KEY_BYTES, b"\xff" * KEY_BYTES)
-"""Keys that no text has. MGET is what is needed, where a proxy may know no PING; of two, which a cluster refuses."""
-SAY_AGAIN_S = 600
-
-T = TypeVar("T")
-
-logger = logging.getLogger("ray.serve")
 
 
 class RedisCache:
     """Predictions of one model in Redis, under `fastapi-cache-project::<fingerprint>:<hash of the text>`.
 
-    Of Redis it needs MGET and SET alone, over RESP2, so that old servers and proxies do.
+    The caches of several models share a `store`, and what is asked of them at once is one MGET.
     """
 
     def __init__(
@@ -50,202 +28,54 @@ class RedisCache:
         metrics: Metrics,
         *,
         sum_to_one: bool = True,
+        store: RedisStore | None = None,
     ) -> None:
-        self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
-        # bare connections of redis-py, kept open: there is one read at a time, beside one write, and each has its
-        # deadline here. A read is on the road of every request that the in-process tier does not answer, and redis-py's
-        # client, pool and timers would have it cost twice the CPU
-        self._for_reads = settings.redis_connection()
-        self._for_writes = settings.redis_connection()
-        self._for_probes = settings.redis_connection()
+        self._store = store or RedisStore(settings, metrics)
+        self._breaker = self._store.breaker
         self._prefix = f"{PREFIX}{fingerprint}:"
         self._labels = labels
         self._sum_to_one = sum_to_one
-        self._ttl_s = settings.cache_ttl_s
-        self._jitter = settings.cache_ttl_jitter
         self._metrics = metrics
-        self._breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._probe, self._tell)
-        self._writes: dict[bytes, Prediction] = {}
-        self._kept: dict[bytes, Prediction] = {}
-        self._writer: asyncio.Task[None] | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._closed = False
-        self._down = False
-        # what a Secret made from a file has, and nobody sees
-        password: Any = self._for_reads.password
-        self._hint = "; the password that is set ends in white space" if password[-1:].isspace() else ""
-        self._said: TTLCache[str, None] = TTLCache(16, SAY_AGAIN_S)
 
     def start(self) -> None:
         """Find out in the background whether Redis can be used, so that the log says why not before it is needed."""
         self._breaker.check()
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        """One MGET, shared with those who ask meanwhile; nothing where Redis fails, is late, or the breaker is open."""
-        if self._breaker.open or self._closed:
+        """What Redis has of `keys`; nothing if it fails, is late, or the breaker is open."""
+        if not keys or self._breaker.open:
             return {}
-        found = await self._reads.get(keys)
-        return {key: found[key] for key in keys if key in found}
-
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Queue for the background writer; past the bound, and while the breaker is open, they are dropped."""
-        if self._breaker.open or self._closed or len(self._writes) >= MAX_PENDING:
-            self._metrics.dropped_writes.inc(len(predictions))
-            return
-        self._writes.update(predictions)
-        self._wake()
-
-    def keep_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Queue for the next read that tells Redis what the in-process tier answers in its place.
-
-        Without it, the hottest texts would look unused to Redis' eviction, and after FLUSHALL, or a restart,
-        they would never come back for other replicas.
-        """
-        if self._breaker.open or self._closed or len(self._kept) >= MAX_PENDING:
-            return
-        self._kept.update(predictions)
-        self._wake()
-
-    async def close(self) -> None:
-        """Write what is queued, then close."""
-        self._closed = True
-        if self._writer is not None:
-            await asyncio.gather(self._writer, return_exceptions=True)
-        await self._breaker.close()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-        connections = (self._for_reads, self._for_writes)
-        await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
-
-    async def _read(self, keys: list[bytes], deadline: float) -> dict[bytes, Prediction] | None:
-        if self._breaker.open:
-            return None
-        values = await self._ask("get", deadline, lambda: self._mget_connected(keys))
-        if values is None:
-            return None
+        names = [self._name(key) for key in keys]
+        values = await self._store.read(names)
         found: dict[bytes, Prediction] = {}
-        for key, value in zip(keys, values, strict=True):
-            if value is not None:
+        for key, name in zip(keys, names, strict=True):
+            if (value := values.get(name)) is not None:
                 try:
                     found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found
 
-    async def _mget_connected(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        await self._connect()
-        return await self._mget(self._for_reads, keys)
+    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Write in the background; while Redis cannot be used, or too much waits, they are dropped."""
+        self._store.write_soon({self._name(key): dump(prediction) for key, prediction in predictions.items()})
 
-    async def _connect(self) -> None:
-        """Connect for reads unless that is done; connecting goes on if the caller stops waiting for it.
-
-        A Redis that is far away, or speaks TLS, takes longer to connect to than a read may wait.
-        """
-        if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
-            if self._for_reads.is_connected:
-                return
-            connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
-            self._connecting = asyncio.create_task(asyncio.wait_for(connected, CONNECT_TIMEOUT_S))
-            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._connecting)
-
-    async def _mget(self, connection: AbstractConnection, keys: Sequence[bytes]) -> list[bytes | None]:
-        # connects where it has to; where an error or a deadline ends it, the connection closes itself, so that no
-        # answer is left for the next who asks
-        await connection.send_command("MGET", *map(self._name, keys))
-        values: list[bytes | None] = await connection.read_response()
-        if not isinstance(values, list) or len(values) != len(keys):
-            await connection.disconnect(nowait=True)
-            raise InvalidResponse
-        return values
-
-    def _wake(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        """Write all that is queued, at most one round every KEEP_INTERVAL_S, until nothing is left."""
-        while self._writes or self._kept:
-            writes, self._writes = self._writes, {}
-            written = await self._store({**await self._lost(), **writes})
-            if lost := len(writes) - len(writes.keys() & written):
-                self._metrics.dropped_writes.inc(lost)
-            await asyncio.sleep(KEEP_INTERVAL_S)
-
-    async def _lost(self) -> dict[bytes, Prediction]:
-        """Of what is kept the next part, as far as Redis does not have it."""
-        kept = {key: self._kept.pop(key) for key in list(islice(self._kept, MOST_KEYS))}
-        if not kept or self._breaker.open:
-            return {}
-        values = await self._ask("keep", _write_deadline(), lambda: self._mget(self._for_writes, list(kept)))
-        return {key: kept[key] for key, value in zip(kept, values or (), strict=False) if value is None}
-
-    async def _store(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
-        """The keys of those that Redis has taken."""
-        written: set[bytes] = set()
-        refusals: list[ResponseError] = []
-
-        async def store() -> None:
-            commands = []
-            for key, prediction in predictions.items():
-                ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
-                commands.append(("SET", self._name(key), dump(prediction), "PX", max(1, int(ttl_s * 1000))))
-            await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
-            for key in predictions:
-                try:
-                    await self._for_writes.read_response()
-                    written.add(key)
-                except ResponseError as error:
-                    refusals.append(error)
-
-        if predictions and not self._breaker.open:
-            await self._ask("put", _write_deadline(), store)
-        if refusals:
-            # a Redis that is full, or a replica, still answers reads, so it is no reason to stop asking
-            self._metrics.redis_errors.inc(tags={"command": "put"})
-            self._say(f"Redis takes no answers, and goes on to be read: {reason(refusals[-1])}")
-        return written
-
-    async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
-        """Run a command until the deadline on the loop's clock; None, counted, where it fails in whatever way."""
-        try:
-            answer = await run_until(deadline, command)
-        except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
-            self._metrics.redis_errors.inc(tags={"command": what})
-            if not self._closed:
-                self._breaker.failed(what, error)
-            return None
-        self._breaker.succeeded(what)
-        return answer
-
-    async def _probe(self) -> None:
-        # on a connection of its own, which tells whether a new one can be had
-        try:
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await self._mget(self._for_probes, PROBES)
-                await self._connect()
-        finally:
-            await self._for_probes.disconnect(nowait=True)
-
-    def _tell(self, failure: Exception | None) -> None:
-        """Say in the log and in a metric that Redis is not used from now on, or is used again."""
-        self._metrics.redis_up.value = 0 if failure else 1
-        if failure is not None:
-            logger.warning("Redis is not used, replicas share nothing: %s%s", reason(failure), self._hint)
-        elif self._down:
-            logger.warning("Redis is used again")
-        self._down = failure is not None
-
-    def _say(self, fault: str) -> None:
-        """Say it in the log, unless that has been said lately."""
-        if fault not in self._said:
-            self._said[fault] = None
-            logger.warning(fault)
+    async def close(self) -> None:
+        """Write what is queued, then close the store."""
+        await self._store.close()
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()
 
 
-def _write_deadline() -> float:
-    return asyncio.get_running_loop().time() + WRITE_TIMEOUT_S
+def open_redis(settings: Settings, metrics: Metrics) -> OpenSharedCache:
+    """How to open the caches of models in the Redis of the settings, over the same connections; none without one."""
+    store = None if settings.redis_url is None else RedisStore(settings, metrics)
+
+    def open_shared(model: Identity) -> SharedCache:
+        if store is None:
+            return NoSharedCache()
+        sum_to_one = model.problem_type == SINGLE_LABEL
+        return RedisCache(settings, model.fingerprint, model.labels, metrics, sum_to_one=sum_to_one, store=store)
+
+    return open_shared

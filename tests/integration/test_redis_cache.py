@@ -90,15 +90,6 @@ async def test_garbage_is_a_miss_and_is_rewritten(open_cache: Open, redis_server
     assert await cache.get_many([A, B]) == {A: PREDICTION, B: PREDICTION}
 
 
-async def test_a_text_in_use_comes_back_after_flushall(open_cache: Open, redis_server: RedisServer) -> None:
-    cache = open_cache()
-    cache.put_soon({A: PREDICTION})
-    await written(redis_server, 1)
-    redis_server.client.flushall()
-    cache.keep_soon({A: PREDICTION})
-    await written(redis_server, 1)
-
-
 async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
     open_cache: Open, redis_server: RedisServer
 ) -> None:
@@ -112,7 +103,6 @@ async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
         assert found == {}
         waits.append(seconds)
         cache.put_soon({B: PREDICTION})
-        cache.keep_soon({A: PREDICTION})
     assert median(waits) < 0.05
     redis_server.start()
 
@@ -212,24 +202,9 @@ async def test_after_close_nothing_is_opened_again(
     reads = [asyncio.create_task(cache.get_many([A])) for _ in range(3)]
     await cache.close()
     cache.put_soon({A: PREDICTION})
-    cache.keep_soon({A: PREDICTION})
     assert await asyncio.gather(*reads, cache.get_many([A])) == [{}] * 4
     assert drops == [1]
     await until_async(lambda: len(redis_server.client.client_list()) == 1, "only the test itself is connected")
-
-
-async def test_of_texts_in_use_only_those_that_redis_has_lost_are_written_again(
-    open_cache: Open, redis_server: RedisServer
-) -> None:
-    cache = open_cache()
-    cache.put_soon({A: PREDICTION, B: PREDICTION})
-    await written(redis_server, 2)
-    redis_server.client.delete(name(A))
-    redis_server.client.persist(name(B))
-    cache.keep_soon({A: PREDICTION, B: PREDICTION})
-    await written(redis_server, 2)
-    assert redis_server.client.ttl(name(A)) > 0
-    assert redis_server.client.ttl(name(B)) == -1
 
 
 async def test_close_writes_what_is_queued(open_cache: Open, redis_server: RedisServer) -> None:

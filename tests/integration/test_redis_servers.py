@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.certificates import KEY_PASSWORD, self_signed
 from tests.ingress_parts import Make, warnings
 from tests.redis_server import RedisServer
 from tests.resp_server import Answer, RespServer
@@ -116,25 +113,7 @@ async def test_a_unix_socket_is_used(replica: Make, tmp_path: Path, caplog: pyte
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Files of a certificate for localhost that signs itself, and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("certificate")
-    (folder / "cert.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"key")
-        )
-    )
-    return folder / "cert.pem", folder / "key.pem"
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.mark.parametrize("options", ["ssl_ca_certs={}", "ssl_cert_reqs=none"])
@@ -147,7 +126,7 @@ async def test_tls_is_used(
 ) -> None:
     cert, key = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key, "key")
+    context.load_cert_chain(cert, key, KEY_PASSWORD)
     async with RespServer(lambda _: None, redis_server.port).running(context) as proxy:
         await shared(replica, redis_server, caplog, redis_url=f"rediss://localhost:{proxy.port}?{options.format(cert)}")
         stranger = replica(redis_url=f"rediss://localhost:{proxy.port}")
@@ -170,7 +149,7 @@ async def test_a_redis_that_takes_longer_to_connect_to_than_to_read_is_used(
         mine = replica(redis_url=f"{url}:{slow.port}/1")
         hits = [await mine.hit()]
         while not hits[-1] and len(hits) < 10:
-            mine.predictor._memory.clear()
+            mine.predictor._cache._memory.clear()
             hits.append(await mine.hit())
         assert hits[-1] == 1
     finally:

@@ -30,9 +30,11 @@ LIMITS = Settings(max_texts=5, max_text_chars=20, max_body_bytes=300)
 def make_apps(model: FakeModel, settings: Settings = LIMITS) -> dict[str, ASGIApp]:
     """The application with the short path and without: both must keep the contract."""
     metrics = Metrics()
-    predictor = Predictor(model, lambda _: NoSharedCache(), Admission(settings, metrics), 100, metrics)
+    admission, probe_s = Admission(settings, metrics), settings.health_probe_s
+    predictor = Predictor(model, lambda _: NoSharedCache(), admission, 100, metrics, probe_s=probe_s)
     endpoint = PredictEndpoint(settings, predictor, metrics)
-    api = build_api(settings, predictor, endpoint, HealthMonitor(model, settings, metrics), metrics)
+    health = HealthMonitor(model, settings, metrics, predictor.saw)
+    api = build_api(settings, predictor, endpoint, health, metrics)
     return {"fastapi": api, "short path": ShortPath(endpoint, api)}
 
 

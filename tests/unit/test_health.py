@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from serve_app.health import PROBE_TEXT, HealthMonitor
+from serve_app.identity import Identity
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
 from tests.fakes import FakeModel
@@ -55,6 +56,21 @@ async def test_real_traffic_spares_the_probe() -> None:
     await asyncio.sleep(0)
     assert monitor.unhealthy_reason() is None
     assert model.calls == [["a real request"]]
+    await monitor.close()
+
+
+async def test_a_model_that_no_traffic_reaches_is_asked_within_a_period_and_said_to_have_answered() -> None:
+    model = FakeModel()
+    seen: list[Identity] = []
+    monitor = HealthMonitor(model, Settings(health_probe_s=0.5, health_max_age_s=5), Metrics(), seen.append)
+    await model.classify(["a real request"])
+    monitor.start()
+    await asyncio.sleep(0.2)
+    await model.classify(["the last real request"])
+    began = asyncio.get_running_loop().time()
+    await until_async(lambda: seen, "the probe was answered")
+    assert 0.45 < asyncio.get_running_loop().time() - began < 0.75
+    assert seen == [model.identity]
     await monitor.close()
 
 

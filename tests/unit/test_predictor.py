@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +12,9 @@ from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooBusy, TooLate
 from serve_app.identity import Identity
 from serve_app.metrics import Metrics
+from serve_app.outcome import Outcome
 from serve_app.prediction import Prediction
-from serve_app.predictor import Outcome, Predictor
+from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 from tests.fakes import IDENTITY, FakeModel, FakeShared, answer, fake_scores
 from tests.wait import until_async
@@ -84,14 +84,6 @@ async def test_a_hit_touches_neither_redis_nor_the_model() -> None:
     assert len(setup.model.calls) == len(setup.opened[0].asked) == 1
 
 
-async def test_redis_is_told_of_texts_that_are_hit_in_memory() -> None:
-    setup = Setup()
-    await setup.predictor.predict(["a"])
-    assert not setup.opened[0].kept
-    await setup.predictor.predict(["a"])
-    assert len(setup.opened[0].kept) == 1
-
-
 async def test_what_another_replica_cached_is_a_hit() -> None:
     setup = Setup()
     other = Setup(store=setup.store)
@@ -151,19 +143,6 @@ async def test_a_failed_model_fails_the_request_and_the_next_one_succeeds() -> N
     assert counts(await setup.predictor.predict(["a"])) == (1, 0, 0), "hits need no model"
     setup.model.broken = False
     assert counts(await setup.predictor.predict(["a", "b"])) == (1, 1, 0)
-
-
-async def test_another_model_never_reads_old_answers_nor_shares_a_response_with_them() -> None:
-    setup = Setup()
-    await setup.predictor.predict(["a", "b"])
-    new = dataclasses.replace(IDENTITY, name="new", fingerprint="fedcba9876543210")
-    setup.model.answers_as = new
-    outcome = await setup.predictor.predict(["a", "c"])
-    assert outcome.identity == new
-    assert setup.model.calls[-1] == ["a", "c"], "the whole list came from the new model"
-    assert setup.opened[0].closed
-    assert counts(await setup.predictor.predict(["b"])) == (0, 1, 0)
-    assert setup.predictor.identity == new
 
 
 async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:

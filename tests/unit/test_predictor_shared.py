@@ -12,8 +12,9 @@ from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.errors import ModelUnavailable, TooLate
 from serve_app.metrics import Metrics
+from serve_app.outcome import Outcome
 from serve_app.prediction import Prediction
-from serve_app.predictor import Outcome, Predictor
+from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 from tests.fakes import IDENTITY, FakeModel, FakeShared
 

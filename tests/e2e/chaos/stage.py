@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import yaml
 
-from serve_app.cache.redis import PREFIX
+from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import text_key
 from serve_app.settings import MINI_MODEL
 from tests.golden import golden

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.cache.redis import PREFIX
+from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import BadValue, load, text_key
 from tests.redis_server import RedisServer
 

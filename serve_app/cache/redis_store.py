@@ -1,0 +1,206 @@
+"""Names and values in Redis: gathered MGETs, writes in the background, time limits and a breaker around both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from cachetools import TTLCache
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import InvalidResponse, ResponseError
+
+from serve_app.cache.address import CONNECT_TIMEOUT_S
+from serve_app.cache.breaker import Breaker
+from serve_app.cache.deadline import run_until
+from serve_app.cache.gather import Gather
+from serve_app.cache.outage import reason
+from serve_app.metrics import Metrics
+from serve_app.prediction import KEY_BYTES
+from serve_app.settings import Settings
+
+PREFIX = "fastapi-cache-project::"
+WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
+MAX_PENDING = 10_000
+MOST_KEYS = 1000  # in one MGET, if several requests share it
+WRITE_KEYS = 250
+"""Keys in one round of writes: to pack them and read the replies holds the event loop for some milliseconds."""
+WRITE_INTERVAL_S = 0.1
+PROBES = tuple(f"{PREFIX}:{digit * 2 * KEY_BYTES}" for digit in "0f")
+"""Keys that no text has. MGET is what is needed, where a proxy may know no PING; of two, which a cluster refuses."""
+SAY_AGAIN_S = 600
+
+T = TypeVar("T")
+
+logger = logging.getLogger("ray.serve")
+
+
+class RedisStore:
+    """Values by name in Redis, for all models over the same connections.
+
+    Of Redis it needs MGET and SET alone, over RESP2, so that old servers and proxies do.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
+        # bare connections of redis-py, kept open: there is one read at a time, beside one write, and each has its
+        # deadline here. A read is on the road of every request that the in-process tier does not answer, and redis-py's
+        # client, pool and timers would have it cost twice the CPU
+        self._for_reads = settings.redis_connection()
+        self._for_writes = settings.redis_connection()
+        self._for_probes = settings.redis_connection()
+        self._ttl_s = settings.cache_ttl_s
+        self._jitter = settings.cache_ttl_jitter
+        self._metrics = metrics
+        self.breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._probe, self._tell)
+        """Open while Redis is not used."""
+        self._writes: dict[str, bytes] = {}
+        self._writer: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+        self._down = False
+        # what a Secret made from a file has, and nobody sees
+        password: Any = self._for_reads.password
+        self._hint = "; the password that is set ends in white space" if password[-1:].isspace() else ""
+        self._said: TTLCache[str, None] = TTLCache(16, SAY_AGAIN_S)
+
+    async def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Values by name, and perhaps others' too, from one MGET shared with those who ask meanwhile.
+
+        Nothing if Redis fails or is late, or the breaker is open.
+        """
+        if self.breaker.open or self._closed:
+            return {}
+        return await self._reads.get(names)
+
+    def write_soon(self, values: Mapping[str, bytes]) -> None:
+        """Write in the background; past the bound, and while the breaker is open, they are dropped."""
+        if self.breaker.open or self._closed or len(self._writes) >= MAX_PENDING:
+            self._metrics.dropped_writes.inc(len(values))
+            return
+        self._writes.update(values)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+
+    async def close(self) -> None:
+        """Write what is queued, then close."""
+        self._closed = True
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+        await self.breaker.close()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        connections = (self._for_reads, self._for_writes)
+        await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
+
+    async def _read(self, names: list[str], deadline: float) -> dict[str, bytes] | None:
+        if self.breaker.open:
+            return None
+        values = await self._ask("get", deadline, lambda: self._mget_connected(names))
+        if values is None:
+            return None
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+    async def _mget_connected(self, names: Sequence[str]) -> list[bytes | None]:
+        await self._connect()
+        return await self._mget(self._for_reads, names)
+
+    async def _connect(self) -> None:
+        """Connect for reads unless that is done; connecting goes on if the caller stops waiting for it.
+
+        A Redis that is far away, or speaks TLS, takes longer to connect to than a read may wait.
+        """
+        if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
+            if self._for_reads.is_connected:
+                return
+            connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
+            self._connecting = asyncio.create_task(asyncio.wait_for(connected, CONNECT_TIMEOUT_S))
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._connecting)
+
+    async def _mget(self, connection: AbstractConnection, names: Sequence[str]) -> list[bytes | None]:
+        # connects where it has to; where an error or a deadline ends it, the connection closes itself, so that no
+        # answer is left for the next who asks
+        await connection.send_command("MGET", *names)
+        values: list[bytes | None] = await connection.read_response()
+        if not isinstance(values, list) or len(values) != len(names):
+            await connection.disconnect(nowait=True)
+            raise InvalidResponse
+        return values
+
+    async def _write(self) -> None:
+        """Write all that is queued, WRITE_KEYS at a time; what comes within WRITE_INTERVAL_S goes together."""
+        while self._writes:
+            names = list(islice(self._writes, WRITE_KEYS))
+            written = await self._store({name: self._writes.pop(name) for name in names})
+            if lost := len(names) - written:
+                self._metrics.dropped_writes.inc(lost)
+            if len(self._writes) < WRITE_KEYS:
+                await asyncio.sleep(WRITE_INTERVAL_S)
+
+    async def _store(self, values: Mapping[str, bytes]) -> int:
+        """How many of them Redis has taken."""
+        written = 0
+        refusals: list[ResponseError] = []
+
+        async def store() -> None:
+            nonlocal written
+            commands = []
+            for name, value in values.items():
+                ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
+                commands.append(("SET", name, value, "PX", max(1, int(ttl_s * 1000))))
+            await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
+            for _ in commands:
+                try:
+                    await self._for_writes.read_response()
+                    written += 1
+                except ResponseError as error:
+                    refusals.append(error)
+
+        if not self.breaker.open:
+            await self._ask("put", asyncio.get_running_loop().time() + WRITE_TIMEOUT_S, store)
+        if refusals:
+            # a Redis that is full, or a replica, still answers reads, so it is no reason to stop asking
+            self._metrics.redis_errors.inc(tags={"command": "put"})
+            self._say(f"Redis takes no answers, and goes on to be read: {reason(refusals[-1])}")
+        return written
+
+    async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Run a command until the deadline on the loop's clock; None, counted, where it fails in whatever way."""
+        try:
+            answer = await run_until(deadline, command)
+        except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
+            self._metrics.redis_errors.inc(tags={"command": what})
+            if not self._closed:
+                self.breaker.failed(what, error)
+            return None
+        self.breaker.succeeded(what)
+        return answer
+
+    async def _probe(self) -> None:
+        # on a connection of its own, which tells whether a new one can be had
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._mget(self._for_probes, PROBES)
+                await self._connect()
+        finally:
+            await self._for_probes.disconnect(nowait=True)
+
+    def _tell(self, failure: Exception | None) -> None:
+        """Say in the log and in a metric that Redis is not used from now on, or is used again."""
+        self._metrics.redis_up.value = 0 if failure else 1
+        if failure is not None:
+            logger.warning("Redis is not used, replicas share nothing: %s%s", reason(failure), self._hint)
+        elif self._down:
+            logger.warning("Redis is used again")
+        self._down = failure is not None
+
+    def _say(self, fault: str) -> None:
+        """Say it in the log, unless that has been said lately."""
+        if fault not in self._said:
+            self._said[fault] = None
+            logger.warning(fault)

@@ -1,0 +1,84 @@
+"""The cache as the predictor sees it: this process's memory, and behind it what all replicas share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from serve_app.cache.base import SharedCache
+from serve_app.identity import Identity
+from serve_app.live_models import MAX_MODELS
+from serve_app.prediction import Prediction
+
+OpenSharedCache = Callable[[Identity], SharedCache]
+
+RENEWED_SHARE = 0.01
+"""Share of the hits in memory that are written to the shared tier again.
+
+It would not see its hottest texts used otherwise: they would expire there, or be evicted, or stay lost after FLUSHALL.
+"""
+
+
+class Tiers:
+    """Predictions by model and text. Keys hold the model's fingerprint, so models never touch each other's answers."""
+
+    def __init__(self, open_shared: OpenSharedCache, entries: int, expected: Identity) -> None:
+        self._open_shared = open_shared
+        self._entries = entries
+        self._memory: OrderedDict[bytes, Prediction] = OrderedDict()  # least recently used first
+        self._shared = {expected.fingerprint: open_shared(expected)}
+
+    def start(self) -> None:
+        """Begin to find out whether the shared tier can be used; needs a running loop."""
+        for shared in self._shared.values():
+            shared.start()
+
+    def recall(self, model: Identity, keys: Iterable[bytes]) -> dict[bytes, Prediction]:
+        """Those of `keys` that memory has of this model."""
+        memory, prefix = self._memory, model.fingerprint.encode()
+        found: dict[bytes, Prediction] = {}
+        for key in keys:
+            name = prefix + key
+            if (prediction := memory.get(name)) is not None:
+                memory.move_to_end(name)
+                found[key] = prediction
+        if renewed := int(len(found) * RENEWED_SHARE + random.random()):  # noqa: S311
+            self._of(model).put_soon(dict(random.sample(list(found.items()), renewed)))
+        return found
+
+    async def look_up(self, asked: Sequence[tuple[Identity, Sequence[bytes]]]) -> list[dict[bytes, Prediction]]:
+        """Those of each model's keys that the shared tier has, in one MGET; memory has them from now on."""
+        reads = [self._of(model).get_many(keys) for model, keys in asked]
+        found = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
+        for (model, _), known in zip(asked, found, strict=True):
+            self._remember(model, known)
+        return found
+
+    def keep(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
+        """Put what the model has computed into both tiers."""
+        self._remember(model, predictions)
+        self._of(model).put_soon(predictions)
+
+    async def close(self) -> None:
+        """Write what is queued for the shared tier, and close it."""
+        for shared in self._shared.values():
+            await shared.close()
+
+    def _remember(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
+        prefix = model.fingerprint.encode()
+        for key, prediction in predictions.items():
+            self._memory[prefix + key] = prediction
+            self._memory.move_to_end(prefix + key)
+        while len(self._memory) > self._entries:
+            self._memory.popitem(last=False)
+
+    def _of(self, model: Identity) -> SharedCache:
+        """The model's part of the shared tier."""
+        shared = self._shared.get(model.fingerprint)
+        if shared is None:
+            shared = self._shared[model.fingerprint] = self._open_shared(model)
+            if len(self._shared) > MAX_MODELS:
+                del self._shared[next(iter(self._shared))]
+        return shared

@@ -1,0 +1,50 @@
+"""Which models answer now, as far as their answers say."""
+
+from __future__ import annotations
+
+import time
+
+from serve_app.identity import Identity
+
+MAX_MODELS = 4
+SLACK_S = 0.5
+"""How much longer than the health probe's period a model counts that has not answered again."""
+
+
+class LiveModels:
+    """The models that answered within the health probe's period and SLACK_S, at most MAX_MODELS.
+
+    The one that answered last always counts; the model of the settings counts until one has answered. Two replicas
+    whose models differ may both be listed for as long as they run.
+    """
+
+    def __init__(self, expected: Identity, probe_s: float) -> None:
+        self._live_s = probe_s + SLACK_S
+        self._seen: dict[str, tuple[Identity, float]] = {}  # by fingerprint, the model that appeared last at the end
+        self._newest_first = [expected]
+
+    @property
+    def newest(self) -> Identity:
+        """The model that appeared last."""
+        return self.newest_first()[0]
+
+    def newest_first(self) -> list[Identity]:
+        """All of them, the one that appeared last first; at least one."""
+        if len(self._newest_first) > 1:
+            self._drop(time.monotonic())
+        return self._newest_first
+
+    def saw(self, model: Identity) -> None:
+        """An answer came from this model."""
+        now = time.monotonic()
+        self._drop(now)
+        self._seen[model.fingerprint] = model, now
+        if len(self._seen) > MAX_MODELS:
+            del self._seen[min(self._seen, key=lambda fingerprint: self._seen[fingerprint][1])]
+        self._newest_first = [model for model, _ in reversed(self._seen.values())]
+
+    def _drop(self, now: float) -> None:
+        """Forget those that did not answer for too long, but for the last that did."""
+        oldest = min(now - self._live_s, max((seen for _, seen in self._seen.values()), default=now))
+        self._seen = {key: entry for key, entry in self._seen.items() if entry[1] >= oldest}
+        self._newest_first = [model for model, _ in reversed(self._seen.values())]
