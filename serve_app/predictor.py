@@ -26,9 +26,6 @@ from serve_app.single_flight import SingleFlight
 
 OpenSharedCache = Callable[[Identity], SharedCache]
 
-MAX_JOINED_CHARS = 4096
-"""A text alone waits for others' work of a few passes that has it too, and is run beside a longer list."""
-
 
 @dataclass(slots=True)
 class Timings:
@@ -87,7 +84,7 @@ class Predictor:
         self._open_shared = open_shared
         self._metrics = metrics
         self._memory: LRUCache[bytes, Prediction] = LRUCache(cache_entries)
-        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start, len, MAX_JOINED_CHARS)
+        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
         self._identity = model.identity
         self._shared = open_shared(self._identity)
         self._exchange: asyncio.Task[None] | None = None
