@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from serve_app.errors import ServiceError, TooBusy, TooLate
 from serve_app.metrics import Metrics
 from serve_app.model_client import Answer, RemoteModel, guess_tokens
-from serve_app.passes import LARGEST_SHARE
 from serve_app.settings import Settings
-from serve_app.tickets import Event, Tickets
+from serve_app.tickets import Tickets
 
 TICKET_WAITS = 3
 """How many times the longest wait a request may find before it that comes back as asked."""
@@ -22,6 +20,9 @@ TICKET_WAITS = 3
 EXCHANGE_S = 0.4
 """How often tickets are exchanged. A caller comes back after a second at the earliest, and what is sent here is known
 everywhere after twice this time."""
+
+LARGEST_SHARE = 8
+"""No refused request books more than this part of the longest wait, so that a large one makes nobody else late."""
 
 _USUAL_LIMIT = 512  # of nearly every DistilBERT
 _FORGET_S = 10.0
@@ -38,11 +39,11 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What one call was admitted with, in guessed tokens, and what it counts for until it has left."""
+    """What one call was admitted with, until it has left."""
 
     key: bytes
     tokens: int
-    counted: float
+    """As guessed."""
     deadline: float
     max_wait_s: float
     """How long a queue the call may find."""
@@ -53,8 +54,8 @@ class Admission:
 
     A classifier refuses texts that would wait too long, and says with each answer how long a new one would wait, and
     how many tokens a second it completes. In between, what is sent from here is added, and as much for each other
-    ingress replica, and what the classifier completes is taken off. No request counts for more than a part of the
-    longest wait, since the classifier serves requests by turns.
+    ingress replica, and what the classifier completes is taken off. No request counts for more than a pass, since the
+    classifier serves requests by turns.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,11 +64,9 @@ class Admission:
         self._max_tokens = settings.max_tokens or _USUAL_LIMIT
         self._metrics = metrics
         self._clock = clock
-        self._tickets = Tickets()
-        self._name = uuid.uuid4().hex
+        self.tickets = Tickets()
         self._queues: dict[str, _Queue] = {}
-        self._outstanding = self._refused = 0
-        self._unanswered = 0.0
+        self._outstanding = self._unanswered = 0
 
     @property
     def tokens_per_s(self) -> float:
@@ -99,17 +98,15 @@ class Admission:
         key = next(iter(texts))
         tokens = sum([guess_tokens(text, self._max_tokens) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
-        max_wait_s = self._max_wait_s * (TICKET_WAITS if self._tickets.redeem(key, now) else 1)
-        share = max(self._pass_tokens, rate / max(1, len(self._queues)) * self._max_wait_s / LARGEST_SHARE)
-        permit = Permit(key, tokens, min(tokens, share), deadline, max_wait_s)
+        max_wait_s = self._max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
+        permit = Permit(key, tokens, deadline, max_wait_s)
         if wait_s > max_wait_s:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
-        others = (self._tickets.replicas - 1) * min(tokens, self._pass_tokens)
+        each = min(tokens, self._pass_tokens) * self.tickets.replicas / max(1, len(self._queues))
         for queue in self._queues.values():
-            added_s = (permit.counted + others) / len(self._queues) / queue.tokens_per_s
-            queue.ready_at = max(queue.ready_at, now) + added_s
+            queue.ready_at = max(queue.ready_at, now) + each / queue.tokens_per_s
         self._count(permit, 1)
         return permit
 
@@ -118,16 +115,15 @@ class Admission:
         self._count(permit, -1)
 
     def _count(self, permit: Permit, sign: int) -> None:
-        self._unanswered += sign * permit.counted
+        self._unanswered += sign * min(permit.tokens, self._pass_tokens)
         self._outstanding += sign * permit.tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
     def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
         """The error, from the text with this key on, with the time to come back: not before `busy_s` are over."""
-        self._refused += permit.tokens
-        work_s = permit.counted / (self.tokens_per_s or self._pass_tokens / self._max_wait_s)
-        wait_s = max(self.wait_s, busy_s)
-        return kind(self._tickets.issue(key or permit.key, work_s, wait_s, self._clock()), permit.deadline)
+        key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
+        work_s = min(tokens / (self.tokens_per_s or 1.0), self._max_wait_s / LARGEST_SHARE)
+        return kind(self.tickets.issue(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
 
     def learn(self, answer: Answer) -> None:
         """Take what a classifier says of its queue for what it is."""
@@ -142,19 +138,9 @@ class Admission:
         latest = self._clock() + permit.max_wait_s
         return any(name != replica and queue.ready_at <= latest for name, queue in self._queues.items())
 
-    def news(self) -> tuple[str, Sequence[Event], int]:
-        """Who this is, what happened to tickets here, and how many tokens were refused since this was last asked."""
-        refused, self._refused = self._refused, 0
-        return self._name, self._tickets.take_events(self._clock()), refused
-
-    def hear(self, events: Sequence[Event], replicas: int) -> None:
-        """Take what happened to tickets in the other ingress replicas, and how many there are with this one."""
-        self._tickets.merge(events, self._clock())
-        self._tickets.replicas = replicas
-
     async def exchange_forever(self, model: RemoteModel) -> None:
         """Tell the other ingress replicas of tickets, and hear of theirs."""
         while True:
             await asyncio.sleep(EXCHANGE_S)
             with contextlib.suppress(ServiceError):
-                self.hear(*await model.exchange(*self.news()))
+                self.tickets.hear(*await model.exchange(*self.tickets.news(self._clock())), self._clock())

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import ray
@@ -31,8 +31,8 @@ NICENESS = 10
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
 
-SLICE_CHARS = 16_384
-"""Characters that are tokenized at once, or one longer text: a caller that goes leaves no more than that behind."""
+SLICE_TEXTS = 16
+"""Texts that are tokenized at once: a caller that goes leaves no more than that behind."""
 
 
 class Classifier:
@@ -62,15 +62,16 @@ class Classifier:
         Refused if they would wait longer than `max_wait_s` for their turn. That is an answer and no error, since Serve
         logs errors and wraps them. Without end for `max_wait_s`, they go before all.
         """
-        slices = [(part, self._guess(part)) for part in _slices(texts)]
-        request = Request(len(texts), sum(guess for _, guess in slices), urgent=max_wait_s == math.inf)
+        slices = [texts[first : first + SLICE_TEXTS] for first in range(0, len(texts), SLICE_TEXTS)]
+        guesses = [sum(guess_tokens(text, self._identity.max_tokens) for text in part) for part in slices]
+        request = Request([None] * len(texts), sum(guesses), urgent=max_wait_s == math.inf)
         truncated: list[bool] = []
         tokenize_ms = 0.0
         busy_s = self._passes.busy_s(request, max_wait_s, timeout_s)
-        if not busy_s:
+        if not busy_s and texts:
             with self._passes.hold(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    for part, guess in slices:
+                    for part, guess in zip(slices, guesses, strict=True):
                         began = time.perf_counter()
                         lines = await self._tokenize(part)
                         tokenize_ms += (time.perf_counter() - began) * 1000
@@ -107,29 +108,12 @@ class Classifier:
         return {WORK: done / max(now - since, 1e-3) + self._passes.wait_s / self._max_wait_s}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
-    async def _tokenize(self, slices: list[list[str]]) -> list[list[Encoding]]:
+    async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
         """Tokenize together what arrives together; each caller then queues its own."""
         texts = [text for part in slices for text in part]
         run = asyncio.get_running_loop().run_in_executor
         lines = iter(await run(self._tokenizing, self._tokenizer.encode, texts))
         return [[next(lines) for _ in part] for part in slices]
-
-    def _guess(self, texts: Sequence[str]) -> int:
-        return sum(guess_tokens(text, self._identity.max_tokens) for text in texts)
-
-
-def _slices(texts: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, in parts of about SLICE_CHARS."""
-    part: list[str] = []
-    chars = 0
-    for text in texts:
-        if part and chars + len(text) > SLICE_CHARS:
-            yield part
-            part, chars = [], 0
-        part.append(text)
-        chars += len(text)
-    if part:
-        yield part
 
 
 def _threads() -> int:

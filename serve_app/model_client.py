@@ -85,9 +85,7 @@ class RemoteModel:
         return answer
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
-        """Send the replica that relays them what happened to tickets in this ingress replica, and what was refused.
-
-        Returns what happened in the others, and how many there are with this one.
+        """Send news of tickets to the replica that relays them; returns the others' events, and how many there are.
 
         Raises:
             ModelUnavailable: no replica answered in time.
@@ -100,24 +98,20 @@ class RemoteModel:
     async def _call(self, send: Callable[[], Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
-                for _ in range(self.ATTEMPTS - 1):
+                for left in reversed(range(self.ATTEMPTS)):
+                    response = send()
                     try:
-                        return await _or_cancel(send())
+                        return await response
                     except RayActorError:
                         # a prediction changes nothing, so it may safely run twice
+                        if not left:
+                            raise
                         self._metrics.model_retries.inc()
-                return await _or_cancel(send())
+                    except asyncio.CancelledError:
+                        response.cancel()  # of which Serve by itself does not make sure
+                        raise
         except BackPressureError:
             raise TooBusy from None
         except (RayError, RayServeException, TimeoutError):
             # not chained: the cause may quote the caller's text
             raise ModelUnavailable(headers={"Retry-After": "1"}) from None
-
-
-async def _or_cancel(response: Any) -> Any:
-    """The call's result. Where the caller is cancelled so is the call, of which Serve by itself does not make sure."""
-    try:
-        return await response
-    except asyncio.CancelledError:
-        response.cancel()
-        raise

@@ -15,9 +15,6 @@ from model.labels import Scores
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
 
-LARGEST_SHARE = 8
-"""No request counts for more than this part of the longest wait: the engine serves requests by turns."""
-
 _RATE_WEIGHT = 0.1
 _LARGEST_STEP = 2.0
 _MIN_FILL = 0.5
@@ -28,9 +25,9 @@ _GUESS_TOKENS = 50_000
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """Texts of one caller: how many, how many tokens they are guessed to have, and their scores as they come."""
+    """Texts of one caller: their scores, None until they are there, and how many tokens they are guessed to have."""
 
-    texts: int
+    scores: list[Scores | None]
     work: int
     """Tokens that wait or run, or are guessed to be in what is not tokenized yet."""
     urgent: bool = False
@@ -40,16 +37,8 @@ class Request:
     model_ms: float = 0.0
     running: int = 0
     waiting: deque[tuple[int, Sequence[int]]] = field(default_factory=deque)
-    scores: list[Scores | None] = field(init=False)
-    missing: int = field(init=False)
     error: Exception | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.scores = [None] * self.texts
-        self.missing = self.texts
-        if not self.texts:
-            self.ended.set()
 
 
 class Passes:
@@ -63,12 +52,11 @@ class Passes:
         self._engine = engine
         self._threads = threads
         self._pass_tokens = settings.batch_tokens
-        self._max_wait_s = settings.max_wait_s
         self._metrics = metrics
         self._free: list[Lane] = list(engine.lanes)
         self._requests: OrderedDict[Request, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._counted = self._guessed = float(_GUESS_TOKENS)
+        self._tokens_a_guess = 1.0
         self.tokens_per_s = 0.0
         self.ran_s = 0.0
         """How long all lanes together were busy so far, a share of them counting as that share."""
@@ -81,7 +69,7 @@ class Passes:
     @property
     def guessed_per_s(self) -> float:
         """The rate in guessed tokens."""
-        return self.tokens_per_s * self._guessed / self._counted
+        return self.tokens_per_s / self._tokens_a_guess
 
     @property
     def pass_s(self) -> float:
@@ -91,20 +79,16 @@ class Passes:
     @property
     def wait_s(self) -> float:
         """How long a new text would wait for its turn."""
-        return sum(min(request.work, self._share) for request in self._requests) / self.tokens_per_s
-
-    @property
-    def _share(self) -> float:
-        return max(self._pass_tokens, self.tokens_per_s * self._max_wait_s / LARGEST_SHARE)
+        return sum(min(request.work, self._pass_tokens) for request in self._requests) / self.tokens_per_s
 
     def busy_s(self, request: Request, max_wait_s: float, timeout_s: float) -> float:
         """How long what is here takes, if the request had to wait longer than `max_wait_s` for that; otherwise 0.
 
-        One that is larger than a share must also be done in time, together with all that is here. Where little is
-        here it is begun all the same, so that the largest is answered in a few tries.
+        One that is larger than a pass must also be done in time, together with all that is here. If little is here
+        it is begun all the same, so that the largest is answered in a few tries.
         """
         wait_s, ahead_s = self.wait_s, self.tokens / self.tokens_per_s
-        if request.work > self._share and ahead_s + request.work / self.tokens_per_s > timeout_s:
+        if request.work > self._pass_tokens and ahead_s + request.work / self.tokens_per_s > timeout_s:
             wait_s = ahead_s
         return wait_s if wait_s > max_wait_s else 0.0
 
@@ -134,8 +118,7 @@ class Passes:
         tokens = sum(map(len, sequences))
         request.waiting.extend(enumerate(sequences, first))
         request.work += tokens - guessed
-        kept = max(0.0, 1 - tokens / _GUESS_TOKENS)
-        self._counted, self._guessed = kept * self._counted + tokens, kept * self._guessed + guessed
+        self._tokens_a_guess += min(1.0, tokens / _GUESS_TOKENS) * (tokens / max(1, guessed) - self._tokens_a_guess)
         self._start()
 
     def _start(self) -> None:
@@ -144,7 +127,7 @@ class Passes:
             chosen = self._take()
             if not chosen:
                 return
-            # all threads are the fastest for what is alone; else each runs a pass of its own
+            # all threads are the fastest for what is alone; otherwise each runs a pass of its own
             whole = idle and not any(request.waiting for request in self._requests)
             lanes = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
             task = asyncio.get_running_loop().create_task(self._run(chosen, self._engine if whole else lanes[0], lanes))
@@ -182,27 +165,22 @@ class Passes:
         seconds = time.perf_counter() - began
         self._free.extend(lanes)
         self.ran_s += seconds * len(lanes) / len(self._engine.lanes)
-        for request in requests:
-            request.running -= 1
-            request.model_ms += seconds * 1000
-            if request in self._requests:
-                self._requests.move_to_end(request)
         for (request, index, ids), each in zip(chosen, scores, strict=True):
             request.scores[index] = each
             request.work -= len(ids)
-            request.missing -= 1
+        for request in requests:
+            request.running -= 1
+            request.model_ms += seconds * 1000
             request.error = request.error or error
-            if not request.missing or error:
+            if request in self._requests:
+                self._requests.move_to_end(request)
+            if request.error or None not in request.scores:
                 request.ended.set()
         self._start()
         tokens = sum(map(len, sequences))
-        self._learn(tokens * len(self._engine.lanes) / len(lanes), tokens, seconds)
-        self._metrics.batch_texts.observe(len(sequences))
-        self._metrics.batch_tokens.observe(tokens)
-
-    def _learn(self, all_tokens: float, tokens: int, seconds: float) -> None:
-        """Learn the rate from a pass, during which all lanes did `all_tokens`; of small ones the most is overhead."""
-        if tokens >= _MIN_FILL * self._pass_tokens:
-            seen = all_tokens / seconds
+        if tokens >= _MIN_FILL * self._pass_tokens:  # of smaller ones the most is overhead
+            seen = tokens * len(self._engine.lanes) / len(lanes) / seconds
             seen = min(max(seen, self.tokens_per_s / _LARGEST_STEP), self.tokens_per_s * _LARGEST_STEP)
             self.tokens_per_s += _RATE_WEIGHT * (seen - self.tokens_per_s)
+        self._metrics.batch_texts.observe(len(sequences))
+        self._metrics.batch_tokens.observe(tokens)

@@ -26,9 +26,6 @@ from serve_app.single_flight import SingleFlight
 
 V = TypeVar("V")
 
-MAX_JOINED_CHARS = 4096
-"""A text alone waits for others' work of a few passes that has it too, and is run beside a longer list."""
-
 MAX_MIXED = 2
 """Rounds of one request in which another model answers than the one that is asked for; then one call has all texts."""
 
@@ -62,7 +59,7 @@ class Predictor:
         self._metrics = metrics
         self._models = LiveModels(model.identity, probe_s)
         self._cache = Tiers(open_shared, cache_entries, model.identity)
-        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start, len, MAX_JOINED_CHARS)
+        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
         self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight(self._start_list)
         self._exchange: asyncio.Task[None] | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ K = TypeVar("K")
 V = TypeVar("V")
 R = TypeVar("R")
 
+MAX_JOINED = 16
+"""A text alone waits for others' work of a few passes that has it too, and is run beside a longer list."""
+
 
 @dataclass(eq=False)
 class _Flight(Generic[K, R]):
     keys: Collection[K]
-    size: int
     task: asyncio.Task[R]
     callers: int = 0
 
@@ -28,19 +29,12 @@ class SingleFlight(Generic[K, V, R]):
     No caller owns the work: one that is cancelled leaves it to the others that wait for any part of it, and it is
     cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
 
-    Work is answered as a whole. So a caller does not join what is larger than `max_joined`, by the sum of `size`, and
-    more than twice as large as what it wants itself: it has its own part worked on beside that.
+    Work is answered as a whole. So a caller does not join work on more than MAX_JOINED keys that are more than twice as
+    many as it wants itself: it has its own part worked on beside that.
     """
 
-    def __init__(
-        self,
-        start: Callable[[Mapping[K, V], float], asyncio.Task[R]],
-        size: Callable[[V], int] = lambda _: 1,
-        max_joined: float = math.inf,
-    ) -> None:
+    def __init__(self, start: Callable[[Mapping[K, V], float], asyncio.Task[R]]) -> None:
         self._start = start
-        self._size = size
-        self._max_joined = max_joined
         self._flights: dict[K, _Flight[K, R]] = {}
 
     def __contains__(self, key: K) -> bool:
@@ -58,8 +52,8 @@ class SingleFlight(Generic[K, V, R]):
         The deadline is told to the caller's own work; what it joins has that of its first caller. The wait is spent
         within `waiting()`, which can end it.
         """
-        largest = max(self._max_joined, 2 * sum(map(self._size, wanted.values())))
-        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and flight.size <= largest}
+        most = max(MAX_JOINED, 2 * len(wanted))
+        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= most}
         joined = set(found.values())
         fresh = {key: value for key, value in wanted.items() if key not in found}
         own = self._launch(fresh, deadline) if fresh else None
@@ -86,9 +80,8 @@ class SingleFlight(Generic[K, V, R]):
             del own, flight, flights, joined, found
 
     def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:
-        flight = _Flight(list(fresh), sum(map(self._size, fresh.values())), self._start(fresh, deadline))
-        for key in fresh:
-            self._flights[key] = flight
+        flight = _Flight(list(fresh), self._start(fresh, deadline))
+        self._flights.update(dict.fromkeys(fresh, flight))
         flight.task.add_done_callback(lambda _: self._land(flight))
         return flight
 

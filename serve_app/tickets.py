@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
@@ -33,6 +34,8 @@ class Tickets:
     def __init__(self) -> None:
         self.replicas = 1
         """Ingress replicas that issue tickets: each promises its part of the model's rate."""
+        self._name = uuid.uuid4().hex
+        self._refused = 0
         # a plain dict's first key is slow to find when those before it were deleted
         self._due: OrderedDict[bytes, float] = OrderedDict()
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
@@ -46,11 +49,12 @@ class Tickets:
             self._events.append((key, None))
         return came
 
-    def issue(self, key: bytes, work_s: float, wait_s: float, now: float) -> int:
+    def issue(self, key: bytes, tokens: int, work_s: float, wait_s: float, now: float) -> int:
         """Whole seconds until this request, which is so much work, should come back; at least one.
 
         The model needs `wait_s` for what it has. A request that has a ticket keeps it.
         """
+        self._refused += tokens
         due = self._due.get(key, 0.0)
         if due <= now:
             pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
@@ -62,14 +66,16 @@ class Tickets:
             self._events.append((key, due))
         return max(1, math.ceil(due - now))
 
-    def take_events(self, now: float) -> list[Event]:
-        """What happened here since the last call, for the other replicas."""
+    def news(self, now: float) -> tuple[str, list[Event], int]:
+        """Who this is, what happened here since the last call, and how many tokens were refused."""
         events = [(key, None if due is None else due - now) for key, due in self._events]
         self._events.clear()
-        return events
+        refused, self._refused = self._refused, 0
+        return self._name, events, refused
 
-    def merge(self, events: Iterable[Event], now: float) -> None:
-        """Learn what happened in the other replicas."""
+    def hear(self, events: Iterable[Event], replicas: int, now: float) -> None:
+        """Learn what happened in the other replicas, and how many there are with this one."""
+        self.replicas = replicas
         for key, due_s in events:
             if due_s is None:
                 self._came(key, now)
@@ -98,16 +104,14 @@ class TicketRelay:
     """Sends each ingress replica what the others have sent, from the one classifier that all of them ask."""
 
     def __init__(self) -> None:
-        self._sent: deque[tuple[str, bytes, float | None]] = deque(maxlen=_MAX_EVENTS)
-        self._number = 0
-        self._heard: dict[str, tuple[float, int]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._unsent: dict[str, deque[Event]] = {}
 
     def exchange(self, sender: str, events: Sequence[Event], now: float) -> tuple[list[Event], int]:
         """What the others have sent since this replica last asked, and how many replicas there are."""
-        new = self._number - self._heard.get(sender, (now, self._number))[1]
-        recent = [self._sent[-index] for index in range(min(new, len(self._sent)), 0, -1)]
-        self._sent.extend((sender, key, None if due_s is None else now + due_s) for key, due_s in events)
-        self._number += len(events)
-        self._heard[sender] = now, self._number
-        self._heard = {name: heard for name, heard in self._heard.items() if heard[0] > now - _LATE_S}
-        return [(key, None if due is None else due - now) for _, key, due in recent], len(self._heard)
+        self._heard_at = {name: at for name, at in self._heard_at.items() if at > now - _LATE_S} | {sender: now}
+        self._unsent = {name: self._unsent.get(name, deque(maxlen=_MAX_EVENTS)) for name in self._heard_at}
+        mine = [(key, None if due is None else due - now) for key, due in self._unsent.pop(sender)]
+        for unsent in self._unsent.values():
+            unsent.extend((key, None if due_s is None else now + due_s) for key, due_s in events)
+        return mine, len(self._heard_at)

@@ -137,8 +137,9 @@ class Simulation:
         self._ingresses[ingress].learn(told)
 
     def _exchange(self, ingress: int) -> None:
-        admission = self._ingresses[ingress]
-        admission.hear(*self._relay.exchange(*admission.news()[:2], self.now))
+        tickets = self._ingresses[ingress].tickets
+        name, events, _ = tickets.news(self.now)
+        tickets.hear(*self._relay.exchange(name, events, self.now), self.now)
         if self.now < self._end:
             self._at(self.now + EXCHANGE_S, self._exchange, ingress)
 

@@ -153,10 +153,10 @@ async def test_what_is_not_reached_in_time_is_none_and_the_rest_is_answered(setu
         return score(sequences)
 
     setup.classifier._passes._engine.score = slowly
-    answer = await setup.classifier.classify([f"{n} " + "word " * 400 for n in range(10)], 0.35)
+    answer = await setup.classifier.classify([f"{n} " + "word " * 400 for n in range(30)], 1.5)
     known = [scores is not None for scores in answer.scores]
     assert known == sorted(known, reverse=True), "the first ones"
-    assert 0 < sum(known) < 10
+    assert 0 < sum(known) < 30
     assert setup.classifier._passes.tokens == 0
 
 
@@ -228,7 +228,7 @@ async def test_a_caller_that_hangs_up_leaves_little_to_tokenize(setup: Setup, mo
     encode = setup.classifier._tokenizer.encode
 
     def count_and_encode(texts: list[str]) -> Any:
-        read.append(sum(map(len, texts)))
+        read.append(len(texts))
         return encode(texts)
 
     monkeypatch.setattr(setup.classifier._tokenizer, "encode", count_and_encode)
@@ -237,4 +237,4 @@ async def test_a_caller_that_hangs_up_leaves_little_to_tokenize(setup: Setup, mo
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     await setup.classifier.classify(["next"], 30.0)
-    assert sum(read) <= 4 * setup.module.SLICE_CHARS
+    assert sum(read) <= 4 * setup.module.SLICE_TEXTS

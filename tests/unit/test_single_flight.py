@@ -183,16 +183,19 @@ async def test_an_error_is_gone_with_those_who_saw_it() -> None:
 
 async def test_what_is_large_is_joined_by_what_is_at_least_half_as_large() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work), lambda value: value, max_joined=10)
-    callers = [asyncio.create_task(flights.run({"a": 1, "b": 49}, math.inf))]
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
+    large = {str(number): number for number in range(50)}
+    half = {key: value for key, value in large.items() if value >= 25}
+    callers = [asyncio.create_task(flights.run(large, math.inf))]
     await until_async(lambda: work.calls, "the work began")
-    for wanted in ({"a": 1}, {"a": 1}, {"b": 49}, {"a": 1, "c": 3}):
+    for wanted in ({"1": 1}, {"1": 1}, half, {"1": 1, "new": 3}):
         callers.append(asyncio.create_task(flights.run(wanted, math.inf)))
         await asyncio.sleep(0)
     await until_async(lambda: len(work.calls) == 3, "three works began")
     work.gate.set()
     results = await asyncio.gather(*callers)
-    assert work.calls == [{"a": 1, "b": 49}, {"a": 1}, {"c": 3}]
-    assert results[2:4] == [(None, [{"a": 2}]), (None, [{"a": 2, "b": 98}])]
-    assert results[4] == ({"c": 6}, [{"a": 2}])
-    assert "a" not in flights
+    assert work.calls == [large, {"1": 1}, {"new": 3}]
+    assert results[2] == (None, [{"1": 2}])
+    assert results[3] == (None, [{key: 2 * value for key, value in large.items()}])
+    assert results[4] == ({"new": 6}, [{"1": 2}])
+    assert "1" not in flights

@@ -13,7 +13,7 @@ def key(number: int) -> bytes:
 
 def test_times_follow_the_work_that_was_promised() -> None:
     tickets = Tickets()
-    told = [tickets.issue(key(number), 1.0, 2.0, 100.0) for number in range(10)]
+    told = [tickets.issue(key(number), 10, 1.0, 2.0, 100.0) for number in range(10)]
     assert told == sorted(told)
     assert told[0] == 4
     assert told[-1] == pytest.approx(2 + 10 * 1.4, abs=1)
@@ -21,7 +21,7 @@ def test_times_follow_the_work_that_was_promised() -> None:
 
 def test_a_caller_is_known_when_it_is_due_and_once() -> None:
     tickets = Tickets()
-    after = tickets.issue(key(1), 1.0, 2.0, 100.0)
+    after = tickets.issue(key(1), 10, 1.0, 2.0, 100.0)
     assert not tickets.redeem(key(1), 100.0 + after - 0.5)
     assert tickets.redeem(key(1), 100.0 + after - 0.1), "timers fire a little early"
     assert not tickets.redeem(key(1), 100.0 + after)
@@ -30,21 +30,21 @@ def test_a_caller_is_known_when_it_is_due_and_once() -> None:
 
 def test_a_caller_that_comes_too_early_keeps_its_time() -> None:
     tickets = Tickets()
-    after = tickets.issue(key(1), 1.0, 5.0, 100.0)
+    after = tickets.issue(key(1), 10, 1.0, 5.0, 100.0)
     for number in range(2, 50):
-        tickets.issue(key(number), 1.0, 5.0, 100.0)
-    assert tickets.issue(key(1), 1.0, 5.0, 102.0) == after - 2
+        tickets.issue(key(number), 10, 1.0, 5.0, 100.0)
+    assert tickets.issue(key(1), 10, 1.0, 5.0, 102.0) == after - 2
 
 
 def test_one_that_comes_too_late_is_a_newcomer() -> None:
     tickets = Tickets()
-    after = tickets.issue(key(1), 1.0, 2.0, 100.0)
+    after = tickets.issue(key(1), 10, 1.0, 2.0, 100.0)
     assert not tickets.redeem(key(1), 100.0 + after + 10.5)
 
 
 def test_no_time_is_longer_than_can_be_told() -> None:
     tickets = Tickets()
-    assert max(tickets.issue(key(number), 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
+    assert max(tickets.issue(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
 
 
 def test_callers_that_never_return_are_not_waited_for() -> None:
@@ -52,26 +52,26 @@ def test_callers_that_never_return_are_not_waited_for() -> None:
     now = 100.0
     for number in range(20_000):
         now += 0.01
-        after = tickets.issue(key(number), 0.1, 1.0, now)
+        after = tickets.issue(key(number), 10, 0.1, 1.0, now)
     assert after < 60, "a tenth of the load is served, and nobody comes back"
 
 
 def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     here, there = Tickets(), Tickets()
     here.replicas = there.replicas = 2
-    after = here.issue(key(1), 1.0, 0.0, 100.0)
+    after = here.issue(key(1), 10, 1.0, 0.0, 100.0)
     assert after == 3, "half the rate is this replica's to promise"
-    there.merge(here.take_events(100.0), 500.0)  # clocks of two machines
-    assert here.take_events(100.0) == []
+    there.hear(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
+    assert here.news(100.0)[1:] == ([], 0)
     assert there.redeem(key(1), 500.0 + after)
-    here.merge(there.take_events(500.0 + after), 100.0 + after)
+    here.hear(there.news(500.0 + after)[1], 2, 100.0 + after)
     assert not here.redeem(key(1), 100.0 + after)
 
 
 def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
     tickets = Tickets()
     for number in range(60_000):
-        tickets.issue(key(number), 0.001, 1.0, 100.0)
+        tickets.issue(key(number), 10, 0.001, 1.0, 100.0)
     assert len(tickets._due) <= 50_000
 
 
@@ -98,5 +98,5 @@ def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound
 def test_events_that_nobody_takes_are_bounded() -> None:
     tickets = Tickets()
     for number in range(20_000):
-        tickets.issue(key(number), 0.001, 1.0, 100.0)
-    assert len(tickets.take_events(100.0)) == 5_000
+        tickets.issue(key(number), 10, 0.001, 1.0, 100.0)
+    assert len(tickets.news(100.0)[1]) == 5_000
