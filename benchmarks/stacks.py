@@ -26,9 +26,9 @@ HERE = Path(__file__).resolve().parent
 START_TIMEOUT_S = 180.0
 PEERS = {
     "litserve": ["litserve_server.py"],
-    "bentoml": ["-m", "bentoml", "serve", "bentoml_service:Sentiment", "--host", "127.0.0.1"],
+    "bentoml": ["-m", "bentoml", "serve", "bentoml_service:Sentiment", "--host", "127.0.0.1", "--port"],
 }
-"""What Python runs for each other project's server; the port is in $PORT."""
+"""What Python runs for each other project's server; the port follows."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def ours(model: Path, redis_url: str, build: Path, **settings: str) -> Iterator[
         **settings,
     }
     command = [str(service_python()), "-m", "serve_app.local", "--log", str(build / "serve.log")]
-    with _running(command, HERE.parent, environment, build / "ours.log", port) as url:
+    with running(command, HERE.parent, environment, build / "ours.log", port) as url:
         yield url
 
 
@@ -68,7 +68,7 @@ def reference(model: Path, redis_url: str, build: Path) -> Iterator[str]:
     port = free_port()
     environment = {**os.environ, "REDIS_URL": redis_url, "MODEL_DIR": str(model)}
     command = [str(python), "-m", "uvicorn", "app:app", "--port", str(port), "--no-access-log"]
-    with _running(command, HERE / "reference", environment, build / "reference.log", port) as url:
+    with running(command, HERE / "reference", environment, build / "reference.log", port) as url:
         yield url
 
 
@@ -78,7 +78,7 @@ def lean(model: Path, precision: str, build: Path, checkout: Path = HERE.parent)
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"}
     command = [str(service_python()), str(HERE / "lean" / "server.py"), str(model), precision, str(port)]
-    with _running(command, build, environment, build / "lean.log", port) as url:
+    with running(command, build, environment, build / "lean.log", port) as url:
         yield url
 
 
@@ -86,10 +86,10 @@ def lean(model: Path, precision: str, build: Path, checkout: Path = HERE.parent)
 def peer(name: str, model: Path, build: Path) -> Iterator[str]:
     """Another project's server, one of PEERS, in its own environment; its URL."""
     port = free_port()
-    environment = {**os.environ, "MODEL_DIR": str(model), "PORT": str(port), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [str(peer_python(name, build)), *PEERS[name]]
+    environment = {**os.environ, "MODEL_DIR": str(model), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [str(peer_python(name, build)), *PEERS[name], str(port)]
     health = "/project/health" if name == "litserve" else "/readyz"
-    with _running(command, HERE / "peers", environment, build / f"{name}.log", port, health) as url:
+    with running(command, HERE / "peers", environment, build / f"{name}.log", port, health) as url:
         yield url
 
 
@@ -153,7 +153,7 @@ def _torch() -> list[str]:
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str],
     folder: Path,
     environment: dict[str, str],
@@ -175,10 +175,10 @@ def _running(
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # it, or what it left behind
         for alive in psutil.wait_procs(children, timeout=20)[1]:
             alive.kill()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it left behind if it ended by itself
         process.wait()
 
 

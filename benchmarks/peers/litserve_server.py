@@ -1,6 +1,7 @@
 """LitServe as its documentation has it: a LitAPI around transformers' pipeline, with batching, on one worker."""
 
 import os
+import sys
 
 import litserve as ls
 from transformers import pipeline
@@ -26,5 +27,4 @@ class SentimentAPI(ls.LitAPI):
 if __name__ == "__main__":
     api = SentimentAPI(max_batch_size=16, batch_timeout=0.01, api_path="/project/predict")
     server = ls.LitServer(api, accelerator="cpu", healthcheck_path="/project/health")
-    port = int(os.environ["PORT"])
-    server.run(host="127.0.0.1", port=port, log_level="warning", generate_client_file=False)
+    server.run(host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", generate_client_file=False)
