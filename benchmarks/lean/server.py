@@ -7,7 +7,6 @@ It takes the engine from the checkout on PYTHONPATH, so that an older one can be
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 from collections import OrderedDict, deque
@@ -45,9 +44,8 @@ class Model:
         threads = len(os.sched_getaffinity(0))
         self._labels, self._entries = directory.labels, entries
         self._tokenizer = TextTokenizer(path, MAX_TOKENS)
-        self._threads = ThreadPoolExecutor(threads, initializer=_stand_back)
-        # loaded there, since the runtime's threads take their priority from the thread that loads
-        self._engine = self._threads.submit(load_engine, directory, precision, threads).result()
+        self._threads = ThreadPoolExecutor(threads)
+        self._engine = load_engine(directory, precision, threads)
         self._free: list[Lane] = list(self._engine.lanes)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._pending: dict[str, asyncio.Future[bytes]] = {}
@@ -55,7 +53,7 @@ class Model:
         self._passes: set[asyncio.Task[None]] = set()
         warm_up = self._tokenizer.encode([f"Number {number} of some texts to warm up with." for number in range(64)])
         for lane in {self._engine, *self._engine.lanes}:
-            self._threads.submit(lane.score, [line.ids for line in warm_up]).result()
+            lane.score([line.ids for line in warm_up])
 
     async def answer(self, texts: Sequence[str]) -> list[bytes] | None:
         """The JSON of each text's labels and scores, in order; None if too many texts wait."""
@@ -140,12 +138,6 @@ class App:
         if (answers := await self._model.answer(texts)) is None:
             return 429, b'{"detail":"Too Many Requests"}'
         return 200, b'{"predictions":[%b]}' % b",".join(answers)
-
-
-def _stand_back() -> None:
-    """Have the engine's threads run when nothing else wants the CPU, so that cached answers begin at once."""
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main(model: Path, precision: str, port: int, entries: int = 100_000) -> None:
