@@ -77,7 +77,7 @@ cluster-test: $(VENV)/.dev ## change and break the service on a real cluster; AR
 	$(BIN)/python -m tests.cluster $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## measure against plain FastAPI + transformers: table, JSON, plots; ARGS="--rounds 1"
+bench: $(VENV)/.dev ## measure against plain FastAPI + transformers and a lean server: tables, JSON, plots; ARGS="--rounds 1"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: load

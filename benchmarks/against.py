@@ -31,13 +31,11 @@ def main(
     times: dict[Path, list[dict[str, float]]] = {checkout.resolve(): [], HERE: []}
     models = {}
     for place in times:
-        folder = place / "build" / "bench"
-        folder.mkdir(parents=True, exist_ok=True)
-        models[place] = _run(place, "-c", MODEL, str(folder))
+        models[place] = prepare_model(place)
     for number in range(rounds):
         Console(stderr=True).print(f"round {number + 1} of {rounds}")
         for place, figures in times.items():
-            figures.append(json.loads(_run(place, "-m", "benchmarks.engine", models[place], name, str(threads))))
+            figures.append(json.loads(_run(place, "-m", "benchmarks.engine", str(models[place]), name, str(threads))))
     table = Table("shape", "theirs, ms", "ours, ms", "times faster", "by round")
     theirs, ours = times.values()
     for shape in ours[0].keys() & theirs[0].keys():
@@ -52,6 +50,13 @@ def main(
         )
     table.title = f"{name} on {threads} thread(s); {where()}"
     show(table)
+
+
+def prepare_model(checkout: Path) -> Path:
+    """The directory of the production-size model as that checkout makes and exports it, in its build folder."""
+    folder = checkout / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(_run(checkout, "-c", MODEL, str(folder)))
 
 
 def _run(checkout: Path, *arguments: str) -> str:

@@ -7,69 +7,117 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loads import Figures
-from benchmarks.report import Rounds, median
+from benchmarks.loads import LENGTHS, Figures
+from benchmarks.published import INFINITY, INFINITY_SOURCE
+from benchmarks.report import BASES, FIELDS, TITLES, Rounds, median, stacks_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIGURES = REPOSITORY / "docs" / "performance.json"
-FIELDS = {"requests_per_s": "requests/s", "p50": "p50 ms", "p99": "p99 ms"}
 PACKAGES = {"ray": "Ray", "openvino": "OpenVINO", "transformers": "transformers", "torch": "torch"}
 BLOCK = "<!-- {name}, by benchmarks.figures -->\n{text}\n<!-- end -->"
 
 
 def summary(rounds: Rounds, machine: dict[str, Any], seconds: int) -> dict[str, Any]:
-    """Medians of both stacks and their ratios, by load and field, as docs/performance.json has them."""
+    """Medians of every stack and this service's ratios, by load and field, as docs/performance.json has them."""
     count = max(len(each) for stacks in rounds.values() for each in stacks.values())
     loads = {load: {field: _compared(stacks, field) for field in FIELDS} for load, stacks in rounds.items()}
     return {"machine": machine, "rounds": count, "seconds": seconds, "loads": loads}
 
 
 def _compared(stacks: dict[str, list[Figures]], field: str) -> dict[str, float]:
-    reference, ours = median(stacks["reference"], field), median(stacks["ours"], field)
-    return {"reference": round(reference, 1), "ours": round(ours, 1), "ratio": round(ours / reference, 2)}
+    medians = {stack: median(runs, field) for stack, runs in stacks.items()}
+    ratios = {name: round(medians["ours"] / medians[base], 2) for base, name in BASES.items() if base in medians}
+    return {stack: round(value, 1) for stack, value in medians.items()} | ratios
 
 
 def loads_table(record: dict[str, Any]) -> str:
-    """What was measured where, and requests a second and latencies of both stacks, in Markdown."""
+    """What was measured where, and requests a second and latencies of every stack, in Markdown."""
+    loads = {load: fields for load, fields in record["loads"].items() if load not in INFINITY}
+    columns, ratios = _columns(loads)
+    lines = [f"{_caption(record)}.", "", *_head("load", "", *columns.values(), *ratios.values())]
+    for load, fields in loads.items():
+        for field, title in FIELDS.items():
+            row = fields[field]
+            values = [f"{row[stack]:,.1f}" for stack in columns] + [f"{row[ratio]:.2f}" for ratio in ratios]
+            lines.append(_row(load if field == "requests_per_s" else "", title, *values))
+    return "\n".join(lines)
+
+
+def lengths_table(record: dict[str, Any]) -> str:
+    """Requests a second of one user by a text's length, beside what others have published, in Markdown."""
+    loads = {load.name: record["loads"][load.name] for load in LENGTHS if load.name in record["loads"]}
+    if not loads:
+        return "The run above had no rows by length; `make bench` has them."
+    columns, ratios = _columns(loads)
+    lines = [
+        f"{_caption(record)}. {INFINITY_SOURCE}.",
+        "",
+        *_head("texts x tokens", *columns.values(), *ratios.values(), "HF Infinity, published"),
+    ]
+    for load, fields in loads.items():
+        row = fields["requests_per_s"]
+        values = [f"{row[stack]:,.1f}" for stack in columns] + [f"{row[ratio]:.2f}" for ratio in ratios]
+        lines.append(_row(load, *values, f"{INFINITY[load]:,}"))
+    return "\n".join(lines)
+
+
+def _columns(loads: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The stacks and the ratios that these rows have, each with its title."""
+    stacks = {
+        stack: TITLES[stack] for stack in stacks_of({name: load["requests_per_s"] for name, load in loads.items()})
+    }
+    ratios = {name: f"to {TITLES[base]}" for base, name in BASES.items() if base in stacks}
+    return stacks, ratios
+
+
+def _caption(record: dict[str, Any]) -> str:
     machine = record["machine"]
     versions = ", ".join(f"{title} {machine[package]}" for package, title in PACKAGES.items())
     command = f'make bench ARGS="--rounds {record["rounds"]} --seconds {record["seconds"]}"'
     run = f"median of {record['rounds']} rounds of {record['seconds']} seconds a load (`{command}`)"
-    lines = [
-        f"{machine['cpu']}, {machine['cores']} cores; commit {machine['commit']}; {versions}; {run}.",
-        "",
-        "| load | | FastAPI + transformers | this service | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for load, fields in record["loads"].items():
-        for field, title in FIELDS.items():
-            name = load if field == "requests_per_s" else ""
-            row = fields[field]
-            lines.append(f"| {name} | {title} | {row['reference']:,.1f} | {row['ours']:,.1f} | {row['ratio']:.2f} |")
-    return "\n".join(lines)
+    return f"{machine['cpu']}, {machine['cores']} cores; commit {machine['commit']}; {versions}; {run}"
+
+
+def _head(*titles: str) -> list[str]:
+    return [_row(*titles), "|" + "---|" * len(titles)]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def ratios(record: dict[str, Any]) -> str:
-    """How often more requests a second this service does, in a sentence for the README."""
+    """Requests a second as times the plain stack's, and as shares of the lean server's, in sentences for the README."""
     machine = record["machine"]
 
-    def times(load: str) -> str:
-        ratio = record["loads"][load]["requests_per_s"]["ratio"]
-        return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"  # noqa: PLR2004
+    def ratio(load: str, name: str) -> str:
+        found = record["loads"][load]["requests_per_s"][name]
+        return f"{found:.0f}" if found >= 10 else f"{found:.1f}" if name == "ratio" else f"{found:.2f}"  # noqa: PLR2004
 
-    return (
-        f"{times('hits')} the requests a second on cached texts, {times('course load')} on the course's load,\n"
-        f"{times('novel load')} on the novel load and {times('no cache, 50 users')} on texts that are all new "
-        f"(commit {machine['commit']}, `make bench`,\n{machine['cpu']}, {machine['cores']} cores)."
+    plain = (
+        f"{ratio('hits', 'ratio')} times the requests a second on cached texts, "
+        f"{ratio('course load', 'ratio')} times on the course's load,\n"
+        f"{ratio('novel load', 'ratio')} times on the novel load and "
+        f"{ratio('no cache, 50 users', 'ratio')} times on texts that are all new"
     )
+    measured = f"(commit {machine['commit']}, `make bench`,\n{machine['cpu']}, {machine['cores']} cores)."
+    if "to_lean" not in record["loads"]["hits"]["requests_per_s"]:
+        return f"{plain} {measured}"
+    lean = (
+        f"{ratio('hits', 'to_lean')} on cached texts, {ratio('novel load', 'to_lean')} on the novel load, and "
+        f"{ratio('no cache, 1 user', 'to_lean')}, {ratio('no cache, 10 users', 'to_lean')} and "
+        f"{ratio('no cache, 50 users', 'to_lean')}\non new texts of 1, 10 and 50 users"
+    )
+    return f"{plain}.\nOf the lean server's requests a second: {lean}\n{measured}"
 
 
-DOCUMENTS = {
-    REPOSITORY / "docs" / "performance.md": ("loads", loads_table),
-    REPOSITORY / "README.md": ("ratios", ratios),
+DOCUMENTS: dict[Path, dict[str, Callable[[dict[str, Any]], str]]] = {
+    REPOSITORY / "docs" / "performance.md": {"loads": loads_table, "lengths": lengths_table},
+    REPOSITORY / "README.md": {"ratios": ratios},
 }
 
 
@@ -79,12 +127,13 @@ def written(document: Path, record: dict[str, Any]) -> str:
     Raises:
         ValueError: it has no place for them.
     """
-    name, render = DOCUMENTS[document]
-    pattern = re.escape(BLOCK.format(name=name, text="\0")).replace("\0", ".*?")
-    block = BLOCK.format(name=name, text=render(record))
-    text, found = re.subn(pattern, lambda _: block, document.read_text(encoding="utf-8"), flags=re.DOTALL)
-    if found != 1:
-        raise ValueError(f"{document} has {found} places for {name}, and should have one")
+    text = document.read_text(encoding="utf-8")
+    for name, render in DOCUMENTS[document].items():
+        pattern = re.escape(BLOCK.format(name=name, text="\0")).replace("\0", ".*?")
+        block = BLOCK.format(name=name, text=render(record)).replace("\\", r"\\")
+        text, found = re.subn(pattern, block, text, flags=re.DOTALL)
+        if found != 1:
+            raise ValueError(f"{document} has {found} places for {name}, and should have one")
     return text
 
 

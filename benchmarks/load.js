@@ -26,6 +26,8 @@ function pick(list) {
 }
 
 function words() {
+  // each word is one token, and there are two around them
+  if (options_.tokens) return Array.from({ length: options_.tokens - 2 }, () => pick(options_.words)).join(" ");
   const step = Math.floor(Math.random() * options_.quantiles.length);
   const low = options_.quantiles[step];
   const high = options_.quantiles[step + 1] || 47;
@@ -62,7 +64,8 @@ function texts() {
 
 function right(response, asked) {
   if (response.status !== 200) return false;
-  const predictions = response.json("predictions");
+  const body = response.json();
+  const predictions = Array.isArray(body) ? body : body.predictions; // BentoML's batches are bare lists
   if (!predictions || predictions.length !== asked.length) return false;
   return predictions.every((pair, i) => {
     if (pair.length !== 2 || Math.abs(pair[0].score + pair[1].score - 1) > 1e-5) return false;

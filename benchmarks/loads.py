@@ -17,13 +17,17 @@ Golden = dict[str, float]
 
 @dataclass(frozen=True)
 class Load:
-    """A row of the benchmark: `kind` of texts, closed loop of `users`, or open at `rate` requests a second."""
+    """A row of the benchmark: `kind` of texts, closed loop of `users`, or open at `rate` requests a second.
+
+    A new text has a sentence's length, or exactly `tokens`.
+    """
 
     name: str
     kind: str
     users: int = 10
     rate: int = 0
     texts: int = 1
+    tokens: int = 0
 
 
 LOADS = (
@@ -33,6 +37,10 @@ LOADS = (
     Load("no cache, 1 user", "new", users=1),
     Load("no cache, 10 users", "new", users=10),
     Load("no cache, 50 users", "new", users=50),
+)
+LENGTHS = tuple(
+    Load(f"1x{tokens}", "new", users=1, tokens=tokens)  # each is a row of what others have published
+    for tokens in (8, 16, 32, 64, 128, 512)
 )
 CAPACITY = "no cache, 50 users"
 OPEN = {"no cache, open at 50 %": 0.5, "no cache, open at 90 %": 0.9}
@@ -75,6 +83,7 @@ def _k6(load: Load, url: str, seconds: int, golden: Golden, tolerance: float, bu
         "users": load.users,
         "rate": load.rate,
         "texts": load.texts,
+        "tokens": load.tokens,
         "seconds": seconds,
         "fixed": COURSE_FIXED,
         "pool": COURSE_POOL,

@@ -10,23 +10,30 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-REFERENCE, OURS = "#9aa5b1", "#1f6feb"
-NAMES = {"reference": "FastAPI + transformers", "ours": "this service"}
+from benchmarks.loads import LENGTHS
+from benchmarks.report import TITLES, stacks_of
+
+COLOURS = {
+    "reference": "#9aa5b1",
+    "litserve": "#8a63d2",
+    "bentoml": "#c9510c",
+    "old": "#d4b35a",
+    "lean": "#2da44e",
+    "ours": "#1f6feb",
+}
 PERCENTILES = ("p50", "p90", "p99")
 USERS = ("1 user", "10 users", "50 users")
 
 
 def draw(results: Path, folder: Path) -> list[Path]:
-    """Draw loads.png, detail.png and engine.png into `folder` from a results.json; their paths."""
+    """Draw loads.png, detail.png and, if it was measured, engine.png into `folder` from a results.json; their paths."""
     mpl.use("Agg")
     record = json.loads(results.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     caption = f"{record['machine']['cpu']}, {record['machine']['cores']} cores, commit {record['machine']['commit']}"
-    return [
-        _loads(record["loads"], caption, folder / "loads.png"),
-        _detail(record["loads"], caption, folder / "detail.png"),
-        _engine(record["engine_ms"], caption, folder / "engine.png"),
-    ]
+    loads = {name: stacks for name, stacks in record["loads"].items() if name not in {load.name for load in LENGTHS}}
+    drawn = [_loads(loads, caption, folder / "loads.png"), _detail(loads, caption, folder / "detail.png")]
+    return drawn + ([_engine(record["engine_ms"], caption, folder / "engine.png")] if record["engine_ms"] else [])
 
 
 def _median(runs: list[dict[str, float]], field: str) -> float:
@@ -34,22 +41,25 @@ def _median(runs: list[dict[str, float]], field: str) -> float:
 
 
 def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5.6), layout="constrained")
+    columns = stacks_of(loads)
+    height = 0.84 / len(columns)
     for axis, field, title in (
         (axes[0], "requests_per_s", "requests a second"),
         (axes[1], "p99", "99th percentile, ms"),
     ):
-        for offset, stack, colour in ((0.2, "reference", REFERENCE), (-0.2, "ours", OURS)):
+        for number, stack in enumerate(columns):
             values = [_median(stacks[stack], field) for stacks in loads.values()]
-            bars = axis.barh([at + offset for at in range(len(loads))], values, 0.38, color=colour, label=NAMES[stack])
-            axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+            places = [at + (number - (len(columns) - 1) / 2) * height for at in range(len(loads))]
+            bars = axis.barh(places, values, 0.95 * height, color=COLOURS[stack], label=TITLES[stack])
+            axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=7)
         axis.set_yticks(range(len(loads)), list(loads))
         axis.invert_yaxis()
         axis.set_xscale("log")
         axis.margins(x=0.15)
         axis.set_title(title)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), frameon=False)
     figure.suptitle(f"production-size model, median of the rounds; {caption}", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -59,12 +69,13 @@ def _loads(loads: dict[str, Any], caption: str, path: Path) -> Path:
 def _detail(loads: dict[str, Any], caption: str, path: Path) -> Path:
     """Latency distribution, throughput against users, and time per stage, side by side."""
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
-    for stack, colour in (("reference", REFERENCE), ("ours", OURS)):
+    for stack in stacks_of(loads):
+        colour = COLOURS[stack]
         for load, style in (("course load", "-"), ("novel load", "--"), ("no cache, 10 users", ":")):
             values = [_median(loads[load][stack], field) for field in PERCENTILES]
-            axes[0].plot(list(PERCENTILES), values, style, marker="o", color=colour, label=f"{load}, {NAMES[stack]}")
+            axes[0].plot(list(PERCENTILES), values, style, marker="o", color=colour, label=f"{load}, {TITLES[stack]}")
         users = [_median(loads[f"no cache, {name}"][stack], "requests_per_s") for name in USERS]
-        axes[1].plot(list(USERS), users, marker="o", color=colour, label=NAMES[stack])
+        axes[1].plot(list(USERS), users, marker="o", color=colour, label=TITLES[stack])
     axes[0].set_yscale("log")
     axes[0].set_title("latency, ms")
     axes[1].set_ylim(bottom=0)

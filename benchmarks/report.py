@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,20 @@ from rich.table import Table
 from benchmarks.loads import Figures
 from benchmarks.machine import machine, where
 
+TITLES = {
+    "reference": "FastAPI + transformers",
+    "litserve": "LitServe",
+    "bentoml": "BentoML",
+    "old": "lean, older engine",
+    "lean": "lean server",
+    "ours": "this service",
+}
+"""Every stack that there may be, in the order of the tables."""
+
+BASES = {"lean": "to_lean", "reference": "ratio"}
+"""What this service is compared with, and what the ratio is called in docs/performance.json."""
+
+FIELDS = {"requests_per_s": "requests/s", "p50": "p50 ms", "p99": "p99 ms"}
 Rounds = dict[str, dict[str, list[Figures]]]
 """Figures by load and stack, one for each round."""
 
@@ -24,14 +39,22 @@ def median(figures: list[Figures], field: str) -> float:
 
 
 def load_table(rounds: Rounds) -> Table:
-    """Requests a second and latencies of both stacks, with ratios."""
-    table = Table("load", "", "reference", "this service", "ratio", title=f"over HTTP, medians; {where()}")
+    """Requests a second and latencies of every stack, with this service's ratios to two of them."""
+    columns = stacks_of(rounds)
+    ratios = [f"to {TITLES[base]}" for base in BASES]
+    titles = [TITLES[stack] for stack in columns]
+    table = Table("load", "", *titles, *ratios, title=f"over HTTP, medians; {where()}")
     for load, stacks in rounds.items():
-        for field, title in (("requests_per_s", "requests/s"), ("p50", "p50 ms"), ("p99", "p99 ms")):
-            reference, ours = (median(stacks[stack], field) for stack in ("reference", "ours"))
-            row = (load if field == "requests_per_s" else "", title, f"{reference:.1f}", f"{ours:.1f}")
-            table.add_row(*row, f"{ours / reference:.2f}")
+        for field, title in FIELDS.items():
+            values = {stack: median(stacks[stack], field) for stack in columns}
+            row = (load if field == "requests_per_s" else "", title, *(f"{value:.1f}" for value in values.values()))
+            table.add_row(*row, *(f"{values['ours'] / values[base]:.2f}" for base in BASES))
     return table
+
+
+def stacks_of(rounds: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Which stacks the rows have, in the order of the tables."""
+    return [stack for stack in TITLES if all(stack in stacks for stacks in rounds.values())]
 
 
 def engine_table(engines: dict[str, dict[str, float]]) -> Table:

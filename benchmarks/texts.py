@@ -24,7 +24,7 @@ WORD_QUANTILES = (2, 6, 9, 10, 11, 13, 14, 15, 16, 18, 19, 20, 21, 23, 24, 26, 2
 WORDS = tuple(
     """
     a the this that our her one no never always quite rather film story actor scene hour joke song end plot voice
-    hero night city mother garden river train music camera silence colour heart idea moment world child friend good
+    hero night city mother street river train music camera silence sound heart idea moment world child friend good
     bad great dull funny sad warm cold bright empty honest clumsy gentle loud slow brilliant tired fresh loves hates
     makes takes finds loses tells shows wants feels turns leaves brings breaks keeps opens and but or with without
     about against for from into over under again almost hardly truly simply only perhaps

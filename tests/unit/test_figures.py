@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.figures import DOCUMENTS, FIGURES, summary, written
+from benchmarks.figures import DOCUMENTS, FIGURES, lengths_table, loads_table, ratios, summary, written
 from benchmarks.loads import Figures
 from benchmarks.machine import cores, cpu, where
 from tests.service import REPOSITORY
@@ -50,10 +50,10 @@ def test_a_document_has_the_figures_of_the_committed_run(document: Path) -> None
 def test_the_readme_quotes_the_ratios_of_the_table() -> None:
     table = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    quoted = [float(ratio) for ratio in re.findall(r"([\d.]+) times (?:the|on)", readme.partition("## How fast")[2])]
+    quoted = [float(times) for times in re.findall(r"([\d.]+) times (?:the|on)", readme.partition("## How fast")[2])]
     rows = re.findall(r"^\| ([^|]+) \| requests/s \|.* \| ([\d.]+) \|$", table, re.MULTILINE)
-    ratios = {load.strip(): float(ratio) for load, ratio in rows}
-    wanted = [ratios[load] for load in ("hits", "course load", "novel load", "no cache, 50 users")]
+    published = {load.strip(): float(ratio) for load, ratio in rows}
+    wanted = [published[load] for load in ("hits", "course load", "novel load", "no cache, 50 users")]
     assert quoted == pytest.approx(wanted, rel=0.03)
     assert len(quoted) == len(wanted)
 
@@ -82,6 +82,35 @@ def test_medians_and_ratios_are_what_is_published() -> None:
     record = summary(rounds, {"cpu": "a CPU"}, 8)
     assert (record["rounds"], record["seconds"]) == (3, 8)
     assert record["loads"]["hits"]["requests_per_s"] == {"reference": 20.0, "ours": 50.0, "ratio": 2.5}
+
+
+def test_lean_server_and_lengths_are_published_too() -> None:
+    def runs(*rates: float) -> list[Figures]:
+        return [Figures(rate, p50=2.0, p90=3.0, p99=4.0, requests=100, wrong=0) for rate in rates]
+
+    stacks = {"reference": runs(10.0, 12.0), "lean": runs(40.0, 40.0), "ours": runs(20.0, 30.0)}
+    loads = (
+        "hits",
+        "course load",
+        "novel load",
+        *(f"no cache, {users}" for users in ("1 user", "10 users", "50 users")),
+    )
+    rounds = dict.fromkeys((*loads, "1x8", "1x512"), stacks)
+    record = summary(rounds, json.loads(FIGURES.read_text(encoding="utf-8"))["machine"], 8)
+    assert record["loads"]["hits"]["requests_per_s"] == {
+        "reference": 11.0,
+        "lean": 40.0,
+        "ours": 25.0,
+        "to_lean": 0.62,
+        "ratio": 2.27,
+    }
+    assert "Of the lean server's requests a second: 0.62 on cached texts" in ratios(record)
+    table, lengths = loads_table(record), lengths_table(record)
+    assert "| hits | requests/s | 11.0 | 40.0 | 25.0 | 0.62 | 2.27 |" in table
+    assert "1x8" not in table
+    assert "| 1x8 | 11.0 | 40.0 | 25.0 | 0.62 | 2.27 | 248 |" in lengths
+    assert "| 1x512 | 11.0 | 40.0 | 25.0 | 0.62 | 2.27 | 12 |" in lengths
+    assert "family" in lengths, "the CPU stands beside each table"
 
 
 def test_the_cpu_is_told_by_vendor_family_and_model(tmp_path: Path) -> None:
