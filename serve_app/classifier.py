@@ -53,7 +53,7 @@ class Classifier:
         self._relay = TicketRelay()
         self._refused_tokens = 0
         self._reported = time.monotonic(), 0.0
-        self._max_wait_s = settings.max_wait_s
+        self._max_wait_s, self._timeout_s = settings.max_wait_s, settings.model_timeout_s
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def classify(self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf) -> Answer:
@@ -105,7 +105,11 @@ class Classifier:
         self._reported = now, self._passes.ran_s
         done = self._passes.ran_s - ran_s + self._refused_tokens / self._passes.guessed_per_s
         self._refused_tokens = 0
-        return {WORK: done / max(now - since, 1e-3) + self._passes.wait_s / self._max_wait_s}
+        # of a list much may wait that is no wait for others, and is to be done within the time-out
+        waiting = (
+            self._passes.wait_s / self._max_wait_s + self._passes.tokens / self._passes.tokens_per_s / self._timeout_s
+        )
+        return {WORK: done / max(now - since, 1e-3) + waiting}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
     async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:

@@ -22,6 +22,7 @@ from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
 from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
+from serve_app.scaling import LOAD, CpuMeter
 from serve_app.settings import Settings
 
 GC_THRESHOLD = (10_000, 50, 50)
@@ -42,6 +43,7 @@ class Ingress:
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()
+        self._cpu = CpuMeter()
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
         model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
@@ -60,6 +62,10 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls after the constructor, in the replica."""
         return self._app
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for now and then."""
+        return {LOAD: self._cpu.share()}
 
 
 def _is_being_deployed() -> bool:

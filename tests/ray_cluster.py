@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ from tests.service import REPOSITORY
 from tests.wait import until
 
 START_S = 120.0
+QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 2, "look_back_period_s": 2}
+"""Seconds instead of half a minute up, and ten minutes down."""
+
+PRODS: dict[str, int] = {}
+"""No bounds of the test's own."""
 
 
 class Cluster:
@@ -32,28 +37,39 @@ class Cluster:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/project"
 
-    def deploy(self, proxies: str, classifiers: int) -> dict[str, Any]:
-        """Send the configuration, changed only where several nodes share one machine and its ports."""
+    def deploy(
+        self, proxies: str, classifiers: int, scaling: Mapping[str, float] = QUICK, ingresses: Mapping[str, int] = PRODS
+    ) -> dict[str, Any]:
+        """Send the configuration, changed where several nodes share one machine and its ports, and in `scaling`."""
         (service,) = of_kind("prod", "RayService").values()
         config: dict[str, Any] = yaml.safe_load(service["spec"]["serveConfigV2"])
         config["http_options"]["port"] = self.port
         config["proxy_location"] = proxies
         for deployment in config["applications"][0]["deployments"]:
-            # seconds instead of half a minute up, and ten minutes down
-            deployment["autoscaling_config"] |= {"upscale_delay_s": 1, "downscale_delay_s": 2, "look_back_period_s": 2}
+            deployment["autoscaling_config"] |= scaling
             if deployment["name"] == "classifier":
                 deployment["autoscaling_config"]["min_replicas"] = classifiers
+            else:
+                deployment["autoscaling_config"] |= ingresses
         httpx.put(self._serve, json=config, timeout=30).raise_for_status()
         until(lambda: self._application()["status"] == "RUNNING", "the application runs", START_S)
         return config
+
+    def target(self, deployment: str) -> int:
+        """How many replicas Serve wants."""
+        return int(self._application()["deployments"][deployment]["target_num_replicas"])
 
     def nodes(self, deployment: str) -> list[str]:
         """The node of each running replica."""
         return [replica["node_id"] for replica in self._running(deployment)]
 
+    def processes(self, deployment: str) -> list[psutil.Process]:
+        """The process of each running replica."""
+        return [psutil.Process(replica["pid"]) for replica in self._running(deployment)]
+
     def node_processes(self, deployment: str) -> list[psutil.Process]:
         """The raylet of the node of the deployment's first replica, and everything that it started."""
-        raylet = psutil.Process(self._running(deployment)[0]["pid"]).parent()
+        raylet = self.processes(deployment)[0].parent()
         assert raylet is not None
         assert raylet.name() == "raylet"
         return [raylet, *raylet.children(recursive=True)]
@@ -69,7 +85,13 @@ class Cluster:
 
 @contextmanager
 def ray_cluster(
-    workers: int, *, proxies: str = "HeadOnly", classifiers: int = 2, **environment: str
+    workers: int,
+    *,
+    proxies: str = "HeadOnly",
+    classifiers: int = 2,
+    scaling: Mapping[str, float] = QUICK,
+    ingresses: Mapping[str, int] = PRODS,
+    **environment: str,
 ) -> Iterator[Cluster]:
     """A head without CPUs and so many workers, which serve while the block runs; HAProxy is at the head alone."""
     # not in pytest's own folder: a socket's path has at most 107 characters
@@ -98,7 +120,7 @@ def ray_cluster(
             dashboard = process.stdout.readline().strip()
             assert dashboard, f"the Ray nodes did not start: {Path(errors.name).read_text()[-2000:]}"
             cluster = Cluster(dashboard)
-            cluster.deploy(proxies, classifiers)
+            cluster.deploy(proxies, classifiers, scaling, ingresses)
             yield cluster
         finally:
             process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The honest clients: ten users of what is cached, one of uncached texts who obeys Retry-After, and a health check."""
+"""The honest clients: ten users of what is cached, some of uncached texts who obey Retry-After, and a health check."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Seen:
     health: Counter[int] = field(default_factory=Counter)
 
 
-def use(port: int, seconds: float) -> Seen:
+def use(port: int, seconds: float, uncached_users: int = 1) -> Seen:
     """Use the service for so long, in a process of its own."""
     go_first()
-    return uvloop.run(_use(port, seconds))
+    return uvloop.run(_use(port, seconds, uncached_users))
 
 
-async def _use(port: int, seconds: float) -> Seen:
+async def _use(port: int, seconds: float, uncached_users: int) -> Seen:
     seen = Seen()
     until = time.perf_counter() + seconds
     connections = Connections(port)
@@ -63,6 +63,6 @@ async def _use(port: int, seconds: float) -> Seen:
                 seen.health[status] += 1
                 await asyncio.sleep(_HEALTH_S)
 
-    await asyncio.gather(uncached(), health(), *(hits() for _ in range(USERS)))
+    await asyncio.gather(health(), *(uncached() for _ in range(uncached_users)), *(hits() for _ in range(USERS)))
     connections.close()
     return seen

@@ -53,12 +53,14 @@ class Hostile:
             await asyncio.wait_for(reader.read(65536), 10)
         writer.close()
 
-    async def go(self, request: bytes) -> None:
-        """Send a request and go at once."""
+    async def go(self, request: bytes, after_s: float = 0) -> None:
+        """Send a request and go, at once or after so many seconds."""
         _, writer = await self._open()
-        writer.write(request)
-        await asyncio.sleep(0)
-        writer.transport.abort()
+        try:
+            writer.write(request)
+            await asyncio.sleep(after_s)
+        finally:
+            writer.transport.abort()
 
     async def hold(self, kind: str, data: bytes, number: int) -> None:
         """Send something, and hold the connection open until so many of the kind are open."""

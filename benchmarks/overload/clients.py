@@ -22,11 +22,12 @@ _TICK_S = 0.005
 
 @dataclass
 class Record:
-    """What a group of clients saw: the statuses, and the seconds of the answers that were 200."""
+    """What a group of clients saw: the statuses, the seconds of the answers that were 200, and retry times."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     without_retry_after: int = 0
+    max_retry_after_s: int = 0
     missed: int = 0
 
     def add(self, answer: Answer, seconds: float) -> None:
@@ -36,6 +37,7 @@ class Record:
             self.times.append(seconds)
         self.missed += answer.missed
         self.without_retry_after += answer.status == TOO_BUSY and not answer.retry_after_s
+        self.max_retry_after_s = max(self.max_retry_after_s, answer.retry_after_s or 0)
 
     def percentile_ms(self, percent: float) -> float:
         """The time below which that share of the good answers came."""
