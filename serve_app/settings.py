@@ -13,8 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import AbstractConnection
 
 from serve_app.cache.address import check_redis_connection, redis_connection
+from serve_app.cache.seal import Seal
 
 PREFIX = "SENTIMENT_"
+MIN_VALUE_KEY = 16
+"""Characters that a key of hashes has at least: a shorter one could be found by trying."""
 MINI_MODEL = Path(__file__).resolve().parent.parent / "model" / "mini"
 
 
@@ -110,6 +113,10 @@ class Settings(BaseSettings):
     redis_password: Annotated[
         SecretStr | None, Field(description="Password of Redis, as it is; without it the URL's, if it has one.")
     ] = None
+    redis_value_key: Annotated[
+        SecretStr | None,
+        Field(description="Key of the hash on each value in Redis; values without it are no answers; none: no hash."),
+    ] = None
     redis_fallback_port: Annotated[
         str | None,
         Field(
@@ -165,6 +172,15 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None or not value.get_secret_value().strip() else value
 
+    @field_validator("redis_value_key")
+    @classmethod
+    def _long_or_none(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value) < MIN_VALUE_KEY:
+            raise ValueError(f"Input should have at least {MIN_VALUE_KEY} characters")
+        return value
+
     @field_validator("redis_fallback_password")
     @classmethod
     def _not_rays(cls, value: SecretStr | None) -> SecretStr | None:
@@ -193,6 +209,10 @@ class Settings(BaseSettings):
         username, password, fallback = ("" if each is None else each.get_secret_value() for each in secrets)
         url = self.redis_url.get_secret_value()
         return redis_connection(url, username, password, self.redis_fallback_port or "", fallback)
+
+    def redis_seal(self) -> Seal:
+        """What values in Redis are signed and checked with."""
+        return Seal("" if self.redis_value_key is None else self.redis_value_key.get_secret_value())
 
 
 def variables(field: str) -> list[str]:

@@ -59,6 +59,7 @@ class RedisCache:
         self._for_writes = settings.redis_connection()
         self._for_probes = settings.redis_connection()
         self._prefix = f"{PREFIX}{fingerprint}:"
+        self._seal = settings.redis_seal()
         self._labels = labels
         self._sum_to_one = sum_to_one
         self._ttl_s = settings.cache_ttl_s
@@ -128,7 +129,9 @@ class RedisCache:
         for key, value in zip(keys, values, strict=True):
             if value is not None:
                 try:
-                    found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)
+                    found[key] = load(
+                        self._seal.check(self._name(key), value), self._labels, sum_to_one=self._sum_to_one
+                    )
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found
@@ -190,7 +193,9 @@ class RedisCache:
             commands = []
             for key, prediction in predictions.items():
                 ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
-                commands.append(("SET", self._name(key), dump(prediction), "PX", max(1, int(ttl_s * 1000))))
+                name = self._name(key)
+                value = self._seal.put(name, dump(prediction))
+                commands.append(("SET", name, value, "PX", max(1, int(ttl_s * 1000))))
             await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
             for key in predictions:
                 try:

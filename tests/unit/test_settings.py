@@ -87,6 +87,11 @@ def test_credentials_of_the_settings_win_over_the_urls_and_those_over_redis_pass
     assert connection(monkeypatch, SENTIMENT_REDIS_PASSWORD="").password == b"in/url"
 
 
+def test_a_key_for_values_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_REDIS_VALUE_KEY", "")
+    assert Settings().redis_value_key is None
+
+
 def test_rays_own_redis_password_is_not_sent_to_another_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     rays = {"REDIS_PASSWORD": "rays", "RAY_REDIS_ADDRESS": "gcs:6379"}
     assert connection(monkeypatch, REDIS_URL="cache", **rays).password == b""
@@ -120,6 +125,7 @@ def test_a_password_that_is_no_utf_8_is_sent_as_it_is(monkeypatch: pytest.Monkey
         ({"precision": "int3"}, "precision: Input should be 'auto', 'int8' or 'fp32'"),
         ({"redis_url": "http://cache"}, "REDIS_URL must start with redis://"),
         ({"redis_timeout_ms": 5000}, "redis_timeout_ms: Input should be less than or equal to 1000"),
+        ({"redis_value_key": "too short"}, "redis_value_key: Value error, Input should have at least 16 characters"),
         ({"nonsense": 1}, "nonsense: Extra inputs are not permitted"),
         ({"health_probe_s": 20}, "health_probe_s must be shorter than health_max_age_s"),
     ],
