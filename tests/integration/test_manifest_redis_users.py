@@ -110,7 +110,7 @@ async def test_the_service_works_as_the_projects_user(port: int) -> None:
 
             def written() -> bool:
                 cache.put_soon({text_key("a"): prediction})  # dropped while the cache does not know yet that it works
-                return project.mget(OURS) != [None]
+                return bool(project.mget(OURS) != [None])
 
             await until_async(written, "the answer is written")
         assert await cache.get_many([text_key("a")]) == {text_key("a"): prediction}
