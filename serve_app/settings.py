@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -200,6 +201,19 @@ class Settings(BaseSettings):
                 near = difflib.get_close_matches(name.upper(), known, n=1)
                 raise ValueError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
         return self
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, object]], Settings], tuple[dict[str, object]]]:
+        """Pickled, secrets of the environment are left out: Serve keeps what replicas are made with in its state.
+
+        Unpickled, they are read from the environment again; a replica has the same. One that came as an argument is
+        in Serve's configuration already.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        secret = {name: value for name, value in values.items() if isinstance(value, SecretStr)}
+        plain = {name: value for name, value in values.items() if name not in secret}
+        read_again = type(self).model_validate(plain)
+        given = {name: value for name, value in secret.items() if getattr(read_again, name) != value}
+        return type(self).model_validate, ({**plain, **given},)
 
     def redis_connection(self) -> AbstractConnection:
         """A new connection to the Redis of these settings, not opened yet."""
