@@ -92,9 +92,11 @@ async def test_garbage_is_a_miss_and_is_rewritten(open_cache: Open, redis_server
 
 
 async def test_with_a_value_key_only_values_that_carry_its_hash_are_answers(
-    open_cache: Open, redis_server: RedisServer
+    open_cache: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed = open_cache(redis_value_key="a secret of the service")
+    counted: list[None] = []
+    monkeypatch.setattr(signed._metrics.bad_values, "inc", lambda: counted.append(None))
     signed.put_soon({A: PREDICTION})
     await written(redis_server, 1)
     assert await signed.get_many([A]) == {A: PREDICTION}
@@ -106,6 +108,7 @@ async def test_with_a_value_key_only_values_that_carry_its_hash_are_answers(
         assert await signed.get_many([A]) == {}, value
     redis_server.client.set(name(B), stored)
     assert await signed.get_many([B]) == {}, "a value may not be moved to another text"
+    assert len(counted) == len(forged) + 1
     assert await open_cache(redis_value_key="another secret of it").get_many([A]) == {}
     signed.put_soon({A: PREDICTION, B: OTHER})
     await until_async(lambda: redis_server.client.get(name(A)) == stored, "the forged value was replaced")
