@@ -1,6 +1,7 @@
 # The service with its model baked in: no network, no build tools and no root at run time.
 #
-#   docker build -t project:dev .                        the production model, fetched from its hub and pinned
+#   docker build -t project:dev .                        the production model, from its hub: the one that model/pin.json
+#                                                        pins, or without that file the newest; the build then says "not pinned"
 #   docker build -t project:dev --build-arg MODEL=mini . the embedded model, no hub
 #   docker run --rm -p 8000:8000 project:dev
 #

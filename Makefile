@@ -40,9 +40,10 @@ $(VENV)/.deploy: requirements-deploy.txt $(MADE)
 
 # torch, which only training and tests need, comes apart from the rest: its wheel on the default index brings
 # gigabytes of CUDA packages
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+$(VENV)/.dev: requirements-dev.txt requirements-torch-$(TORCH).txt $(VENV)/.run
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH) --extra-index-url $(TORCH_INDEX)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements-torch-$(TORCH).txt --extra-index-url $(TORCH_INDEX)
 	@# where it is there, jsonschema compiles its grammar in each of Ray's processes, 0.7 s of a start; nothing here needs it
 	@$(BIN)/python -m pip uninstall -qy --disable-pip-version-check rfc3987-syntax
 	@touch $@

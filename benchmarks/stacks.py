@@ -100,7 +100,7 @@ def peer_python(name: str, build: Path) -> Path:
 
 def reference_python(build: Path) -> Path:
     """The Python of the reference's environment, made at the first call."""
-    return _environment(build / "reference-venv", _torch(), ["-r", str(HERE / "reference" / "requirements.txt")])
+    return _environment(build / "reference-venv", *_torch(), ["-r", str(HERE / "reference" / "requirements.txt")])
 
 
 def service_python() -> Path:
@@ -144,12 +144,15 @@ def onnx_python(build: Path) -> Path:
     return python
 
 
-def _torch() -> list[str]:
+def _torch() -> list[list[str]]:
+    """What installs torch by its hash, and then what it requires."""
     version = next(
         line.split()[2] for line in (HERE.parent / "Makefile").read_text().splitlines() if "TORCH :=" in line
     )
     index = os.environ.get("TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
-    return [f"torch=={version}", *(["--extra-index-url", index] if index else [])]
+    source = ["--extra-index-url", index] if index else []
+    file = HERE.parent / f"requirements-torch-{version}.txt"
+    return [["--require-hashes", "--no-deps", "-r", str(file), *source], [f"torch=={version}", *source]]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from kuberay.apply import apply as apply_objects
 from kuberay.cluster import Cluster
 from kuberay.delete import delete as delete_objects
 from kuberay.delete import to_delete
+from kuberay.digests import pins
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import Object, label
 from kuberay.options import (
@@ -32,6 +33,7 @@ from kuberay.options import (
     LabImage,
     Namespace,
     Overlay,
+    PinDigests,
     ProblemFor,
     Timeout,
 )
@@ -108,6 +110,7 @@ def apply(
     dry_run: Annotated[bool, typer.Option(help="Ask the server what it would do.")] = False,  # noqa: FBT002
     force_conflicts: Annotated[bool, FORCE] = False,  # noqa: FBT002
     reset_scale: Annotated[bool, RESET_SCALE] = False,  # noqa: FBT002
+    pin_digests: PinDigests = False,  # noqa: FBT002
     no_preflight: Annotated[bool, typer.Option("--no-preflight", help="Do not ask first.")] = False,  # noqa: FBT002
     wait: Annotated[bool, typer.Option("--wait", help="Then wait as `wait` does.")] = False,  # noqa: FBT002
     timeout: Timeout = _DEFAULTS.timeout_s,
@@ -118,6 +121,11 @@ def apply(
     """Apply the overlay, server-side: the same command twice changes nothing the second time."""
     objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway)
     check_images(objects)
+    if pin_digests:
+        digests, doubt = pins(objects, {image or "", lab_image or ""})
+        objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway, digests=digests)
+        if doubt:
+            typer.echo(f"warning: {doubt}", err=True)
     place = namespace_of(objects)
     unrouted = check_route(objects, host, gateway)
     objects = [obj for obj in objects if not (unrouted and obj["kind"] == "VirtualService")]

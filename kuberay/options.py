@@ -14,6 +14,10 @@ Image = Annotated[str | None, typer.Option(help="Image of the project, with a ta
 LabImage = Annotated[str | None, typer.Option(help="Image of lab, likewise.")]
 Host = Annotated[str | None, typer.Option(help="Host of the VirtualService.")]
 Gateway = Annotated[str | None, typer.Option(help="Istio's gateway of the VirtualService, as namespace/name.")]
+PinDigests = Annotated[
+    bool,
+    typer.Option("--pin-digests", envvar="KUBERAY_PIN_DIGESTS", help="Ask registries for the digests of other images."),
+]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds until `wait` gives up.")]
 ProblemFor = Annotated[float, typer.Option(min=0, help="Seconds that a problem may stay until `wait` gives up.")]
 FORCE = typer.Option(help="Take over fields that people or controllers own.")

@@ -17,6 +17,8 @@ from model.weights import Weights, weight_files
 CONFIG = "config.json"
 EVALUATION = "evaluation.json"
 ADAPTER = "adapter_config.json"
+GOLDEN = "golden.json"
+"""In the folder of an export, beside its files."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,27 @@ class ModelDirectory:
     accuracy: float | None
 
     def fingerprint(self, precision: str, max_tokens: int) -> str:
-        """16 hexadecimal digits that change whenever an answer could: weights, tokenizer, precision, truncation."""
-        return hashlib.sha256(f"{self.content}:{precision}:{max_tokens}".encode()).hexdigest()[:16]
+        """16 hexadecimal digits that change whenever an answer could: weights, tokenizer, precision, truncation.
+
+        For a precision that is exported the export's files count too.
+
+        Raises:
+            ModelError: golden.json beside them cannot be read.
+        """
+        parts = [self.content, precision, str(max_tokens), *self._export(precision)]
+        return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+
+    def _export(self, precision: str) -> list[str]:
+        """The hashes of an export's files, as model.export wrote them and the engine checks them; fp32 has none."""
+        file = self.path / precision / GOLDEN
+        if not is_file(file):
+            return []
+        try:
+            return [f"{name}={digest}" for name, digest in sorted(read_json(file)["files"].items())]
+        except (KeyError, TypeError, AttributeError):
+            raise ModelError(
+                f"{file} is not what model.export writes; run: python -m model.export {self.path}"
+            ) from None
 
     def check_weights(self) -> None:
         """Read all weights.

@@ -12,7 +12,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from model.batches import Row, pack
-from model.directory import ModelDirectory
+from model.directory import GOLDEN, ModelDirectory
 from model.errors import ModelError
 from model.files import is_file, read_json
 from model.graph import DistilBertGraph
@@ -25,7 +25,6 @@ from model.weights import Weights
 
 PRECISIONS = ("fp32", "int8")
 GRAPH = "model.xml"
-GOLDEN = "golden.json"
 GRAPH_FORMAT = 2
 """Of the inputs that a graph takes; an export of another format is made again."""
 
@@ -43,6 +42,10 @@ _CONFIGURATION = {
     # a thread that is tied to a CPU waits for it while another one is free
     "ENABLE_CPU_PINNING": "NO",
 }
+
+
+class StaleExport(ModelError):
+    """There is no export, or it is of other weights or another version, as after training: it is to be made."""
 
 
 class Lane(Protocol):
@@ -182,13 +185,14 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     """The golden texts of an export that belongs to this very model.
 
     Raises:
-        ModelError: there is none, it was made from other weights or by another version, or its files are damaged.
+        StaleExport: there is none, or it was made from other weights or by another version.
+        ModelError: its files are not those that were made.
     """
     folder = directory.path / precision
     file = folder / GOLDEN
     command = f"run: python -m model.export {directory.path}"
     if not is_file(file):
-        raise ModelError(f"{directory.path} is not prepared for {precision}; {command}")
+        raise StaleExport(f"{directory.path} is not prepared for {precision}; {command}")
     try:
         content = read_json(file)
         scores = [tuple(float(score) for score in scores) for scores in content["scores"]]
@@ -199,9 +203,11 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
     except (ModelError, ValueError, KeyError, TypeError):
         raise ModelError(f"{file} is not what model.export writes; {command}") from None
     if golden.content != directory.content:
-        raise ModelError(f"{folder} was prepared from other weights; {command}")
+        raise StaleExport(f"{folder} was prepared from other weights; {command}")
     if golden.graph_format != GRAPH_FORMAT:
-        raise ModelError(f"{folder} was prepared by another version of this project; {command}")
+        raise StaleExport(f"{folder} was prepared by another version of this project; {command}")
+    if not golden.files.keys() >= {GRAPH, Path(GRAPH).with_suffix(".bin").name}:
+        raise ModelError(f"{file} is not what model.export writes; {command}")
     for name, wanted in golden.files.items():
         if not is_file(folder / name) or sha256(folder / name) != wanted:
             raise ModelError(f"{folder / name} is missing or damaged; {command}")
@@ -219,7 +225,8 @@ def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> N
     worst = float(np.abs(np.subtract(scores, golden.scores)).max())
     if not worst <= GOLDEN_TOLERANCE:
         raise ModelError(
-            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"
+            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32, "
+            f"or, where {directory.path / engine.precision / GOLDEN} was changed, export again"
         )
 
 

@@ -14,9 +14,8 @@ import typer
 from rich.console import Console
 
 from model.command import run
-from model.directory import ModelDirectory, open_directory
+from model.directory import GOLDEN, ModelDirectory, open_directory
 from model.engine import (
-    GOLDEN,
     GRAPH,
     GRAPH_FORMAT,
     Golden,

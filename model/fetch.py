@@ -6,6 +6,7 @@ import contextlib
 import errno
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from model.directory import CONFIG, open_directory
 from model.errors import ModelError
 from model.install import install, is_model_file, staging
 from model.manifest import FILE_NAME, Manifest, read_manifest, sha256, write_manifest
+from model.pin import PIN, Pin, read_pin, write_pin
 from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
@@ -51,29 +53,51 @@ def main(
     revision: Annotated[
         str | None,
         typer.Option(
-            help="Commit, tag or branch to fetch; the manifest's, or else main, whose commit is then recorded."
+            help="Commit, tag or branch to fetch; else the pin's, the manifest's, or main, whose commit is recorded."
         ),
     ] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Pin what is fetched, main by default, in --pin-file.")] = False,  # noqa: FBT002
+    pin_file: Annotated[Path, typer.Option(help="What the model is pinned in; to be committed.")] = PIN,
 ) -> None:
     """Fetch a model from the hub (HF_ENDPOINT names another) and write its manifest.
 
-    A folder that already has a manifest is brought back to exactly that: the same revision, the same hashes.
-    `--revision main` updates it. The folder changes only once everything is there and can be served.
+    A model that is pinned is fetched as the pin has it, or refused. A folder that already has a manifest is brought
+    back to exactly that: the same revision, the same hashes. `--revision main` updates it, and `--pin` moves the pin.
+    The folder changes only once everything is there and can be served.
     """
     target = out or Path("models") / repo.rpartition("/")[2]
+    pinned = None if pin else read_pin(pin_file, repo)
     recorded = _recorded(target, repo)
-    commit, names = _look_up(repo, revision or (recorded.revision if recorded else None))
-    expected = recorded.files if recorded and recorded.revision == commit else {}
+    if revision is None and not pin:
+        revision = pinned.revision if pinned else recorded.revision if recorded else None
+    commit, names = _look_up(repo, revision)
+    expected = _Expected(recorded.files, target / FILE_NAME) if recorded and recorded.revision == commit else None
+    if pinned:
+        pinned.check(pin_file, commit, names)
+        expected = _Expected(pinned.files, pin_file)
     with staging(target, ".fetch-") as staged:
         for name in names:
-            _download(repo, commit, name, target, staged, expected.get(name))
-        write_manifest(staged, repo.rpartition("/")[2], commit, names)
+            _download(repo, commit, name, target, staged, expected)
+        manifest = write_manifest(staged, repo.rpartition("/")[2], commit, names)
         try:
             open_directory(staged).check_weights()
         except ModelError as error:
             raise ModelError(str(error).replace(str(staged), repo)) from None
         install(staged, target)
     typer.echo(f"{target} holds {repo} at {commit}; serve it with SENTIMENT_MODEL_DIR={target}")
+    if pin:
+        write_pin(pin_file, Pin(repo, commit, manifest.files))
+        typer.echo(f"pinned in {pin_file}; commit it")
+    elif pinned is None:
+        typer.echo(f"not pinned: another fetch may find another revision; --pin writes {pin_file}")
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """The sha256 of files by name, and where it is written."""
+
+    files: dict[str, str]
+    source: Path
 
 
 def _recorded(target: Path, repo: str) -> Manifest | None:
@@ -103,10 +127,11 @@ def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
     return info.sha, names
 
 
-def _download(repo: str, commit: str, name: str, target: Path, staged: Path, expected: str | None) -> None:
+def _download(repo: str, commit: str, name: str, target: Path, staged: Path, expected: _Expected | None) -> None:
     """Put one file into `staged`: the one that is in `target` if it is the expected one, or else the hub's."""
     here = target / name
-    if expected is not None and here.is_file() and sha256(here) == expected:
+    wanted = expected.files.get(name) if expected else None
+    if wanted is not None and here.is_file() and sha256(here) == wanted:
         typer.echo(f"{name}: already here")
         try:
             (staged / name).hardlink_to(here.resolve())
@@ -115,9 +140,9 @@ def _download(repo: str, commit: str, name: str, target: Path, staged: Path, exp
         return
     with _hub_errors(repo):
         part = Path(hf_hub_download(repo, name, revision=commit, local_dir=staged))
-    if expected is not None and sha256(part) != expected:
+    if expected is not None and wanted is not None and sha256(part) != wanted:
         raise ModelError(
-            f"{name} does not match the sha256 in {target / FILE_NAME}; it was refused; "
+            f"{name} does not match the sha256 in {expected.source}; it was refused; "
             f"without that file everything is fetched anew"
         )
 

@@ -17,6 +17,7 @@ from ray import serve
 from model.directory import open_directory
 from model.engine import load_engine
 from model.tokenizer import Encoding, TextTokenizer
+from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import Answer, guess_tokens
@@ -39,6 +40,7 @@ class Classifier:
     """One model replica. Its engine has as many threads as the replica has CPUs."""
 
     def __init__(self, settings: Settings) -> None:
+        forbid_core_dumps()
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would not be idle ones
         directory = open_directory(settings.model_dir)
         self._identity = identify(directory, settings)

@@ -213,6 +213,7 @@ def main() -> None:
     address = None
     if arguments[:1] == ["--bind"]:
         address, arguments = arguments[1], arguments[2:]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # requests lie in its memory
     # an actor that is killed cannot stop its HAProxy, which would hold the port
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -15,6 +15,7 @@ from model.directory import open_directory
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.redis import open_redis
+from serve_app.core_dumps import forbid_core_dumps
 from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
 from serve_app.identity import identify
@@ -40,6 +41,7 @@ class Ingress:
     async def __init__(  # type: ignore[misc]  # Serve awaits it, as its documentation has it
         self, settings: Settings, classifier: DeploymentHandle[Any]
     ) -> None:
+        forbid_core_dumps()
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,8 +14,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import AbstractConnection
 
 from serve_app.cache.address import check_redis_connection, redis_connection
+from serve_app.cache.seal import Seal
 
 PREFIX = "SENTIMENT_"
+MIN_VALUE_KEY = 16
+"""Characters that a key of hashes has at least: a shorter one could be found by trying."""
 MINI_MODEL = Path(__file__).resolve().parent.parent / "model" / "mini"
 
 
@@ -110,6 +114,10 @@ class Settings(BaseSettings):
     redis_password: Annotated[
         SecretStr | None, Field(description="Password of Redis, as it is; without it the URL's, if it has one.")
     ] = None
+    redis_value_key: Annotated[
+        SecretStr | None,
+        Field(description="Key of the hash on each value in Redis; values without it are no answers; none: no hash."),
+    ] = None
     redis_fallback_port: Annotated[
         str | None,
         Field(
@@ -165,6 +173,15 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None or not value.get_secret_value().strip() else value
 
+    @field_validator("redis_value_key")
+    @classmethod
+    def _long_or_none(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value) < MIN_VALUE_KEY:
+            raise ValueError(f"Input should have at least {MIN_VALUE_KEY} characters")
+        return value
+
     @field_validator("redis_fallback_password")
     @classmethod
     def _not_rays(cls, value: SecretStr | None) -> SecretStr | None:
@@ -185,6 +202,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
         return self
 
+    def __reduce__(self) -> tuple[Callable[[dict[str, object]], Settings], tuple[dict[str, object]]]:
+        """Pickled, secrets of the environment are left out: Serve keeps what replicas are made with in its state.
+
+        Unpickled, they are read from the environment again; a replica has the same. One that came as an argument is
+        in Serve's configuration already.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        secret = {name: value for name, value in values.items() if isinstance(value, SecretStr)}
+        plain = {name: value for name, value in values.items() if name not in secret}
+        read_again = type(self).model_validate(plain)
+        given = {name: value for name, value in secret.items() if getattr(read_again, name) != value}
+        return type(self).model_validate, ({**plain, **given},)
+
     def redis_connection(self) -> AbstractConnection:
         """A new connection to the Redis of these settings, not opened yet."""
         if self.redis_url is None:
@@ -193,6 +223,10 @@ class Settings(BaseSettings):
         username, password, fallback = ("" if each is None else each.get_secret_value() for each in secrets)
         url = self.redis_url.get_secret_value()
         return redis_connection(url, username, password, self.redis_fallback_port or "", fallback)
+
+    def redis_seal(self) -> Seal:
+        """What values in Redis are signed and checked with."""
+        return Seal("" if self.redis_value_key is None else self.redis_value_key.get_secret_value())
 
 
 def variables(field: str) -> list[str]:

@@ -10,6 +10,10 @@ from kuberay.names import Object
 from kuberay.preflight.finding import Finding, Level
 from kuberay.templates import containers, templates
 
+REDIS_AUTH = "redis-auth"
+_USERS = {"project-password", "lab-password"}
+"""Its optional keys that make users of redis; a third, value-key, works by being there."""
+
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
     """Findings about secrets: pods wait for a missing one, so each is a warning."""
@@ -22,12 +26,27 @@ def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
         except ClientError as error:
             yield Finding(Level.UNKNOWN, error.code, f"Secret/{name}: {error}")
             continue
-        missing = [key for key in keys if key not in ((secret or {}).get("data") or {})]
+        has = (secret or {}).get("data") or {}
+        missing = [key for key in keys if key not in has]
         if missing:
-            literals = " ".join(f'--from-literal={key}="$(openssl rand -hex 24)"' for key in keys)
-            hint = f"`kubectl -n {namespace} create secret generic {name} {literals}` makes it"
             lacks = f"has no key {', '.join(missing)}" if secret else "is not there"
+            hint = _add(namespace, name, missing) if secret else _create(namespace, name, keys)
             yield Finding(Level.WARNING, ExitCode.CONTAINER_CONFIG, f"Secret/{name} {lacks}; {hint}")
+        unused = sorted(_USERS & has.keys() - set(keys))
+        if name == REDIS_AUTH and unused and not _USERS & set(keys):
+            fault = f"has {', '.join(unused)}, and services go on with the one password; list components/redis-users"
+            yield Finding(Level.WARNING, ExitCode.CONTAINER_CONFIG, f"Secret/{name} {fault} in the overlay")
+
+
+def _create(namespace: str, name: str, keys: tuple[str, ...]) -> str:
+    literals = " ".join(f'--from-literal={key}="$(openssl rand -hex 24)"' for key in keys)
+    return f"`kubectl -n {namespace} create secret generic {name} {literals}` makes it"
+
+
+def _add(namespace: str, name: str, keys: list[str]) -> str:
+    pairs = ",".join(f'\\"{key}\\":\\"$(openssl rand -hex 24)\\"' for key in keys)
+    patch = '"{\\"stringData\\":{' + pairs + '}}"'
+    return f"`kubectl -n {namespace} patch secret {name} -p {patch}` adds it"
 
 
 def _wanted(objects: list[Object]) -> set[tuple[str, str, tuple[str, ...]]]:

@@ -33,6 +33,7 @@ class RedisCache:
         self._store = store or RedisStore(settings, metrics)
         self._breaker = self._store.breaker
         self._prefix = f"{PREFIX}{fingerprint}:"
+        self._seal = settings.redis_seal()
         self._labels = labels
         self._sum_to_one = sum_to_one
         self._metrics = metrics
@@ -51,14 +52,15 @@ class RedisCache:
         for key, name in zip(keys, names, strict=True):
             if (value := values.get(name)) is not None:
                 try:
-                    found[key] = load(value, self._labels, sum_to_one=self._sum_to_one)
+                    found[key] = load(self._seal.check(name, value), self._labels, sum_to_one=self._sum_to_one)
                 except BadValue:
                     self._metrics.bad_values.inc()
         return found
 
     def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Write in the background; while Redis cannot be used, or too much waits, they are dropped."""
-        self._store.write_soon({self._name(key): dump(prediction) for key, prediction in predictions.items()})
+        named = {self._name(key): dump(prediction) for key, prediction in predictions.items()}
+        self._store.write_soon({name: self._seal.put(name, value) for name, value in named.items()})
 
     async def close(self) -> None:
         """Write what is queued, then close the store."""

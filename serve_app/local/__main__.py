@@ -28,13 +28,14 @@ from model.cpu import choose_precision
 from model.directory import open_directory
 from model.errors import ModelError
 from model.export import export, is_exported
+from serve_app.core_dumps import forbid_core_dumps
 from serve_app.drain import drain
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.check import check
 from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
-from serve_app.local.environment import DRAIN_FILE, serve_environment
+from serve_app.local.environment import DRAIN_FILE, ray_status, serve_environment
 from serve_app.local.log_file import NoLog, open_log
 from serve_app.local.loopback import ask
 from serve_app.local.ports import free_port, own_address
@@ -89,6 +90,7 @@ def main(
         if "MAKELEVEL" in os.environ:
             end_with_parent()
         adopt_orphans()
+        forbid_core_dumps()
         prepare(console)
         status = _run(bind, port, log, replicas, drain_s, console)
     except (ModelError, NoPlace, NoLog) as error:
@@ -130,6 +132,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
                     _wait_until_healthy(process, url, log)
                 console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})")
                 console.print(f"""Try: curl -s {url}/predict -d '{{"text": ["I love you."]}}'""", markup=False)
+                console.print(ray_status(environment), markup=False)
                 console.print("Ctrl-C stops it.")
                 process.wait()
                 return _failed(f"Serve ended by itself with status {process.returncode}", log, console)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from pydantic import ValidationError
 
+from model.cpu import choose_precision
 from model.directory import open_directory
+from model.engine import StaleExport, check_export
 from model.errors import ModelError
 from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.haproxy import LOOPBACK
@@ -24,7 +28,12 @@ def _settings() -> list[str]:
             read_keys(settings.api_keys_file)
         if settings.drain_file is not None and not settings.drain_file.absolute().parent.is_dir():
             return [f"SENTIMENT_DRAIN_FILE is to be in {settings.drain_file.parent}, which is no folder"]
-        open_directory(settings.model_dir).check_weights()
+        directory = open_directory(settings.model_dir)
+        directory.check_weights()
+        if (precision := choose_precision(settings.precision)) == "int8":
+            # one that is stale is made again; one that was changed is not what anybody wants served, or lost
+            with contextlib.suppress(StaleExport):
+                check_export(directory, precision)
     except ValidationError as error:
         return explain(error)
     except (BadKeysFile, ModelError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,7 +61,8 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
     }
     raise_limit()
-    environment = {**DEFAULTS, **ours, **user}
+    # what Ray's processes make for each other by Python's tempfile would stay after kill -9
+    environment = {**DEFAULTS, **ours, **user, "TMPDIR": str(folder)}
     if not _fits_sockets(user.get("RAY_TMPDIR", "")):
         environment["RAY_TMPDIR"] = str(folder)
     if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):
@@ -70,6 +73,13 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
     # a user's own drain file is watched, and made for the drain; an empty one is none
     environment[DRAIN_FILE] = str(Path(user.get(DRAIN_FILE) or folder / "draining").absolute())
     return {**haproxy_of_ours(folder, bind), **environment}
+
+
+def ray_status(environment: Mapping[str, str]) -> str:
+    """A line that says how Ray's own commands reach a run with this environment, for whoever may read its token."""
+    names = ("RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
+    variables = [f"{name}={shlex.quote(environment[name])}" for name in names if name in environment]
+    return f"Ray: {' '.join(variables)} {shlex.quote(str(Path(sys.executable).parent / 'ray'))} status"
 
 
 def _fits_sockets(place: str) -> bool:

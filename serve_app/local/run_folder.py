@@ -71,14 +71,28 @@ def _place() -> Path:
 
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """One run of this user at a time."""
+    """One run of this user at a time; the file of the lock is gone afterwards."""
     file = place / f".{PREFIX}{os.getuid()}.{_LOCK}"
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = _lock(file)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        file.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock(file: Path) -> int:
+    """A descriptor of the file at this path, which is locked as long as it is open."""
+    while True:
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:  # anybody may make a file of that name
+            raise NoPlace(f"{file} cannot be opened ({error.strerror}); remove it, as root if need be") from None
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(file.lstat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # whoever had the lock has removed the file meanwhile
 
 
 def _is_dead(folder: Path) -> bool:

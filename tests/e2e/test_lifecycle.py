@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -51,14 +52,29 @@ def nothing_is_left(service: Service, processes: list[psutil.Process]) -> None:
     assert is_free(service.port)
 
 
+def files_of(service: Service, processes: list[psutil.Process]) -> set[Path]:
+    """What its processes have open or name below /tmp and in shared memory, without this test's own."""
+    named: set[str] = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            named |= {each.path for each in process.open_files()} | {each.path for each in process.memory_maps()}
+            named |= {str(each.laddr) for each in process.net_connections("unix")} | set(process.cmdline())
+            named |= set(process.environ().values()) | {process.cwd()}
+    found = {Path(name) for name in named if name.startswith(("/tmp/", "/dev/shm/"))}  # noqa: S108
+    return {path for path in found if path.exists() and service.log.parent not in (path, *path.parents)}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_good_order(service: Service, number: signal.Signals) -> None:
     processes = started_by(service)
     assert {"raylet", "haproxy"} <= {process.name() for process in processes}
+    files = files_of(service, processes)
+    assert {"haproxy.cfg", "token"} <= {file.name for file in files}
     assert service.post("I love you.").status_code == 200
     assert service.stop(number) in (0, 128 + number)
     assert f"{number.name}: stopping" in service.output()
     nothing_is_left(service, processes)
+    assert not [file for file in files if file.exists()]
 
 
 def test_kill_9_leaves_nothing_either(service: Service) -> None:
@@ -192,7 +208,12 @@ def test_what_a_killed_run_leaves_is_gone_with_the_next_start(tmp_path: Path) ->
     killed = Service(tmp_path)
     killed.start()
     left = killed.run_folder()
+    processes = started_by(killed)
+    files = files_of(killed, processes)
     killed.stop(signal.SIGKILL)
     assert left.exists()
+    nothing_is_left(killed, processes)
     run_to_its_end(free_port(), "--log", "/dev/null/serve.log")
     assert not left.exists()
+    assert not [file for file in files if file.exists()]
+    assert not Path(f"/tmp/.sentiment-{os.getuid()}.lock").exists()  # noqa: S108

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from kuberay.errors import ExitCode
 from tests.kuberay_commands import Commands
 from tests.kubernetes_objects import Object, pod
+from tests.manifests import KUBERAY
 
 ARGUMENTS = ("--image", "registry.example/team/project:1", "--lab-image", "registry.example/team/lab:1")
 
@@ -89,6 +96,30 @@ def test_each_thing_that_is_wanting_is_a_line_with_the_way_out(prod: Commands) -
     ):
         assert words in text
     assert text.count("\n") == 7
+
+
+def test_optional_keys_of_the_cache_are_asked_for_by_overlays_that_use_them(prod: Commands, tmp_path: Path) -> None:
+    secret = prod.api.get("secrets", "redis-auth", "project")
+    assert secret is not None
+    copy = tmp_path / "kuberay"
+    shutil.copytree(KUBERAY, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    mine = copy / "overlays" / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text("resources: [../prod]\ncomponents: [../../components/redis-users]\n")
+    prod.overlay = mine
+    assert prod("preflight") == 0, prod.out
+    (line,) = lines(prod)
+    assert line.startswith("warning: Secret/redis-auth has no key lab-password, project-password; `kubectl -n project ")
+    patch = re.findall(r"-p (.*)` adds it$", line)[0]
+    echoed = subprocess.run(["sh", "-c", f"echo {patch}"], capture_output=True, text=True, check=True).stdout
+    assert json.loads(echoed)["stringData"].keys() == {"lab-password", "project-password"}
+    secret["data"] |= {"project-password": "eA==", "lab-password": "eA==", "value-key": "eA=="}
+    assert prod("preflight") == 0, prod.out
+    assert "warning" not in prod.out
+    prod.overlay = "prod"  # type: ignore[assignment]  # by its name
+    assert prod("preflight") == 0, prod.out
+    (line,) = lines(prod)
+    assert line.startswith("warning: Secret/redis-auth has lab-password, project-password, and services go on with ")
 
 
 def test_a_fault_that_is_certain_blocks_the_apply_unless_told(prod: Commands) -> None:

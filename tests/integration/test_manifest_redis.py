@@ -24,27 +24,41 @@ PASSWORD = """any 'characters' "of" a \\ pass#word $HOME `id` %s"""  # noqa: S10
 APPLETS = ("sh", "nc", "timeout", "grep", "printf", "echo", "sleep", "sed")
 
 
+@contextlib.contextmanager
+def container(folder: Path, kind: str, name: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The redis of a manifest on a free port of loopback, started by its own command line."""
+    (spec,) = of_kind("prod", kind)[name]["spec"]["template"]["spec"]["containers"]
+    shell, option, script = spec["command"]
+    port = free_port()
+    config = folder / "redis.conf"
+    config.write_text(f"port {port}\nbind 127.0.0.1\n")
+    script = script.replace("/etc/redis/redis.conf", str(config)).replace("/data", f"{folder}\nport {port}")
+    server = folder / "redis-server"
+    server.unlink(missing_ok=True)
+    server.symlink_to(binary())
+    fixed = {each["name"]: each["value"] for each in spec["env"] if "value" in each}
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "REDISCLI_AUTH": PASSWORD, **fixed, **variables}
+    command = [shell, option, script]
+    with subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process, port
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(("kind", "name"), [("Deployment", "redis-deployment"), ("StatefulSet", "gcs-redis")])
 def test_redis_takes_any_password_and_ends_on_sigterm_at_once(kind: str, name: str, tmp_path: Path) -> None:
-    (container,) = of_kind("prod", kind)[name]["spec"]["template"]["spec"]["containers"]
-    shell, option, script = container["command"]
-    port = free_port()
-    config = tmp_path / "redis.conf"
-    config.write_text(f"port {port}\nbind 127.0.0.1\n")
-    script = script.replace("/etc/redis/redis.conf", str(config)).replace("/data", f"{tmp_path}\nport {port}")
-    (tmp_path / "redis-server").symlink_to(binary())
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": PASSWORD}
-    process = subprocess.Popen([shell, option, script], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    try:
+    with container(tmp_path, kind, name) as (process, port):
         with redis.Redis(port=port, password=PASSWORD, socket_timeout=5) as client:
             until(lambda: answers(client), "redis answers to its password")
+            assert client.set("anything", "at all")
+            assert client.flushall(), "with one password alone it may do everything"
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)  # to what is process 1 of its container
         process.wait(20)
         assert time.monotonic() - began < 10
-    finally:
-        process.kill()
-        process.wait()
 
 
 def answers(client: redis.Redis) -> bool:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from serve_app.cache.redis import RedisCache
 from serve_app.metrics import Metrics
-from serve_app.prediction import Prediction, make_prediction, text_key
+from serve_app.prediction import Prediction, dump, make_prediction, text_key
 from serve_app.settings import Settings
 from tests.redis_server import RedisServer
 from tests.wait import until_async
@@ -22,6 +22,7 @@ FINGERPRINT = "0123456789abcdef"
 A = text_key("a")
 B = text_key("b")
 PREDICTION = make_prediction((0.25, 0.75), LABELS, truncated=False)
+OTHER = make_prediction((0.75, 0.25), LABELS, truncated=False)
 Open = Callable[..., RedisCache]
 
 
@@ -88,6 +89,30 @@ async def test_garbage_is_a_miss_and_is_rewritten(open_cache: Open, redis_server
     cache.put_soon({A: PREDICTION, B: PREDICTION})
     await until_async(lambda: redis_server.client.type(name(B)) == b"string", "the list was replaced")
     assert await cache.get_many([A, B]) == {A: PREDICTION, B: PREDICTION}
+
+
+async def test_with_a_value_key_only_values_that_carry_its_hash_are_answers(
+    open_cache: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = open_cache(redis_value_key="a secret of the service")
+    counted: list[None] = []
+    monkeypatch.setattr(signed._metrics.bad_values, "inc", lambda: counted.append(None))
+    signed.put_soon({A: PREDICTION})
+    await written(redis_server, 1)
+    assert await signed.get_many([A]) == {A: PREDICTION}
+    stored = redis_server.client.get(name(A))
+    assert isinstance(stored, bytes)
+    forged = [stored[32:], dump(OTHER), stored[:32] + dump(OTHER)]
+    for value in forged:
+        redis_server.client.set(name(A), value)
+        assert await signed.get_many([A]) == {}, value
+    redis_server.client.set(name(B), stored)
+    assert await signed.get_many([B]) == {}, "a value may not be moved to another text"
+    assert len(counted) == len(forged) + 1
+    assert await open_cache(redis_value_key="another secret of it").get_many([A]) == {}
+    signed.put_soon({A: PREDICTION, B: OTHER})
+    await until_async(lambda: redis_server.client.get(name(A)) == stored, "the forged value was replaced")
+    assert await signed.get_many([A, B]) == {A: PREDICTION, B: OTHER}
 
 
 async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from typing import Any
 
+import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
@@ -53,6 +55,47 @@ def test_torch_has_one_version() -> None:
     assert locked()["torch"] == version
     assert f"TORCH := {version}\n" in read("Makefile")
     assert not re.search(r"^(torch|nvidia-\S+)==", read("requirements.txt"), re.MULTILINE)
+
+
+def test_torch_is_installed_by_hash_and_brings_nothing_along() -> None:
+    version = project()["tool"]["poetry"]["group"]["torch"]["dependencies"]["torch"]
+    text = read(f"requirements-torch-{version}.txt")
+    assert re.findall(r"^torch==(\S+) ; sys_platform == \"(\w+)\"", text, re.MULTILINE) == [
+        (f"{version}+cpu", "linux"),
+        (version, "darwin"),
+    ]
+    linux, darwin = (re.findall("--hash=sha256:([0-9a-f]{64})", part) for part in text.split("darwin"))
+    assert len(linux) == 6, "for three versions of Python, on two kinds of machine"
+    (torch,) = [each for each in tomllib.loads(read("poetry.lock"))["package"] if each["name"] == "torch"]
+    for file in torch["files"]:
+        for python in ("cp311-cp311", "cp312-cp312", "cp313-cp313"):
+            if f"{python}-macosx" in file["file"]:
+                darwin.remove(file["hash"].removeprefix("sha256:"))
+    assert darwin == []
+    (needed,) = [line for line in read("Makefile").splitlines() if "-r requirements-torch-" in line]
+    assert "$(TORCH)" in needed
+    for name in ("filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions"):
+        assert re.search(rf"^{name}==", read("requirements-dev.txt"), re.MULTILINE), name
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="the files are in no git repository")
+def test_files_with_secrets_are_not_committed_by_mistake() -> None:
+    names = ["keys", "prod.keys", "api_keys.txt", "my-api-keys", "token", "ray.token", "auth_token", "tls.key", ".env"]
+    names += ["redis-auth.yaml", "redis-password.txt", "tls.pem"]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *names], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == names
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=REPOSITORY,
+        input=tracked,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    assert set(ignored) <= {"model/mini/model.safetensors"}, "git takes it by the rule of that folder"
 
 
 def test_the_exported_requirements_are_the_locks_and_hashed() -> None:

@@ -172,6 +172,34 @@ def test_a_damaged_export_is_one_line_and_made_again(random_model: Path, name: s
     assert load_engine(open_directory(random_model), "int8", threads=1).precision == "int8"
 
 
+def test_another_export_is_another_fingerprint(random_model: Path) -> None:
+    directory = open_directory(random_model)
+    fp32 = directory.fingerprint("fp32", 512)
+    export(directory)
+    first = directory.fingerprint("int8", 512)
+    export(directory)
+    assert directory.fingerprint("int8", 512) == first, "an export is the same bytes each time"
+    file = random_model / "int8" / "golden.json"
+    golden = json.loads(file.read_text())
+    golden["files"]["model.bin"] = "0" * 64
+    file.write_text(json.dumps(golden))
+    assert directory.fingerprint("int8", 512) != first
+    assert directory.fingerprint("fp32", 512) == fp32
+    file.write_text('{"files": 5}')
+    with pytest.raises(ModelError, match=r"golden\.json is not what model\.export writes"):
+        directory.fingerprint("int8", 512)
+
+
+def test_golden_texts_that_name_no_files_are_none(random_model: Path) -> None:
+    export(open_directory(random_model))
+    file = random_model / "int8" / "golden.json"
+    golden = json.loads(file.read_text())
+    del golden["files"]["model.bin"]
+    file.write_text(json.dumps(golden))
+    with pytest.raises(ModelError, match=r"golden\.json is not what model\.export writes"):
+        load_engine(open_directory(random_model), "int8", threads=1)
+
+
 def test_a_file_in_the_place_of_the_export_is_one_line(random_model: Path) -> None:
     (random_model / "int8").write_text("")
     with pytest.raises(ModelError, match=r"int8 is no folder; remove it"):

@@ -17,7 +17,9 @@ import pytest
 from transformers import DistilBertForSequenceClassification
 
 from model.directory import open_directory
+from model.fetch import PRODUCTION_MODEL
 from model.manifest import read_manifest, write_manifest
+from model.pin import PIN, read_pin
 from serve_app.local.ports import free_port
 from tests.models import save_distilbert
 from tests.service import REPOSITORY
@@ -34,6 +36,8 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.downloads: list[str] = []
+        self.older: set[str] = set()
+        """Commits that it still knows beside the newest, with the same files."""
         self.portal = False
         self.stuck = threading.Event()
         """Set once a file is asked for that never comes whole, whose name is `endless`."""
@@ -54,14 +58,15 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
         info = f"/api/models/{REPO}"
+        commit = next((old for old in self.server.older if old in path), COMMIT)
         if self.server.portal:
             self.reply(200, b"<html>Please log in</html>", {"Content-Type": "text/html"}, body=body)
             return
-        if path in (info, f"{info}/revision/{COMMIT}", f"{info}/revision/main"):
+        if path in (info, f"{info}/revision/{commit}", f"{info}/revision/main"):
             names = [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
-            content = json.dumps({"id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": names}).encode()
+            content = json.dumps({"id": REPO, "modelId": REPO, "sha": commit, "siblings": names}).encode()
             self.reply(200, content, {"Content-Type": "application/json"}, body=body)
-        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
+        elif path.startswith(f"/{REPO}/resolve/{commit}/"):
             name = path.rpartition("/")[2]
             if body:
                 self.server.downloads.append(name)
@@ -83,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         common = {
             "Content-Length": str(len(content)),
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-            "X-Repo-Commit": COMMIT,
+            "X-Repo-Commit": next((old for old in self.server.older if old in self.path), COMMIT),
         }
         for name, value in {**common, **headers}.items():
             self.send_header(name, value)
@@ -222,6 +227,66 @@ def test_a_folder_is_updated_to_another_revision(hub: Hub, tmp_path: Path, monke
         assert not (out / "vocab.txt").exists(), "the new revision has none"
         assert (out / "README.md").exists()
     assert hub.downloads.count("model.safetensors") == 2, "what main is by now was there already"
+
+
+def test_until_a_model_is_pinned_each_fetch_says_so(hub: Hub, tmp_path: Path) -> None:
+    pin = tmp_path / "pin.json"
+    done = fetch(hub.url, REPO, "--out", tmp_path / "fetched", "--pin-file", pin)
+    assert done.stdout.splitlines()[-1].startswith("not pinned: another fetch may find another revision; --pin ")
+    assert not pin.exists()
+
+
+def test_a_pinned_model_is_fetched_as_it_was(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = ("--pin-file", tmp_path / "pin.json")
+    done = fetch(hub.url, REPO, "--out", tmp_path / "first", *pin, "--pin")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(pin[1].read_text())
+    assert (written["repo"], written["revision"]) == (REPO, COMMIT)
+    manifest = read_manifest(tmp_path / "first")
+    assert manifest is not None
+    assert written["files"] == manifest.files
+    old = COMMIT
+    release(hub, monkeypatch)
+    hub.older = {old}
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "second", *pin))
+    assert line.startswith(f"error: config.json does not match the sha256 in {pin[1]}; it was refused"), "spoilt there"
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "second", *pin, "--revision", "main"))
+    assert line == f"error: {pin[1]} pins {REPO} at {old}, not {NEWER}; --pin moves the pin"
+    assert not (tmp_path / "second").exists()
+    done = fetch(hub.url, REPO, "--out", tmp_path / "second", *pin, "--pin")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(pin[1].read_text())["revision"] == NEWER
+    done = fetch(hub.url, REPO, "--out", tmp_path / "third", *pin)
+    assert done.returncode == 0, done.stderr
+    assert "not pinned" not in done.stdout
+
+
+def test_files_that_the_pin_does_not_have_are_refused(hub: Hub, tmp_path: Path) -> None:
+    pin = ("--pin-file", tmp_path / "pin.json")
+    assert fetch(hub.url, REPO, "--out", tmp_path / "first", *pin, "--pin").returncode == 0
+    (hub.folder / "vocab.txt").write_text("another tokenizer")
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "second", *pin))
+    assert line == f"error: vocab.txt differ between {pin[1]} and the hub; the model was refused"
+
+
+def test_a_fetch_that_fails_pins_nothing(hub: Hub, tmp_path: Path) -> None:
+    (hub.folder / "model.safetensors").write_bytes(b"no weights")
+    error(fetch(hub.url, REPO, "--out", tmp_path / "first", "--pin-file", tmp_path / "pin.json", "--pin"))
+    assert not (tmp_path / "pin.json").exists()
+
+
+def test_a_pin_that_cannot_be_read_is_not_passed_over(hub: Hub, tmp_path: Path) -> None:
+    pin = tmp_path / "pin.json"
+    for broken in ("", "{}", '{"repo": 5}'):
+        pin.write_text(broken)
+        assert str(pin) in error(fetch(hub.url, REPO, "--out", tmp_path / "first", "--pin-file", pin))
+
+
+def test_no_pin_is_made_up() -> None:
+    """Whoever fetches the production model writes it; until then nothing may call it pinned."""
+    assert PIN.exists() or "not pinned" in (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    pin = read_pin(PIN, PRODUCTION_MODEL)
+    assert pin is None or len(pin.revision) == 40
 
 
 def test_a_manifest_that_was_cut_off_is_fetched_anew(hub: Hub, tmp_path: Path) -> None:

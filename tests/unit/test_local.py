@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import socket
@@ -11,6 +12,9 @@ import pytest
 import yaml
 from ray.serve._private import application_state
 
+from model.directory import open_directory
+from model.export import export
+from model.manifest import write_manifest
 from serve_app.local.check import check
 from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
@@ -18,6 +22,7 @@ from serve_app.local.deploying import Deploying
 from serve_app.local.ports import free_port, holder, is_free, side_ports
 from serve_app.local.run_folder import run_folder
 from serve_app.settings import Settings
+from tests.models import save_distilbert
 from tests.zoo.models import MODELS
 from tests.zoo.tokenizers import TOKENIZERS
 
@@ -81,6 +86,46 @@ def test_a_model_that_cannot_be_served_is_refused_before_serve_starts(
     monkeypatch.setenv("SENTIMENT_PRECISION", "fp32")
     (problem,) = check(free_port())
     assert re.search(str(specimen.refused), problem)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "tokenizer.json", "int8/model.xml", "int8/model.bin", "int8/golden.json"]
+)
+def test_a_swapped_file_of_a_model_is_refused_by_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, other = save_distilbert(tmp_path / "ours"), save_distilbert(tmp_path / "other", activation="relu")
+    weights = other / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    with (other / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    for model in (ours, other):
+        write_manifest(model, "a-model", "a revision", ["config.json", "model.safetensors", "tokenizer.json"])
+        export(open_directory(model))
+    monkeypatch.setenv("SENTIMENT_MODEL_DIR", str(ours))
+    monkeypatch.setenv("SENTIMENT_PRECISION", "int8")
+    assert check(free_port()) == []
+    swapped = (other / name).read_bytes()
+    if name == "int8/golden.json":  # made to look like one of these weights
+        swapped = json.dumps({**json.loads(swapped), "content": open_directory(ours).content}).encode()
+    assert swapped != (ours / name).read_bytes()
+    (ours / name).write_bytes(swapped)
+    (problem,) = check(free_port())
+    # golden texts name the graph's files, which then are not theirs
+    assert problem.startswith(f"{ours / name} " if "golden" not in name else f"{ours / 'int8'}/model.")
+
+
+def test_an_export_that_is_missing_or_older_than_the_weights_is_made_and_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_distilbert(tmp_path / "model")
+    monkeypatch.setenv("SENTIMENT_MODEL_DIR", str(model))
+    monkeypatch.setenv("SENTIMENT_PRECISION", "int8")
+    assert check(free_port()) == []
+    export(open_directory(model))
+    with (model / "config.json").open("a") as config:
+        config.write(" ")
+    assert check(free_port()) == []
 
 
 def test_an_address_of_redis_that_cannot_be_used_keeps_the_service_from_starting(

@@ -35,6 +35,30 @@ def test_the_projects_password_of_redis_is_a_setting_of_its_own(overlay: str) ->
                 assert reference == {"name": "redis-auth", "key": "password"}
 
 
+@each_overlay
+def test_pods_read_these_keys_of_secrets_and_no_others(overlay: str) -> None:
+    needed: set[tuple[str, str, str]] = set()
+    optional: set[tuple[str, str, str]] = set()
+    for _, template in pod_templates(overlay):
+        assert not [each for each in template["spec"].get("volumes", []) if "secret" in each]
+        for container in containers(template):
+            assert "envFrom" not in container
+            for variable in container.get("env", []):
+                if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                    kind = optional if reference.get("optional") else needed
+                    kind.add((container["name"], reference["name"], reference["key"]))
+    project = {"local": {"ray-head", "ray-worker"}, "prod": {"ray-head", "ray-worker"}, "course": {"project"}}[overlay]
+    assert needed == {
+        *((name, "redis-auth", "password") for name in ("redis", *project, *(["lab"] if overlay != "local" else []))),
+        *([("redis", "gcs-redis-auth", "password")] if overlay == "prod" else []),
+    }
+    assert optional == {
+        ("redis", "redis-auth", "project-password"),
+        ("redis", "redis-auth", "lab-password"),
+        *((name, "redis-auth", "value-key") for name in project),
+    }
+
+
 @pytest.mark.parametrize("overlay", ["prod", "course"])
 def test_lab_is_given_a_url_whose_password_comes_from_the_secret(overlay: str) -> None:
     (lab,) = of_kind(overlay, "Deployment")["lab-api-deployment"]["spec"]["template"]["spec"]["containers"]

@@ -87,6 +87,15 @@ def test_a_laptops_cluster_needs_no_registry(checkout: Path) -> None:
     assert done.stdout == "+ .venv/bin/python -m kuberay apply --overlay local --image project:dev --wait\n"
 
 
+def test_a_deploy_has_the_client_ask_for_digests(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$KUBERAY_PIN_DIGESTS $*"\n')
+    python.chmod(0o755)
+    done = release(checkout, "deploy", OVERLAY="local")
+    assert done.stdout.splitlines()[1] == "1 -m kuberay apply --overlay local --image project:dev --wait"
+
+
 def test_a_dirty_tree_is_refused(checkout: Path) -> None:
     (checkout / "more").touch()
     done = release(checkout, "push", "--dry-run", ECR=ECR)

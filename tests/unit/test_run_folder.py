@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -51,6 +52,28 @@ def test_what_a_run_that_died_has_left_is_removed_and_nothing_else(place: Path) 
         with run_folder() as second:
             assert folders(place) == sorted([first, second, place / "sentiment-of-somebody"])
         assert first.exists()
+
+
+def test_runs_that_take_turns_leave_no_lock(place: Path) -> None:
+    def start() -> None:
+        for _ in range(20):
+            with run_folder() as folder:
+                assert reserve(folder, [8404]) in ({8404}, set())
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(place.iterdir()) == []
+
+
+def test_a_lock_that_somebody_else_has_made_is_one_line(place: Path) -> None:
+    lock = place / f".sentiment-{os.getuid()}.lock"
+    lock.symlink_to(place / "elsewhere")
+    with pytest.raises(NoPlace, match=f"{lock} cannot be opened "), run_folder():
+        pass
+    assert not (place / "elsewhere").exists()
 
 
 def test_no_two_runs_have_one_port(place: Path) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
+from ray.serve._private.config import ReplicaConfig
 
+from serve_app.app import build_app
 from serve_app.settings import MINI_MODEL, Settings, explain
 
 
@@ -87,6 +90,11 @@ def test_credentials_of_the_settings_win_over_the_urls_and_those_over_redis_pass
     assert connection(monkeypatch, SENTIMENT_REDIS_PASSWORD="").password == b"in/url"
 
 
+def test_a_key_for_values_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_REDIS_VALUE_KEY", "")
+    assert Settings().redis_value_key is None
+
+
 def test_rays_own_redis_password_is_not_sent_to_another_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     rays = {"REDIS_PASSWORD": "rays", "RAY_REDIS_ADDRESS": "gcs:6379"}
     assert connection(monkeypatch, REDIS_URL="cache", **rays).password == b""
@@ -120,6 +128,7 @@ def test_a_password_that_is_no_utf_8_is_sent_as_it_is(monkeypatch: pytest.Monkey
         ({"precision": "int3"}, "precision: Input should be 'auto', 'int8' or 'fp32'"),
         ({"redis_url": "http://cache"}, "REDIS_URL must start with redis://"),
         ({"redis_timeout_ms": 5000}, "redis_timeout_ms: Input should be less than or equal to 1000"),
+        ({"redis_value_key": "too short"}, "redis_value_key: Value error, Input should have at least 16 characters"),
         ({"nonsense": 1}, "nonsense: Extra inputs are not permitted"),
         ({"health_probe_s": 20}, "health_probe_s must be shorter than health_max_age_s"),
     ],
@@ -144,3 +153,44 @@ def test_an_error_does_not_show_the_value(monkeypatch: pytest.MonkeyPatch) -> No
         Settings()
     assert "hush" not in str(caught.value)
     assert "hush" not in explain(caught.value)[0]
+
+
+def test_pickled_settings_hold_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "REDIS_URL": "redis://ann:hush-in-url@cache:6379/0",
+        "SENTIMENT_REDIS_USERNAME": "hush-user",
+        "SENTIMENT_REDIS_PASSWORD": "hush-password",
+        "SENTIMENT_REDIS_VALUE_KEY": "hush-key-of-values",
+        "REDIS_PASSWORD": "hush-fallback",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.model_validate({"max_texts": 7, "cache_ttl_s": 5})
+    assert deployed(settings).count(b"max_texts") == 2, "ingress and classifier"
+    assert b"hush" not in deployed(settings)
+    pickled = pickle.dumps(settings)
+    assert unpickled(pickled) == settings
+    monkeypatch.setenv("SENTIMENT_REDIS_PASSWORD", "a new one")
+    again = unpickled(pickled)
+    assert again.redis_password == SecretStr("a new one")
+    assert again.max_texts == 7
+
+
+def test_a_secret_that_is_an_argument_reaches_the_replicas() -> None:
+    settings = Settings.model_validate({"redis_url": "redis://:hush@cache", "redis_value_key": "hush-key-of-values"})
+    assert unpickled(pickle.dumps(settings)) == settings
+
+
+def unpickled(ours: bytes) -> Settings:
+    settings = pickle.loads(ours)  # noqa: S301  (what the test has pickled)
+    assert isinstance(settings, Settings)
+    return settings
+
+
+def deployed(settings: Settings) -> bytes:
+    """What Serve keeps in its state of the arguments that replicas are made with."""
+    ingress: Any = build_app(settings)._bound_deployment
+    ours, classifier = ingress.init_args
+    both: list[Any] = [(ours,), classifier._bound_deployment.init_args]
+    configs = [ReplicaConfig.create(Settings, init_args=each) for each in both]
+    return b"".join(config.serialized_init_args for config in configs)

@@ -1,0 +1,43 @@
+"""Keyed hashes on what Redis keeps, so that a service with access to the same Redis cannot forge an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from serve_app.prediction import BadValue
+
+_DIGITS = 32  # 16 bytes in hexadecimal
+
+
+class Seal:
+    """Puts a keyed hash of a value and its key before the value, and checks it; without a secret, neither.
+
+    The hash covers the key too, so that a value copied to another key is refused.
+    """
+
+    def __init__(self, secret: str) -> None:
+        # blake2b takes keys of at most 64 bytes
+        self._key = hashlib.blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
+
+    def put(self, name: str, value: bytes) -> bytes:
+        """The value of the key `name` as Redis keeps it."""
+        return self._hash(name, value) + value if self._key else value
+
+    def check(self, name: str, stored: bytes) -> bytes:
+        """What `put` was given.
+
+        Raises:
+            BadValue: the hash is missing, or is of another key, value or secret.
+        """
+        if not self._key:
+            return stored
+        value = stored[_DIGITS:]
+        if not hmac.compare_digest(stored[:_DIGITS], self._hash(name, value)):
+            raise BadValue
+        return value
+
+    def _hash(self, name: str, value: bytes) -> bytes:
+        # no name holds a NUL, so no two pairs of name and value are hashed alike
+        digest = hashlib.blake2b(name.encode() + b"\0" + value, digest_size=_DIGITS // 2, key=self._key)
+        return digest.hexdigest().encode()
