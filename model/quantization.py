@@ -33,7 +33,8 @@ class Fidelity:
 
     def holds(self, share: float) -> bool:
         """Whether labels differ on at most this share of the texts, and accuracy drops by at most 0.5 points."""
-        return self.flips <= share * self.texts and self.accuracy_fp32 - self.accuracy <= _MAX_ACCURACY_DROP
+        drop = round(self.accuracy_fp32 - self.accuracy, 4)  # both are rounded to this
+        return self.flips <= share * self.texts and drop <= _MAX_ACCURACY_DROP
 
 
 @dataclass(frozen=True)
