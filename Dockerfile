@@ -27,10 +27,11 @@ ARG MODEL=winegarj/distilbert-base-uncased-finetuned-sst2
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY model model
+# A model with other labels than the calibration texts is exported without them.
 RUN mkdir -p models \
  && if [ "$MODEL" = mini ]; then cp -r model/mini models/mini; else python -m model.fetch "$MODEL"; fi \
  && name=$(basename "$MODEL") \
- && python -m model.export "models/$name" \
+ && { python -m model.export "models/$name" --data model/calibration || python -m model.export "models/$name"; } \
  && ln -s "$name" models/served \
  && chmod -R a+rX models
 
@@ -49,7 +50,7 @@ WORKDIR /app
 COPY serve_config.yaml ./
 COPY model model
 COPY serve_app serve_app
-RUN rm -rf model/mini && python -m compileall -q model serve_app
+RUN rm -rf model/mini model/calibration && python -m compileall -q model serve_app
 COPY --from=model /app/models models
 # A number, so that Kubernetes can see that it is not root.
 USER 1000:1000

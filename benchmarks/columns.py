@@ -15,7 +15,7 @@ from benchmarks.against import prepare_model
 from benchmarks.golden import TOLERANCE, golden_answers
 from benchmarks.loads import Golden
 from benchmarks.report import TITLES
-from model.engine import GOLDEN_TOLERANCE
+from model.golden import GOLDEN_TOLERANCE
 
 
 @dataclass(frozen=True)

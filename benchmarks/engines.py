@@ -53,18 +53,6 @@ def _lanes(precision: str) -> Callable[[Path, int], Run]:
     return load_lanes
 
 
-def _openvino_bf16(directory: Path, threads: int) -> Run:
-    import openvino as ov  # noqa: PLC0415
-
-    from model.directory import open_directory  # noqa: PLC0415
-    from model.engine import build_graph  # noqa: PLC0415
-
-    graph = build_graph(open_directory(directory), "fp32")
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads}
-    request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
-    return lambda sequences: _positive(request.infer(list(_padded(sequences)))[0])
-
-
 def _torch(kind: str) -> Callable[[Path, int], Run]:
     def load_torch(directory: Path, threads: int) -> Run:
         import torch  # noqa: PLC0415
@@ -118,8 +106,8 @@ ENGINES: dict[str, Callable[[Path, int], Run]] = {
     "torch bf16": _torch("bf16"),
     "torch int8": _torch("int8"),
     "ONNX Runtime int8": _onnxruntime_int8,
-    "OpenVINO bf16": _openvino_bf16,
     "fp32": _ours("fp32"),
+    "bf16": _ours("bf16"),
     "int8": _ours("int8"),
     "int8 lanes": _lanes("int8"),
 }

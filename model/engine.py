@@ -1,9 +1,8 @@
-"""Run token sequences through a model on OpenVINO, in fp32 or int8."""
+"""Run token sequences through a model on OpenVINO, in fp32, bf16 or int8."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,40 +11,27 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from model.batches import Row, pack
-from model.directory import GOLDEN, ModelDirectory
+from model.directory import ModelDirectory
 from model.errors import ModelError
-from model.files import is_file, read_json
-from model.graph import DistilBertGraph
+from model.golden import EXPORT, GRAPH, check_export, check_golden
+from model.graph import DistilBertGraph, Scales
 from model.labels import Scores, scoring
-from model.manifest import sha256
 from model.mapped import forget_pages
+from model.quantization import DEFAULT_GROUP_SIZE, read_quantization
 from model.signal_stack import use_ordinary_stack
-from model.tokenizer import TextTokenizer
 from model.weights import Weights
 
-PRECISIONS = ("fp32", "int8")
-GRAPH = "model.xml"
-GRAPH_FORMAT = 2
-"""Of the inputs that a graph takes; an export of another format is made again."""
-
-GOLDEN_TOLERANCE = 0.05
-"""How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
+PRECISIONS = ("fp32", "bf16", "int8")
 
 PASS_TOKENS = 512
 """Tokens that one forward pass has, or one longer text: more would hardly be faster, and take memory in proportion."""
 
 _CONFIGURATION = {
-    "INFERENCE_PRECISION_HINT": "f32",  # never bf16 behind our back
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
     # kernels are kept by shape; without a bound, memory grows with every new shape
     "CPU_RUNTIME_CACHE_CAPACITY": "64",
     # a thread that is tied to a CPU waits for it while another one is free
     "ENABLE_CPU_PINNING": "NO",
 }
-
-
-class StaleExport(ModelError):
-    """There is no export, or it is of other weights or another version, as after training: it is to be made."""
 
 
 class Lane(Protocol):
@@ -65,18 +51,6 @@ class Engine(Lane, Protocol):
 
     precision: str
     lanes: Sequence[Lane]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Texts with the scores that fp32 gives them, the content that they belong to, and the graph's files."""
-
-    content: str
-    files: dict[str, str]
-    """The sha256 of each by its name."""
-    texts: list[str]
-    scores: list[Scores]
-    graph_format: int
 
 
 class OpenVinoLane:
@@ -120,11 +94,18 @@ class OpenVinoLane:
 class OpenVinoEngine(OpenVinoLane):
     """A graph on `threads` threads: compiled for all of them together, and where there are several for each alone."""
 
-    def __init__(self, directory: ModelDirectory, graph: ov.Model | Path, precision: str, threads: int) -> None:
-        """Compile the graph, and run it once.
+    def __init__(
+        self,
+        directory: ModelDirectory,
+        graph: ov.Model | Path,
+        precision: str,
+        threads: int,
+        group_size: int = DEFAULT_GROUP_SIZE,
+    ) -> None:
+        """Compile the graph, and run it once. Activations are quantized in groups of `group_size` channels, 0 never.
 
         Raises:
-            ModelError: its scores are not finite.
+            ModelError: its scores are not finite, or this CPU does not compute in this precision.
         """
         core = ov.Core()
         # read once: what is compiled twice then shares one mapping of the weights
@@ -133,13 +114,18 @@ class OpenVinoEngine(OpenVinoLane):
         def compiled(lanes: int) -> ov.CompiledModel:
             configuration: dict[str, Any] = {
                 **_CONFIGURATION,
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # never bf16 silently
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(group_size),
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": str(lanes),
                 "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
             }
             return core.compile_model(model, "CPU", configuration)
 
-        super().__init__(directory, compiled(1).create_infer_request())
+        whole = compiled(1)
+        if precision == "bf16" and whole.get_property("INFERENCE_PRECISION_HINT") != ov.Type.bf16:
+            raise ModelError("this CPU has no bf16 arithmetic; use SENTIMENT_PRECISION=auto")
+        super().__init__(directory, whole.create_infer_request())
         self.precision = precision
         self.lanes: Sequence[Lane] = [self]
         if threads > 1:
@@ -155,89 +141,42 @@ class OpenVinoEngine(OpenVinoLane):
             forget_pages(graph.with_suffix(".bin"))
 
 
-def build_graph(directory: ModelDirectory, precision: str) -> ov.Model:
-    """The graph of a model directory, from its weights.
+def build_graph(directory: ModelDirectory, precision: str, scales: Scales | None = None) -> ov.Model:
+    """The graph of a model directory, from its weights, smoothed by `scales`.
 
     Raises:
         ModelError: the weights are not those that the directory was opened with, or not finite.
     """
-    weights = Weights(directory.path, directory.architecture.tensors(len(directory.labels)))
-    return DistilBertGraph(weights, directory.architecture, int8=precision == "int8").build()
+    int8 = precision == "int8"
+    return DistilBertGraph(open_weights(directory), directory.architecture, int8=int8, scales=scales).build()
+
+
+def open_weights(directory: ModelDirectory) -> Weights:
+    """The tensors of a model directory.
+
+    Raises:
+        ModelError: they are not those that the directory was opened with.
+    """
+    return Weights(directory.path, directory.architecture.tensors(len(directory.labels)))
 
 
 def load_engine(directory: ModelDirectory, precision: str, threads: int) -> Engine:
-    """The engine for `precision`, ready: fp32 from the weights, int8 from what `python -m model.export` prepared.
+    """The engine for `precision`, ready: int8 from what `python -m model.export` prepared, others from the weights.
 
     Raises:
-        ModelError: there is no export, it is another model's, or it does not compute what it should on this CPU.
+        ModelError: there is no export, it is another model's, or the engine does not compute what it should, or not
+            in this precision, on this CPU.
     """
     if precision == "fp32":
         return OpenVinoEngine(directory, build_graph(directory, precision), precision, threads)
     if precision not in PRECISIONS:
         raise ModelError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     golden = check_export(directory, precision)
-    engine = OpenVinoEngine(directory, directory.path / precision / GRAPH, precision, threads)
+    if precision == "bf16":
+        engine = OpenVinoEngine(directory, build_graph(directory, precision), precision, threads)
+    else:
+        folder = directory.path / EXPORT
+        group_size = read_quantization(folder).group_size
+        engine = OpenVinoEngine(directory, folder / GRAPH, precision, threads, group_size)
     check_golden(engine, golden, directory)
     return engine
-
-
-def check_export(directory: ModelDirectory, precision: str) -> Golden:
-    """The golden texts of an export that belongs to this very model.
-
-    Raises:
-        StaleExport: there is none, or it was made from other weights or by another version.
-        ModelError: its files are not those that were made.
-    """
-    folder = directory.path / precision
-    file = folder / GOLDEN
-    command = f"run: python -m model.export {directory.path}"
-    if not is_file(file):
-        raise StaleExport(f"{directory.path} is not prepared for {precision}; {command}")
-    try:
-        content = read_json(file)
-        scores = [tuple(float(score) for score in scores) for scores in content["scores"]]
-        texts, files = [*map(str, content["texts"])], dict(content.get("files", {}))
-        golden = Golden(content["content"], files, texts, scores, content.get("graph_format", 1))
-        if np.shape(scores) != (len(golden.texts), len(directory.labels)):
-            raise ValueError
-    except (ModelError, ValueError, KeyError, TypeError):
-        raise ModelError(f"{file} is not what model.export writes; {command}") from None
-    if golden.content != directory.content:
-        raise StaleExport(f"{folder} was prepared from other weights; {command}")
-    if golden.graph_format != GRAPH_FORMAT:
-        raise StaleExport(f"{folder} was prepared by another version of this project; {command}")
-    if not golden.files.keys() >= {GRAPH, Path(GRAPH).with_suffix(".bin").name}:
-        raise ModelError(f"{file} is not what model.export writes; {command}")
-    for name, wanted in golden.files.items():
-        if not is_file(folder / name) or sha256(folder / name) != wanted:
-            raise ModelError(f"{folder / name} is missing or damaged; {command}")
-    return golden
-
-
-def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> None:
-    """Compare the engine with fp32's scores on the golden texts.
-
-    Raises:
-        ModelError: a score is off by more than GOLDEN_TOLERANCE: the arithmetic of this CPU or of the
-            runtime is not what the export was made for, and answers would be wrong.
-    """
-    scores = score_texts(engine, golden.texts, directory)
-    worst = float(np.abs(np.subtract(scores, golden.scores)).max())
-    if not worst <= GOLDEN_TOLERANCE:
-        raise ModelError(
-            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32, "
-            f"or, where {directory.path / engine.precision / GOLDEN} was changed, export again"
-        )
-
-
-def score_texts(engine: Engine, texts: Sequence[str], directory: ModelDirectory) -> list[Scores]:
-    """The engine's scores of texts.
-
-    Raises:
-        ModelError: a score is no number.
-    """
-    lines = TextTokenizer(directory.path, directory.max_tokens).encode(texts)
-    try:
-        return engine.score([line.ids for line in lines])
-    except ArithmeticError:
-        raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None

@@ -36,8 +36,8 @@ class Settings(BaseSettings):
 
     model_dir: Annotated[Path, Field(description="Model directory to serve.")] = MINI_MODEL
     precision: Annotated[
-        Literal["auto", "int8", "fp32"],
-        Field(description="Precision of the engine; auto is int8 where the CPU multiplies it fast, else fp32."),
+        Literal["auto", "int8", "bf16", "fp32"],
+        Field(description="Precision of the engine; auto is bf16 on CPUs with AMX, else int8 if fast, else fp32."),
     ] = "auto"
     max_tokens: Annotated[
         int | None,

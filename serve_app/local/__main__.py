@@ -106,8 +106,9 @@ def prepare(console: Console) -> None:
     """Export the model for the precision that will be served, where that has not been done before."""
     settings = Settings()
     directory = open_directory(settings.model_dir)
-    if choose_precision(settings.precision) == "int8" and not is_exported(directory):
-        with console.status(f"preparing {directory.path} for int8"):
+    precision = choose_precision(settings.precision)
+    if precision != "fp32" and not is_exported(directory):
+        with console.status(f"preparing {directory.path} for {precision}"):
             export(directory)
 
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from model.cpu import choose_precision
 from model.directory import open_directory
-from model.engine import StaleExport, check_export
 from model.errors import ModelError
+from model.golden import StaleExport, check_export
 from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.ports import free_port, holder, is_free, is_own, needs_rights, own_address
@@ -30,7 +30,7 @@ def _settings() -> list[str]:
             return [f"SENTIMENT_DRAIN_FILE is to be in {settings.drain_file.parent}, which is no folder"]
         directory = open_directory(settings.model_dir)
         directory.check_weights()
-        if (precision := choose_precision(settings.precision)) == "int8":
+        if (precision := choose_precision(settings.precision)) != "fp32":
             # one that is stale is made again; one that was changed is not what anybody wants served, or lost
             with contextlib.suppress(StaleExport):
                 check_export(directory, precision)

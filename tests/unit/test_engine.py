@@ -169,7 +169,7 @@ def test_scores_are_exact_at_the_ends_and_nonsense_is_refused() -> None:
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(ModelError, match="precision 'int3' is not one of fp32, int8"):
+    with pytest.raises(ModelError, match="precision 'int3' is not one of fp32, bf16, int8"):
         load_engine(open_directory(MINI_MODEL), "int3", threads=1)
 
 

@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openvino as ov
 import pytest
 
-from model.cpu import choose_precision, multiplies_int8
+from model.cpu import choose_precision, multiplies_bf16_tiles, multiplies_int8
 from model.data import load_split
 from model.directory import open_directory
 from model.engine import Engine, load_engine
@@ -78,7 +79,9 @@ def test_the_command_prepares_and_a_second_time_too(random_model: Path) -> None:
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{random_model / 'int8'}: ")
-    assert sorted(file.name for file in (random_model / "int8").iterdir()) == ["golden.json", "model.bin", "model.xml"]
+        assert done.stdout.endswith("; groups of 64, unsmoothed, since nothing was measured (--data)\n")
+    names = sorted(file.name for file in (random_model / "int8").iterdir())
+    assert names == ["golden.json", "model.bin", "model.xml", "quantization.json"]
     assert load_engine(open_directory(random_model), "int8", threads=1).precision == "int8"
 
 
@@ -156,8 +159,8 @@ def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -
         load_engine(open_directory(random_model), "int8", threads=1)
 
 
-@pytest.mark.parametrize("name", ["model.xml", "model.bin", "golden.json"])
-@pytest.mark.parametrize("keep", [None, 0, 100])
+@pytest.mark.parametrize("name", ["model.xml", "model.bin", "golden.json", "quantization.json"])
+@pytest.mark.parametrize("keep", [None, 0, 40])
 def test_a_damaged_export_is_one_line_and_made_again(random_model: Path, name: str, keep: int | None) -> None:
     export(open_directory(random_model))
     file = random_model / "int8" / name
@@ -207,24 +210,50 @@ def test_a_file_in_the_place_of_the_export_is_one_line(random_model: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "can"),
+    ("line", "wanted"),
     [
-        ("flags : fpu sse2 avx2 avx512_vnni", True),
-        ("flags : fpu avx2 avx_vnni", True),
-        ("Features : fp asimd asimddp", True),
-        ("flags : fpu sse2 avx2 avx512f", False),
-        ("Features : fp asimd", False),
+        ("flags : fpu sse2 avx2 avx512_vnni", "int8"),
+        ("flags : fpu avx2 avx_vnni", "int8"),
+        ("Features : fp asimd asimddp", "int8"),
+        ("flags : fpu sse2 avx2 avx512f", "fp32"),
+        ("Features : fp asimd", "fp32"),
+        ("flags : fpu avx512_vnni avx512_bf16", "int8"),
+        ("flags : fpu avx512_vnni avx512_bf16 amx_bf16 amx_tile amx_int8", "bf16"),
     ],
 )
-def test_auto_is_int8_only_where_the_cpu_multiplies_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, *, can: bool
+def test_auto_is_what_the_cpu_multiplies_fastest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: str
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor : 0\nmodel name : avx512_vnni fan\n{line}\n")
-    assert multiplies_int8(cpuinfo) is can
-    monkeypatch.setattr("model.cpu.multiplies_int8", lambda: can)
-    assert choose_precision("auto") == ("int8" if can else "fp32")
+    cpuinfo.write_text(f"processor : 0\nmodel name : avx512_vnni amx_bf16 fan\n{line}\n")
+    int8, bf16 = multiplies_int8(cpuinfo), multiplies_bf16_tiles(cpuinfo)
+    assert (int8, bf16) == (wanted != "fp32", wanted == "bf16")
+    monkeypatch.setattr("model.cpu.multiplies_int8", lambda: int8)
+    monkeypatch.setattr("model.cpu.multiplies_bf16_tiles", lambda: bf16)
+    assert choose_precision("auto") == wanted
     assert choose_precision("fp32") == "fp32"
+
+
+def test_without_cpuinfo_there_is_no_bf16(tmp_path: Path) -> None:
+    assert not multiplies_bf16_tiles(tmp_path / "cpuinfo")
+
+
+def test_bf16_is_near_fp32_or_refused_where_the_cpu_has_none(engines: tuple[Engine, Engine]) -> None:
+    fp32, _ = engines
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(ModelError, match=r"no bf16 arithmetic; use SENTIMENT_PRECISION=auto$"):
+            load_engine(open_directory(MINI_MODEL), "bf16", threads=1)
+        return
+    bf16 = load_engine(open_directory(MINI_MODEL), "bf16", threads=1)
+    wanted, got = (score(engine, list(sentences.PLAIN)) for engine in (fp32, bf16))
+    assert flips(wanted, got) <= len(sentences.PLAIN) / 100
+    alone = {text: score(bf16, [text])[0] for text in sentences.PLAIN}
+    assert got == [pytest.approx(alone[text], abs=0.01) for text in sentences.PLAIN]
+
+
+def test_bf16_is_tested_on_the_golden_texts_of_the_export(random_model: Path) -> None:
+    with pytest.raises(ModelError, match=f"not prepared for bf16; run: python -m model.export {random_model}"):
+        load_engine(open_directory(random_model), "bf16", threads=1)
 
 
 def test_two_exports_are_the_same_bytes(random_model: Path) -> None:

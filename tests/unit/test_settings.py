@@ -125,7 +125,7 @@ def test_a_password_that_is_no_utf_8_is_sent_as_it_is(monkeypatch: pytest.Monkey
         ({"max_texts": 0}, "max_texts: Input should be greater than or equal to 1"),
         ({"max_body_bytes": "much"}, "max_body_bytes: Input should be a valid integer"),
         ({"batch_tokens": 32}, "batch_tokens: Input should be greater than or equal to 64"),
-        ({"precision": "int3"}, "precision: Input should be 'auto', 'int8' or 'fp32'"),
+        ({"precision": "int3"}, "precision: Input should be 'auto', 'int8', 'bf16' or 'fp32'"),
         ({"redis_url": "http://cache"}, "REDIS_URL must start with redis://"),
         ({"redis_timeout_ms": 5000}, "redis_timeout_ms: Input should be less than or equal to 1000"),
         ({"redis_value_key": "too short"}, "redis_value_key: Value error, Input should have at least 16 characters"),

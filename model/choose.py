@@ -1,0 +1,136 @@
+"""Choose how int8 quantizes a model: the fastest way whose answers on labelled texts are fp32's."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import openvino as ov
+
+from model.data import Split
+from model.directory import ModelDirectory
+from model.engine import OpenVinoEngine, build_graph, open_weights
+from model.errors import ModelError
+from model.evaluate import compare
+from model.graph import DistilBertGraph, Scales
+from model.labels import Scores
+from model.quantization import DEFAULT_GROUP_SIZE, SMOOTHINGS, Fidelity, Quantization, group_sizes
+from model.smoothing import largest_activations, quantized, scales_for
+from model.tokenizer import TextTokenizer
+
+MAX_FLIPS = 0.005
+"""Share of the texts whose label may differ: half of what the service promises, since other texts differ more."""
+
+_CALIBRATION_TEXTS = 256
+_SHAPES = ((1, 16), (32, 16), (8, 128))
+_ROUNDS = 5
+_FASTER = 0.97
+"""A larger group that is not faster by 3 % than a smaller one is not worth its answers."""
+
+Times = Mapping[int, float]
+"""Ms of a forward pass by group size, the geometric mean over shapes of texts."""
+
+
+def choose(
+    directory: ModelDirectory, data: Split, times: Times | None, say: Callable[[str], None]
+) -> tuple[Quantization, Scales]:
+    """The quantization of the fastest group size with which answers hold, and its scales.
+
+    Fidelity is computed in fp32 arithmetic, so it is the same on every CPU. Without `times` larger groups count as
+    faster, as they were on the CPUs with int8 dot products that were measured. Where nothing holds, it is the
+    smallest group in the way that strays least. `say` gets a line on each way that was tried.
+
+    Raises:
+        ModelError: an output of the model is not finite.
+    """
+    lines = TextTokenizer(directory.path, directory.max_tokens).encode(data.texts)
+    sequences = [line.ids for line in lines]
+    weights, architecture = open_weights(directory), directory.architecture
+    reference = _score(directory, build_graph(directory, "fp32"), sequences)
+    step = max(1, len(sequences) // _CALIBRATION_TEXTS)
+    largest = largest_activations(weights, architecture, sequences[::step])
+    scales = {smoothing: scales_for(weights, architecture, largest, smoothing) for smoothing in SMOOTHINGS}
+    tried: list[Quantization] = []
+    for size in in_order_of_speed(group_sizes(architecture.dim), times):
+        tried = []
+        for smoothing in SMOOTHINGS:
+            graph = DistilBertGraph(
+                weights, architecture, int8=True, scales=scales[smoothing], see=quantized(size)
+            ).build()
+            fidelity = _fidelity(_score(directory, graph, sequences), reference, data.labels)
+            say(_line(size, smoothing, fidelity))
+            tried.append(Quantization(size, smoothing, fidelity))
+        if holding := [each for each in tried if each.fidelity and each.fidelity.holds(MAX_FLIPS)]:
+            tried = holding
+            break
+    best = min(tried, key=lambda each: each.fidelity.mean_score_difference if each.fidelity else 1)
+    return best, scales[best.smoothing]
+
+
+def in_order_of_speed(sizes: Sequence[int], times: Times | None) -> list[int]:
+    """The fastest first; a size that is not clearly faster than a smaller one comes behind it."""
+    if times is None:
+        return sorted(sizes, reverse=True)
+    left, ordered = sorted(sizes), []
+    while left:
+        first = left[0]
+        for size in left:
+            if times[size] < _FASTER * times[first]:
+                first = size
+        ordered.append(first)
+        left.remove(first)
+    return ordered
+
+
+def time_groups(directory: ModelDirectory, graph: Path, say: Callable[[str], None]) -> Times:
+    """How long passes take on one thread of this CPU with each group size, in turns, since its speed may vary."""
+    sizes = group_sizes(directory.architecture.dim)
+    engines = {size: OpenVinoEngine(directory, graph, "int8", 1, size) for size in sizes}
+    rng = random.Random(1)  # noqa: S311
+    rows, positions = directory.architecture.vocab_size, directory.architecture.max_position_embeddings
+    logs: dict[int, list[float]] = {size: [] for size in sizes}
+    for count, length in _SHAPES:
+        tokens = min(length, positions)
+        texts = [[rng.randrange(rows) for _ in range(tokens)] for _ in range(count)]
+        times: dict[int, list[float]] = {size: [] for size in sizes}
+        for _ in range(_ROUNDS + 1):
+            for size, engine in engines.items():
+                began = time.perf_counter()
+                engine.score(texts)
+                times[size].append((time.perf_counter() - began) * 1000)
+        for size in sizes:
+            logs[size].append(statistics.median(times[size][1:]))  # the first time of a shape makes its kernels
+    means = {size: statistics.geometric_mean(logs[size]) for size in sizes}
+    say(
+        ", ".join(f"groups of {size}: {means[DEFAULT_GROUP_SIZE] / ms:.2f} times as fast" for size, ms in means.items())
+    )
+    return means
+
+
+def _score(directory: ModelDirectory, graph: ov.Model, sequences: Sequence[Sequence[int]]) -> list[Scores]:
+    try:
+        return OpenVinoEngine(directory, graph, "fp32", 1, group_size=0).score(sequences)
+    except ArithmeticError:
+        raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
+
+
+def _fidelity(scores: Sequence[Scores], reference: Sequence[Scores], labels: Sequence[int]) -> Fidelity:
+    figures, of_reference = compare(scores, reference, labels), compare(reference, reference, labels)
+    return Fidelity(
+        texts=len(labels),
+        accuracy=figures["accuracy"],
+        accuracy_fp32=of_reference["accuracy"],
+        flips=int(figures["flips_against_fp32"]),
+        mean_score_difference=figures["mean_score_difference"],
+    )
+
+
+def _line(size: int, smoothing: float, fidelity: Fidelity) -> str:
+    return (
+        f"groups of {size}, smoothing {smoothing:g}: {fidelity.flips} of {fidelity.texts} labels differ from fp32's, "
+        f"accuracy {fidelity.accuracy:.4f} (fp32 {fidelity.accuracy_fp32:.4f}), "
+        f"mean score difference {fidelity.mean_score_difference:.4f}"
+    )
