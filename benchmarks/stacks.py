@@ -95,7 +95,7 @@ def peer(name: str, model: Path, build: Path) -> Iterator[str]:
 
 def peer_python(name: str, build: Path) -> Path:
     """The Python of a peer's environment, made at the first call."""
-    return _environment(build / f"{name}-venv", _torch(), ["-r", str(HERE / "peers" / f"{name}.txt")])
+    return _environment(build / f"{name}-venv", *_torch(), ["-r", str(HERE / "peers" / f"{name}.txt")])
 
 
 def reference_python(build: Path) -> Path:

@@ -59,9 +59,7 @@ class Admission:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_wait_s = settings.max_wait_s
-        self._pass_tokens = settings.batch_tokens
-        self._max_tokens = settings.max_tokens or _USUAL_LIMIT
+        self._settings = settings
         self._metrics = metrics
         self._clock = clock
         self.tickets = Tickets()
@@ -96,15 +94,16 @@ class Admission:
             TooLate: the answer cannot be there by `deadline`, in seconds of `time.monotonic`.
         """
         key = next(iter(texts))
-        tokens = sum([guess_tokens(text, self._max_tokens) for text in texts.values()])
+        longest = self._settings.max_tokens or _USUAL_LIMIT
+        tokens = sum([guess_tokens(text, longest) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
-        max_wait_s = self._max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
+        max_wait_s = self._settings.max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
         permit = Permit(key, tokens, deadline, max_wait_s)
         if wait_s > max_wait_s:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
-        each = min(tokens, self._pass_tokens) * self.tickets.replicas / max(1, len(self._queues))
+        each = min(tokens, self._settings.batch_tokens) * self.tickets.replicas / max(1, len(self._queues))
         for queue in self._queues.values():
             queue.ready_at = max(queue.ready_at, now) + each / queue.tokens_per_s
         self._count(permit, 1)
@@ -115,14 +114,14 @@ class Admission:
         self._count(permit, -1)
 
     def _count(self, permit: Permit, sign: int) -> None:
-        self._unanswered += sign * min(permit.tokens, self._pass_tokens)
+        self._unanswered += sign * min(permit.tokens, self._settings.batch_tokens)
         self._outstanding += sign * permit.tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
     def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
         """The error, from the text with this key on, with the time to come back: not before `busy_s` are over."""
         key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
-        work_s = min(tokens / (self.tokens_per_s or 1.0), self._max_wait_s / LARGEST_SHARE)
+        work_s = min(tokens / (self.tokens_per_s or 1.0), self._settings.max_wait_s / LARGEST_SHARE)
         return kind(self.tickets.issue(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
 
     def learn(self, answer: Answer) -> None:
@@ -143,4 +142,4 @@ class Admission:
         while True:
             await asyncio.sleep(EXCHANGE_S)
             with contextlib.suppress(ServiceError):
-                self.tickets.hear(*await model.exchange(*self.tickets.news(self._clock())), self._clock())
+                self.tickets.hear(*await model.exchange(self.tickets.news(self._clock())), self._clock())

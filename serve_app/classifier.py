@@ -55,7 +55,7 @@ class Classifier:
         self._relay = TicketRelay()
         self._refused_tokens = 0
         self._reported = time.monotonic(), 0.0
-        self._max_wait_s, self._timeout_s = settings.max_wait_s, settings.model_timeout_s
+        self._settings = settings
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def classify(self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf) -> Answer:
@@ -92,7 +92,7 @@ class Classifier:
             replica=self._replica,
             busy_s=busy_s,
             wait_s=self._passes.wait_s,
-            pass_s=self._passes.pass_s,
+            pass_s=self._settings.batch_tokens / self._passes.tokens_per_s,
             tokens_per_s=self._passes.guessed_per_s,
         )
 
@@ -109,7 +109,8 @@ class Classifier:
         self._refused_tokens = 0
         # of a list much may wait that is no wait for others, and is to be done within the time-out
         waiting = (
-            self._passes.wait_s / self._max_wait_s + self._passes.tokens / self._passes.tokens_per_s / self._timeout_s
+            self._passes.wait_s / self._settings.max_wait_s
+            + self._passes.tokens / self._passes.tokens_per_s / self._settings.model_timeout_s
         )
         return {WORK: done / max(now - since, 1e-3) + waiting}
 
@@ -117,8 +118,7 @@ class Classifier:
     async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
         """Tokenize together what arrives together; each caller then queues its own."""
         texts = [text for part in slices for text in part]
-        run = asyncio.get_running_loop().run_in_executor
-        lines = iter(await run(self._tokenizing, self._tokenizer.encode, texts))
+        lines = iter(await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
         return [[next(lines) for _ in part] for part in slices]
 
 

@@ -17,7 +17,7 @@ from model.labels import Scores
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.identity import Identity
 from serve_app.metrics import Metrics
-from serve_app.tickets import Event
+from serve_app.tickets import Event, News
 
 RETURN_S = 0.5
 """How much of a call's time an answer has for its way back, at most."""
@@ -84,15 +84,13 @@ class RemoteModel:
             self.last_success = time.monotonic()
         return answer
 
-    async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
+    async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
         """Send news of tickets to the replica that relays them; returns the others' events, and how many there are.
 
         Raises:
             ModelUnavailable: no replica answered in time.
         """
-        heard: tuple[Sequence[Event], int] = await self._call(
-            lambda: self._handle.exchange.remote(sender, events, refused_tokens)
-        )
+        heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
         return heard
 
     async def _call(self, send: Callable[[], Any]) -> Any:

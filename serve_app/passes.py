@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
 
 from model.engine import Engine, Lane
 from model.labels import Scores
@@ -18,7 +20,6 @@ from serve_app.settings import Settings
 _RATE_WEIGHT = 0.1
 _LARGEST_STEP = 2.0
 _MIN_FILL = 0.5
-_MIN_ROOM = 4
 _GUESS_TOKENS = 50_000
 """How many tokens it takes to learn how far guesses are off: a few texts cannot move that far."""
 
@@ -37,8 +38,11 @@ class Request:
     model_ms: float = 0.0
     running: int = 0
     waiting: deque[tuple[int, Sequence[int]]] = field(default_factory=deque)
-    error: Exception | None = None
+    error: BaseException | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_Waiting = tuple[Request, int, Sequence[int]]
 
 
 class Passes:
@@ -55,7 +59,6 @@ class Passes:
         self._metrics = metrics
         self._free: list[Lane] = list(engine.lanes)
         self._requests: OrderedDict[Request, None] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._tokens_a_guess = 1.0
         self.tokens_per_s = 0.0
         self.ran_s = 0.0
@@ -70,11 +73,6 @@ class Passes:
     def guessed_per_s(self) -> float:
         """The rate in guessed tokens."""
         return self.tokens_per_s / self._tokens_a_guess
-
-    @property
-    def pass_s(self) -> float:
-        """How long one pass takes."""
-        return self._pass_tokens / self.tokens_per_s
 
     @property
     def wait_s(self) -> float:
@@ -122,53 +120,40 @@ class Passes:
         self._start()
 
     def _start(self) -> None:
-        while self._free:
-            idle = len(self._free) == len(self._engine.lanes)
-            chosen = self._take()
-            if not chosen:
-                return
+        while self._free and (chosen := self._take()):
             # all threads are the fastest for what is alone; otherwise each runs a pass of its own
+            idle = len(self._free) == len(self._engine.lanes)
             whole = idle and not any(request.waiting for request in self._requests)
             lanes = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
-            task = asyncio.get_running_loop().create_task(self._run(chosen, self._engine if whole else lanes[0], lanes))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            score = (self._engine if whole else lanes[0]).score
+            began = time.perf_counter()
+            for request in {request for request, _, _ in chosen}:
+                request.running += 1
+                request.queue_ms = (began - request.began) * 1000
+            run = asyncio.get_running_loop().run_in_executor(self._threads, score, [ids for _, _, ids in chosen])
+            run.add_done_callback(partial(self._end, chosen, lanes, began))
 
-    def _take(self) -> list[tuple[Request, int, Sequence[int]]]:
-        chosen: list[tuple[Request, int, Sequence[int]]] = []
+    def _take(self) -> list[_Waiting]:
+        chosen: list[_Waiting] = []
         room = self._pass_tokens
         for request in sorted(self._requests, key=lambda request: (not request.urgent, request.running > 0)):
-            waiting = request.waiting
-            while waiting and (not chosen or len(waiting[0][1]) <= room):
-                index, ids = waiting.popleft()
+            while request.waiting and (not chosen or len(request.waiting[0][1]) <= room):
+                index, ids = request.waiting.popleft()
                 chosen.append((request, index, ids))
                 room -= len(ids)
-            if room < _MIN_ROOM:
-                break
         return chosen
 
-    async def _run(
-        self, chosen: Sequence[tuple[Request, int, Sequence[int]]], lane: Lane, lanes: Sequence[Lane]
+    def _end(
+        self, chosen: Sequence[_Waiting], lanes: Sequence[Lane], began: float, run: asyncio.Future[list[Scores]]
     ) -> None:
-        began = time.perf_counter()
-        requests = dict.fromkeys(request for request, _, _ in chosen)
-        for request in requests:
-            request.running += 1
-            request.queue_ms = (began - request.began) * 1000
-        sequences = [ids for _, _, ids in chosen]
-        scores: Sequence[Scores | None] = [None] * len(sequences)
-        error: Exception | None = None
-        try:
-            scores = await asyncio.get_running_loop().run_in_executor(self._threads, lane.score, sequences)
-        except Exception as failed:  # noqa: BLE001  (for those who wait; the others' passes go on)
-            error = failed
         seconds = time.perf_counter() - began
         self._free.extend(lanes)
         self.ran_s += seconds * len(lanes) / len(self._engine.lanes)
-        for (request, index, ids), each in zip(chosen, scores, strict=True):
-            request.scores[index] = each
+        error = run.exception()  # for those who wait; the others' passes go on
+        for (request, index, ids), scores in zip(chosen, repeat(None) if error else run.result(), strict=False):
+            request.scores[index] = scores
             request.work -= len(ids)
-        for request in requests:
+        for request in dict.fromkeys(request for request, _, _ in chosen):
             request.running -= 1
             request.model_ms += seconds * 1000
             request.error = request.error or error
@@ -177,10 +162,10 @@ class Passes:
             if request.error or None not in request.scores:
                 request.ended.set()
         self._start()
-        tokens = sum(map(len, sequences))
+        tokens = sum(len(ids) for _, _, ids in chosen)
         if tokens >= _MIN_FILL * self._pass_tokens:  # of smaller ones the most is overhead
             seen = tokens * len(self._engine.lanes) / len(lanes) / seconds
             seen = min(max(seen, self.tokens_per_s / _LARGEST_STEP), self.tokens_per_s * _LARGEST_STEP)
             self.tokens_per_s += _RATE_WEIGHT * (seen - self.tokens_per_s)
-        self._metrics.batch_texts.observe(len(sequences))
+        self._metrics.batch_texts.observe(len(chosen))
         self._metrics.batch_tokens.observe(tokens)

@@ -22,6 +22,9 @@ _MIN_SHARE = 0.02
 Event = tuple[bytes, float | None]
 """A request's key with the seconds until it is due, or with None when it came."""
 
+News = tuple[str, Sequence[Event], int]
+"""Who sends it, what happened to its tickets since it last did, and how many tokens it refused."""
+
 
 class Tickets:
     """When each refused request is due, in whichever ingress replica it was refused.
@@ -44,8 +47,7 @@ class Tickets:
 
     def redeem(self, key: bytes, now: float) -> bool:
         """Whether this request is due; the ticket is used up by that."""
-        came = self._came(key, now)
-        if came:
+        if came := self._came(key, now):
             self._events.append((key, None))
         return came
 
@@ -66,8 +68,8 @@ class Tickets:
             self._events.append((key, due))
         return max(1, math.ceil(due - now))
 
-    def news(self, now: float) -> tuple[str, list[Event], int]:
-        """Who this is, what happened here since the last call, and how many tokens were refused."""
+    def news(self, now: float) -> News:
+        """What happened here since the last call."""
         events = [(key, None if due is None else due - now) for key, due in self._events]
         self._events.clear()
         refused, self._refused = self._refused, 0

@@ -14,7 +14,7 @@ from serve_app.errors import ModelUnavailable
 from serve_app.identity import Identity
 from serve_app.model_client import Answer, RemoteModel
 from serve_app.prediction import Prediction
-from serve_app.tickets import Event
+from serve_app.tickets import Event, News
 
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
@@ -70,12 +70,7 @@ class FakeModel(RemoteModel):
         truncated = [len(text) > 1000 for text in texts]
         return answer(*scores, truncated=truncated, identity=self.answers_as)
 
-    async def exchange(
-        self,
-        sender: str,  # noqa: ARG002
-        events: Sequence[Event],  # noqa: ARG002
-        refused_tokens: int,  # noqa: ARG002
-    ) -> tuple[Sequence[Event], int]:
+    async def exchange(self, news: News) -> tuple[Sequence[Event], int]:  # noqa: ARG002
         return [], 1
 
 

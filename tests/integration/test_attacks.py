@@ -17,7 +17,7 @@ from benchmarks.abuse.honest import Seen, use
 from benchmarks.abuse.hostile import Hostile
 from benchmarks.overload.clients import OK, TOO_BUSY
 from benchmarks.overload.connections import Answer, Connections
-from serve_app.cache.redis import PREFIX
+from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import dump, make_prediction, text_key
 from serve_app.settings import MINI_MODEL, Settings
 from tests import attacks

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from serve_app.cache.redis import PREFIX, RedisCache
+from serve_app.cache.redis import RedisCache
+from serve_app.cache.redis_store import PREFIX
 from serve_app.metrics import Metrics
 from serve_app.prediction import make_prediction, text_key
 from serve_app.settings import Settings
