@@ -177,7 +177,7 @@ async def test_replicas_that_take_strict_turns_still_give_one_models_answers_to_
     turns=st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=12),
     at_once=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_answer_has_two_models(requests: list[list[str]], turns: list[Identity], *, at_once: bool) -> None:
     async def run() -> None:
         cycle = itertools.cycle(turns)
