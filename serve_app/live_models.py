@@ -37,6 +37,9 @@ class LiveModels:
     def saw(self, model: Identity) -> None:
         """An answer came from this model."""
         now = time.monotonic()
+        if self._newest_first == [model]:
+            self._seen[model.fingerprint] = model, now
+            return
         self._drop(now)
         self._seen[model.fingerprint] = model, now
         if len(self._seen) > MAX_MODELS:
