@@ -30,6 +30,7 @@ _RISE = 1.02
 def main(
     model: Annotated[Path, typer.Option(help="Model directory.")] = MINI_MODEL,
     seconds: Annotated[float, typer.Option(help="How long they are hostile.")] = 60,
+    faster: Annotated[float, typer.Option(min=0.1, help="How many times shorter the hostile clients rest.")] = 1,
 ) -> None:
     """Use the service alone, then beside hostile clients, and say what the honest ones noticed."""
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def main(
             pool.submit(use, port, 5).result()
             alone = pool.submit(use, port, seconds / 3).result()
             honest = pool.submit(use, port, seconds)
-            counts, cpu, shares = _sampled(pool.submit(attack, port, seconds), service)
+            counts, cpu, shares = _sampled(pool.submit(attack, port, seconds, faster), service)
             beside = honest.result()
     table = Table("hostile clients", "a second", title=f"{seconds:g} s; {where()}")
     for kind in KINDS:
