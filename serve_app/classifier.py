@@ -22,7 +22,7 @@ from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import Answer, guess_tokens
 from serve_app.passes import Passes, Request
-from serve_app.scaling import WORK
+from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
 from serve_app.tickets import Event, TicketRelay
 
@@ -53,8 +53,8 @@ class Classifier:
         self._passes = Passes(load.result(), self._threads, settings, Metrics())
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
         self._relay = TicketRelay()
-        self._refused_tokens = 0
-        self._reported = time.monotonic(), 0.0
+        self._refused_s = 0.0
+        self._work = Meter(lambda: self._passes.ran_s + self._refused_s)
         self._settings = settings
         self._replica = serve.get_replica_context().replica_id.unique_id
 
@@ -98,21 +98,17 @@ class Classifier:
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
         """Relay what happened to tickets in an ingress replica; all ask the same classifier."""
-        self._refused_tokens += refused_tokens
+        self._refused_s += refused_tokens / self._passes.guessed_per_s
         return self._relay.exchange(sender, events, time.monotonic())
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What Serve asks for now and then: the work since it last asked, as a share of what this replica can do."""
-        (since, ran_s), now = self._reported, time.monotonic()
-        self._reported = now, self._passes.ran_s
-        done = self._passes.ran_s - ran_s + self._refused_tokens / self._passes.guessed_per_s
-        self._refused_tokens = 0
         # of a list much may wait that is no wait for others, and is to be done within the time-out
         waiting = (
             self._passes.wait_s / self._settings.max_wait_s
             + self._passes.tokens / self._passes.tokens_per_s / self._settings.model_timeout_s
         )
-        return {WORK: done / max(now - since, 1e-3) + waiting}
+        return {LOAD: self._work.share() + waiting}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
     async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from typing import Any
 
 from ray import serve
@@ -23,7 +24,7 @@ from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
 from serve_app.predict import PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
-from serve_app.scaling import LOAD, CpuMeter
+from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
 
 GC_THRESHOLD = (10_000, 50, 50)
@@ -45,7 +46,7 @@ class Ingress:
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()
-        self._cpu = CpuMeter()
+        self._cpu = Meter(time.process_time)  # its loop runs on one CPU, so 1 is all that it can do
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
         model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
@@ -66,7 +67,7 @@ class Ingress:
         return self._app
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks for now and then."""
+        """What Serve asks for now and then: the CPUs that this process used since, all its threads together."""
         return {LOAD: self._cpu.share()}
 
 

@@ -1,4 +1,4 @@
-"""How many replicas there should be, by the work that there is for them: what serve_config.yaml names as policies."""
+"""How many replicas there should be, by the load that they report: what serve_config.yaml names as policy."""
 
 from __future__ import annotations
 
@@ -9,50 +9,31 @@ from typing import Any
 
 from ray.serve.config import AutoscalingContext
 
-WORK = "classifiers_of_work"
-"""What each classifier reports: the work that came to it, refused work included, as a share of what it can do."""
-
-LOAD = "busy_cpus"
-"""What each ingress reports: the share of a CPU that it used. Its loop runs on one, so 1 is all that it can do."""
+LOAD = "load"
+"""What each replica reports: what came to it, also what was refused, as a share of what it can do."""
 
 _TARGET = 0.7
 
 
-def classifiers_by_work(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+def replicas_by_load(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
     """As many as would be busy for seven tenths of the time; the bounds and delays of the configuration then apply.
 
-    Serve by itself counts calls, of which a few long lists are few, and refused ones are none.
+    Serve by itself counts calls: a few long lists are few, refused ones none, and those that wait elsewhere many.
     """
-    return _enough_for(WORK, context)
+    loads = (context.aggregated_metrics or {}).get(LOAD)
+    if not loads:  # none has reported yet
+        return context.target_num_replicas, {}
+    return max(1, math.ceil(sum(loads.values()) / _TARGET)), {}
 
 
-def ingresses_by_load(context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-    """As many as would use seven tenths of a CPU each; the bounds and delays of the configuration then apply.
+class Meter:
+    """The seconds of work, as `done_s` counts them, in each second between one report and the next."""
 
-    Serve by itself counts calls, of which those that wait for the model are many and cost an ingress nothing.
-    """
-    return _enough_for(LOAD, context)
-
-
-class CpuMeter:
-    """The CPU time of this process, all threads together, between one report and the next."""
-
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.process_time
-    ) -> None:
-        self._clock = clock
-        self._used = used
-        self._last = clock(), used()
+    def __init__(self, done_s: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
+        self._done_s, self._clock = done_s, clock
+        self._last = clock(), done_s()
 
     def share(self) -> float:
-        """CPUs that were used since this was last asked, as a mean."""
-        (since, before), now = self._last, (self._clock(), self._used())
-        self._last = now
-        return (now[1] - before) / max(now[0] - since, 1e-3)
-
-
-def _enough_for(reported: str, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-    shares = (context.aggregated_metrics or {}).get(reported)
-    if not shares:  # none has reported yet
-        return context.target_num_replicas, {}
-    return max(1, math.ceil(sum(shares.values()) / _TARGET)), {}
+        """The share since this was last asked; above 1 if there was more work than time."""
+        (since, before), self._last = self._last, (self._clock(), self._done_s())
+        return (self._last[1] - before) / max(self._last[0] - since, 1e-3)

@@ -22,7 +22,7 @@ import serve_app.classifier
 from model.directory import open_directory
 from serve_app.identity import identify
 from serve_app.model_client import Answer
-from serve_app.scaling import WORK
+from serve_app.scaling import LOAD
 from serve_app.settings import Settings
 from tests.wait import until_async
 
@@ -210,10 +210,10 @@ async def test_refused_work_counts_as_work_to_be_done(setup: Setup) -> None:
     classifier = setup.classifier
     classifier.record_autoscaling_stats()
     await classifier.exchange("ingress", [], 10_000_000)
-    assert classifier.record_autoscaling_stats()[WORK] > 10
+    assert classifier.record_autoscaling_stats()[LOAD] > 10
     for _ in range(3):
         await classifier.classify(["quick"], 30.0)
-    assert classifier.record_autoscaling_stats()[WORK] < 1.5
+    assert classifier.record_autoscaling_stats()[LOAD] < 1.5
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["\u0000"], ["word " * 5000], ["a"] * 1000, ["😀" * 2000, ""]])
