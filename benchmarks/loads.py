@@ -101,6 +101,8 @@ def _k6(load: Load, url: str, seconds: int, golden: Golden, tolerance: float, bu
     command = [k6, "run", "--quiet", "--no-usage-report", "-e", f"OPTIONS={options}", str(script)]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603
     metrics = json.loads(out.read_text())
+    if "predict_ms" not in metrics:
+        raise WrongAnswers(f"{load.name}: no request was answered within {seconds} s")
     times, checks = metrics["predict_ms"]["values"], metrics["checks"]["values"]
     return Figures(
         metrics["iterations"]["values"]["rate"],

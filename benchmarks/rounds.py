@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from benchmarks.golden import TOLERANCE
 from benchmarks.loads import CAPACITY, OPEN, Golden, Load, WrongAnswers, run_load
 from benchmarks.report import TITLES, Rounds
 
+SETTLE_S = 120
 console = Console(stderr=True)
 
 
@@ -43,6 +46,7 @@ def measure(
                         run = Load(load.name, load.kind, rate=max(1, round(rate)))
                     figures = run_load(run, url, seconds, column.golden, column.tolerance, build)
                     measured[load.name][column.name].append(figures)
+                    settle(url)
                 check(url, column.golden, column.tolerance)
                 if column.name == "ours":
                     memory = memory_of_service()
@@ -65,6 +69,22 @@ def check(url: str, golden: Golden, tolerance: float = TOLERANCE) -> None:
         (got,) = [pair["score"] for pair in predictions if pair["label"] == "POSITIVE"]
         if abs(got - wanted) > tolerance:
             raise WrongAnswers(f"{url} gives a golden text {got}, and it should be {wanted}")
+
+
+def settle(url: str) -> None:
+    """Wait until the stack has done what the last load's clients left behind, which the next row would pay for.
+
+    Raises:
+        WrongAnswers: it answers no new text within SETTLE_S.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline:
+        body = {"text": [f"settled at {time.time_ns()}"]}
+        with contextlib.suppress(httpx.TimeoutException):
+            if httpx.post(f"{url}/project/predict", json=body, timeout=SETTLE_S).is_success:
+                return
+        time.sleep(0.2)  # it refuses for a moment, as one that is still busy may
+    raise WrongAnswers(f"{url} answers no new text within {SETTLE_S} s after a load")
 
 
 def memory_of_service() -> dict[str, float]:
