@@ -17,7 +17,6 @@ from benchmarks.loads import Golden
 from benchmarks.report import TITLES
 from model.engine import GOLDEN_TOLERANCE
 
-
 MAX_WAIT_S = "30"
 
 
