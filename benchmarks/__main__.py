@@ -21,12 +21,13 @@ from benchmarks.loads import CAPACITY, LENGTHS, LOADS, Figures, Golden, Load, ru
 from benchmarks.machine import machine
 from benchmarks.model import base_model
 from benchmarks.plots import draw
-from benchmarks.report import Rounds, engine_table, load_table, show, write_json
+from benchmarks.report import Rounds, engine_table, load_table, show, too_few, write_json
 from benchmarks.rounds import measure, memory_of_service
 from model.cpu import choose_precision
 
 BUILD = Path("build/bench").absolute()
 ALL = (*LOADS, *LENGTHS)
+MIN_ANSWERS = 5
 PAIRS_A_ROUND = 8
 """One pair differs from the next by some 4 %, and the median of many is asked about 3 %."""
 
@@ -75,7 +76,11 @@ def main(
             "all texts new, 10 users: requests/s with the caches over requests/s without: "
             f"{median(cost):.3f}, the pairs {cost}"
         )
-    if len(loads) == len(ALL):
+    if few := too_few(measured, MIN_ANSWERS):
+        console.print(
+            f"fewer than {MIN_ANSWERS} answers, so nothing is published; give more --seconds: {', '.join(few)}"
+        )
+    elif len(loads) == len(ALL):
         publish(summary(measured, machine(), seconds))
         console.print("wrote docs/performance.json, and its figures into README.md and docs/performance.md")
         for picture in draw(results, pictures):

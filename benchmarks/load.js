@@ -3,11 +3,12 @@
 import http from "k6/http";
 import exec from "k6/execution";
 import { check } from "k6";
-import { Trend } from "k6/metrics";
+import { Counter, Trend } from "k6/metrics";
 
 const options_ = JSON.parse(open(__ENV.OPTIONS));
 const golden = options_.golden;
 const predicts = new Trend("predict_ms", true);
+const refused = new Counter("refused");
 const STAGES = ["cache", "queue", "tokenize", "model"];
 const stages = Object.fromEntries(STAGES.map((name) => [name, new Trend(`stage_${name}_ms`, true)]));
 
@@ -80,6 +81,7 @@ export default function () {
   const asked = texts();
   const response = http.request("POST", `${options_.url}/project/predict`, JSON.stringify({ text: asked }));
   predicts.add(response.timings.duration);
+  if (response.status === 429) refused.add(1);
   for (const [, name, dur] of (response.headers["Server-Timing"] || "").matchAll(/(\w+);dur=([\d.]+)/g)) {
     stages[name].add(Number(dur));
   }

@@ -57,7 +57,9 @@ class Figures:
     p99: float
     requests: int
     wrong: int
+    """Answers that are not right, refusals among them."""
     stages: dict[str, float] = field(default_factory=dict)
+    refused: int = 0
 
 
 class WrongAnswers(RuntimeError):
@@ -71,7 +73,9 @@ def run_load(load: Load, url: str, seconds: int, golden: Golden, tolerance: floa
     else:
         figures = _k6(load, url, seconds, golden, tolerance, build)
     if figures.wrong or not figures.requests:
-        raise WrongAnswers(f"{load.name}: {figures.wrong} of {figures.requests} answers were wrong")
+        raise WrongAnswers(
+            f"{load.name}: {figures.wrong} of {figures.requests} answers were wrong, {figures.refused} of them refusals"
+        )
     return figures
 
 
@@ -116,6 +120,7 @@ def _k6(load: Load, url: str, seconds: int, golden: Golden, tolerance: float, bu
             for name, metric in metrics.items()
             if name.startswith("stage_") and metric["values"]["count"]
         },
+        int(metrics["refused"]["values"]["count"]) if "refused" in metrics else 0,
     )
 
 

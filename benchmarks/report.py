@@ -52,6 +52,16 @@ def load_table(rounds: Rounds) -> Table:
     return table
 
 
+def too_few(rounds: Rounds, least: int) -> list[str]:
+    """Rows and stacks of which a run had fewer answers than `least`, which say nothing of a speed."""
+    return [
+        f"{load} of {TITLES[stack]}"
+        for load, stacks in rounds.items()
+        for stack, runs in stacks.items()
+        if min(each.requests for each in runs) < least
+    ]
+
+
 def stacks_of(rounds: Mapping[str, Mapping[str, object]]) -> list[str]:
     """Which stacks the rows have, in the order of the tables."""
     return [stack for stack in TITLES if all(stack in stacks for stacks in rounds.values())]

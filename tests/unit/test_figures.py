@@ -11,6 +11,7 @@ import pytest
 from benchmarks.figures import DOCUMENTS, FIGURES, lengths_table, loads_table, ratios, summary, written
 from benchmarks.loads import Figures
 from benchmarks.machine import cores, cpu, where
+from benchmarks.report import too_few
 from tests.service import REPOSITORY
 
 TABLES = {
@@ -111,6 +112,12 @@ def test_lean_server_and_lengths_are_published_too() -> None:
     assert "| 1x8 | 11.0 | 40.0 | 25.0 | 0.62 | 2.27 | 248 |" in lengths
     assert "| 1x512 | 11.0 | 40.0 | 25.0 | 0.62 | 2.27 | 12 |" in lengths
     assert "family" in lengths, "the CPU stands beside each table"
+
+
+def test_a_row_with_hardly_an_answer_is_named() -> None:
+    runs = {name: [Figures(1.0, 2.0, 3.0, 4.0, requests=count, wrong=0)] for name, count in (("lean", 9), ("ours", 4))}
+    assert too_few({"1x8": runs}, 5) == ["1x8 of this service"]
+    assert too_few({"1x8": runs}, 4) == []
 
 
 def test_the_cpu_is_told_by_vendor_family_and_model(tmp_path: Path) -> None:
