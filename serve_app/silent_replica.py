@@ -87,6 +87,8 @@ class Replica(RunningReplica):
 
     def try_send_request(self, pr: Any, with_rejection: bool) -> Any:  # noqa: FBT001  (as Serve calls it)
         """Send the call. One that was moved already is not moved again."""
+        # until the next answer tells, or all calls would go to one replica, and then all to the other
+        self._ready_at = max(self._ready_at, time.monotonic()) + self.pass_s
         result = super().try_send_request(pr, with_rejection)
         if not with_rejection or getattr(pr, "moved", False):
             return result

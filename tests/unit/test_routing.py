@@ -76,6 +76,18 @@ async def test_a_call_goes_to_the_own_node_while_its_wait_is_within_a_pass_of_th
     assert await routing.chosen() == {"there": 40}
 
 
+async def test_calls_that_have_no_answer_yet_count_for_a_pass_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunningReplica, "try_send_request", lambda *_: None)
+    routing = Routing(monkeypatch, "there", "here")
+    routing.hear(here=0.0, there=0.0)
+    sent: Counter[str] = Counter()
+    for _ in range(20):
+        ((node, _),) = (await routing.chosen(calls=1)).items()
+        routing.replicas[node].try_send_request(None, with_rejection=False)
+        sent[node] += 1
+    assert abs(sent["here"] - sent["there"]) <= 2
+
+
 async def test_of_other_nodes_the_one_with_fewer_calls_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     routing = Routing(monkeypatch, "a", "b", "c", "here")
     routing.hear(here=2.0, a=0.0, b=0.05, c=1.0)
