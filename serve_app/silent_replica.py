@@ -46,10 +46,16 @@ class Router(LocalityMixin, RequestRouter):
             pending_request.routing_context.should_backoff = True  # if all are full
             if pending_request.metadata.call_method == "exchange":
                 return [[min(awake, key=lambda each: each.replica_id.unique_id)]]
-        soonest_s = min(each.wait_s for each in awake)
-        near: list[RunningReplica] = [each for each in awake if each.wait_s <= soonest_s + each.pass_s]
+        waits = {each: self._wait_s(each) for each in awake}
+        soonest_s = min(waits.values())
+        near: list[RunningReplica] = [each for each, wait_s in waits.items() if wait_s <= soonest_s + each.pass_s]
         random.shuffle(near)  # of those that have as few calls, Serve takes the first
         return [*self.rank_replicas_via_locality(near), candidate_replicas]
+
+    def _wait_s(self, replica: Replica) -> float:
+        """As heard, but a pass for each call that is there: what was heard before long lists came says nothing."""
+        calls = self.replica_queue_len_cache.get(replica.replica_id) or 0
+        return max(replica.wait_s, calls * replica.pass_s)
 
     def create_replica_wrapper(self, replica_info: RunningReplicaInfo) -> Replica:
         """What the router sends calls through."""
@@ -87,8 +93,6 @@ class Replica(RunningReplica):
 
     def try_send_request(self, pr: Any, with_rejection: bool) -> Any:  # noqa: FBT001  (as Serve calls it)
         """Send the call. One that was moved already is not moved again."""
-        # until the next answer tells, or all calls would go to one replica, and then all to the other
-        self._ready_at = max(self._ready_at, time.monotonic()) + self.pass_s
         result = super().try_send_request(pr, with_rejection)
         if not with_rejection or getattr(pr, "moved", False):
             return result
