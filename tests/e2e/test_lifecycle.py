@@ -61,7 +61,9 @@ def files_of(service: Service, processes: list[psutil.Process]) -> set[Path]:
             named |= {str(each.laddr) for each in process.net_connections("unix")} | set(process.cmdline())
             named |= set(process.environ().values()) | {process.cwd()}
     found = {Path(name) for name in named if name.startswith(("/tmp/", "/dev/shm/"))}  # noqa: S108
-    return {path for path in found if path.exists() and service.log.parent not in (path, *path.parents)}
+    # a checkout and its environment may lie there too
+    own = {service.log.parent, REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)}
+    return {path for path in found if path.exists() and not own & {path, *path.parents}}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
