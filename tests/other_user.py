@@ -1,7 +1,8 @@
 """What another user of the machine gets at: run by `setpriv` as one, on the standard library alone.
 
 Standard input has, in JSON, `secrets`, `folder`, `log`, `keys`, `sockets` and `processes` of a running
-service, and `roots`, folders to search. Standard output has, in JSON too, what was reached that should not be.
+service, and `roots`, folders to search, without those `passed_over`. Standard output has, in JSON too, what was reached
+that should not be.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from typing import Any
 MOST_BYTES = 64 << 20
 
 
-def contents(processes: list[int], roots: list[str]) -> Iterator[tuple[str, bytes]]:
+def contents(processes: list[int], roots: list[str], passed_over: list[str]) -> Iterator[tuple[str, bytes]]:
     """Whatever can be read of the service's processes, and below the folders `roots`."""
     names = [f"/proc/{pid}/{name}" for pid in processes for name in ("environ", "cmdline", "maps", "mem", "auxv")]
     for pid in processes:
         with contextlib.suppress(OSError):
             names += map(str, Path(f"/proc/{pid}/fd").iterdir())
     for root in roots:
-        for folder, _, files in os.walk(root):
+        for folder, below, files in os.walk(root):
+            below[:] = [name for name in below if f"{folder}/{name}" not in passed_over]
             names += [f"{folder}/{name}" for name in files]
     for name in names:
         with contextlib.suppress(OSError):
@@ -61,7 +63,7 @@ def faults(given: dict[str, Any]) -> Iterator[str]:
         with contextlib.suppress(OSError):
             os.open(f"/proc/{pid}/mem", os.O_RDWR)
             yield f"may write the memory of {pid}"
-    for name, content in contents(given["processes"], given["roots"]):
+    for name, content in contents(given["processes"], given["roots"], given["passed_over"]):
         yield from (
             f"reads the {what} in {name}" for what, value in given["secrets"].items() if value.encode() in content
         )
