@@ -51,7 +51,9 @@ class Ingress:
         metrics = Metrics()
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
-        model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
+        # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
+        calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
+        model = RemoteModel(calls, settings.model_timeout_s, metrics, identity)
 
         def open_shared(identity: Identity) -> SharedCache:
             if settings.redis_url is None:
