@@ -34,7 +34,12 @@ class _Queue:
 
     ready_at: float
     tokens_per_s: float
+    pass_s: float
     forget_at: float
+
+    def turn_s(self, tokens: int) -> float:
+        """How long a request of so many guessed tokens keeps others waiting: a pass at most, since they take turns."""
+        return min(tokens / self.tokens_per_s, self.pass_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Permit:
     key: bytes
     tokens: int
     """As guessed."""
+    turn_s: float
+    """What it adds to the wait of others in the classifier that it goes to."""
     deadline: float
     max_wait_s: float
     """How long a queue the call may find."""
@@ -64,7 +71,8 @@ class Admission:
         self._clock = clock
         self.tickets = Tickets()
         self._queues: dict[str, _Queue] = {}
-        self._outstanding = self._unanswered = 0
+        self._outstanding = 0
+        self._unanswered_s = 0.0
 
     @property
     def tokens_per_s(self) -> float:
@@ -81,7 +89,7 @@ class Admission:
             return 0.0
         now = self._clock()
         queued_s = sum(max(0.0, queue.ready_at - now) for queue in self._queues.values())
-        return max(queued_s / len(self._queues), self._unanswered / self.tokens_per_s)
+        return max(queued_s, self._unanswered_s) / len(self._queues)
 
     def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
         """Count the texts as sent to the model until they `leave`.
@@ -98,14 +106,14 @@ class Admission:
         tokens = sum([guess_tokens(text, longest) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
-        permit = Permit(key, tokens, deadline, max_wait_s)
+        turns = [queue.turn_s(tokens) for queue in self._queues.values()]
+        permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s)
         if wait_s > max_wait_s:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
-        each = min(tokens, self._settings.batch_tokens) * self.tickets.replicas / max(1, len(self._queues))
-        for queue in self._queues.values():
-            queue.ready_at = max(queue.ready_at, now) + each / queue.tokens_per_s
+        for queue, turn_s in zip(self._queues.values(), turns, strict=True):
+            queue.ready_at = max(queue.ready_at, now) + turn_s * self.tickets.replicas / len(turns)
         self._count(permit, 1)
         return permit
 
@@ -114,7 +122,7 @@ class Admission:
         self._count(permit, -1)
 
     def _count(self, permit: Permit, sign: int) -> None:
-        self._unanswered += sign * min(permit.tokens, self._settings.batch_tokens)
+        self._unanswered_s += sign * permit.turn_s
         self._outstanding += sign * permit.tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
@@ -128,7 +136,7 @@ class Admission:
         """Take what a classifier says of its queue for what it is."""
         now = self._clock()
         ready_at = now + answer.wait_s
-        self._queues[answer.replica] = _Queue(ready_at, answer.tokens_per_s, ready_at + _FORGET_S)
+        self._queues[answer.replica] = _Queue(ready_at, answer.tokens_per_s, answer.pass_s, ready_at + _FORGET_S)
         self._queues = {replica: queue for replica, queue in self._queues.items() if queue.forget_at > now}
         self._metrics.drain_tokens_per_s.value = self.tokens_per_s
 

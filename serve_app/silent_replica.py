@@ -26,6 +26,8 @@ LOOK_S = 0.25
 """Only for a call that waits longer is its replica asked for a sign of life, and as often again."""
 SILENT_S = 1.0
 """A replica that does not answer for so long is silent."""
+FIRST_PASS_S = 0.1
+"""How long a pass is taken to be before the first answer says so; otherwise all first calls would go to one replica."""
 AVOID_S = 5.0
 """For so long other replicas are asked first then."""
 
@@ -36,7 +38,7 @@ class Router(LocalityMixin, RequestRouter):
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        """Replicas by rank; of one rank Serve takes the one that has the fewest calls.
+        """The one to send the call to, and all of them if it has no room.
 
         Tickets are exchanged through one replica, the same for all that ask.
         """
@@ -48,14 +50,17 @@ class Router(LocalityMixin, RequestRouter):
                 return [[min(awake, key=lambda each: each.replica_id.unique_id)]]
         waits = {each: self._wait_s(each) for each in awake}
         soonest_s = min(waits.values())
-        near: list[RunningReplica] = [each for each, wait_s in waits.items() if wait_s <= soonest_s + each.pass_s]
-        random.shuffle(near)  # of those that have as few calls, Serve takes the first
-        return [*self.rank_replicas_via_locality(near), candidate_replicas]
+        near = [each for each, wait_s in waits.items() if wait_s <= soonest_s + each.pass_s]
+        chosen = min(near, key=lambda each: (each.node_id != self._self_node_id, self._calls(each), random.random()))  # noqa: S311
+        chosen.expect_call()
+        return [[chosen], candidate_replicas]
+
+    def _calls(self, replica: Replica) -> int:
+        return self.replica_queue_len_cache.get(replica.replica_id) or 0
 
     def _wait_s(self, replica: Replica) -> float:
         """As heard, but a pass for each call that is there: what was heard before long lists came says nothing."""
-        calls = self.replica_queue_len_cache.get(replica.replica_id) or 0
-        return max(replica.wait_s, calls * replica.pass_s)
+        return max(replica.wait_s, self._calls(replica) * replica.pass_s)
 
     def create_replica_wrapper(self, replica_info: RunningReplicaInfo) -> Replica:
         """What the router sends calls through."""
@@ -69,7 +74,7 @@ class Replica(RunningReplica):
         super().__init__(replica_info)
         self._question: asyncio.Task[bool] | None = None
         self._ready_at = self._avoid_until = 0.0
-        self.pass_s = 0.0
+        self.pass_s = FIRST_PASS_S
 
     @property
     def silent(self) -> bool:
@@ -84,6 +89,10 @@ class Replica(RunningReplica):
     def wait_s(self) -> float:
         """How long a new text would wait for its turn."""
         return max(0.0, self._ready_at - time.monotonic())
+
+    def expect_call(self) -> None:
+        """Count a call that Serve has not sent yet, or all that are chosen for at once would go to one replica."""
+        self._ready_at = max(self._ready_at, time.monotonic()) + self.pass_s
 
     def hear(self, answer: Answer) -> None:
         """Learn how long the queue is; where it was too long, another replica is next."""

@@ -86,6 +86,15 @@ def test_a_classifiers_word_counts_more_than_what_was_reckoned(admission: Admiss
     assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.8, abs=101)
 
 
+def test_a_long_list_counts_as_one_pass_by_the_time_that_one_takes(admission: Admission) -> None:
+    # texts of more tokens than was guessed: a pass takes less than its guessed tokens would at the rate
+    admission.learn(fakes.answer(replica="one", wait_s=0.0, pass_s=0.02, tokens_per_s=RATE / 4))
+    lists = [{bytes([number, index]): "x" * 392 for index in range(50)} for number in range(49)]
+    permits = [admission.admit(each, math.inf) for each in lists]
+    assert admission.wait_s == pytest.approx(0.98)
+    leave(admission, permits)
+
+
 def test_several_classifiers_take_so_many_times_as_much(admission: Admission) -> None:
     admission.learn(answer("two", 0.0))
     assert len(fill(admission, 1)) * 100 == pytest.approx(2 * RATE, abs=201)

@@ -39,6 +39,7 @@ class Routing:
             prefer_local_node_routing=False,
         )
         self.replicas = {node: self._replica(node) for node in nodes}
+        self._waits: dict[str, float] = {}
         self.router.update_replicas(list(self.replicas.values()))
 
     def _replica(self, node: str) -> Any:
@@ -48,11 +49,14 @@ class Routing:
         return self.router.create_replica_wrapper(info)
 
     def hear(self, **waits: float) -> None:
+        self._waits |= waits
         for node, wait_s in waits.items():
             self.replicas[node].hear(answer(wait_s=wait_s, pass_s=PASS_S))
 
-    async def chosen(self, method: str = "classify", calls: int = 40, *, end: bool = True) -> Counter[str]:
-        """How many calls go to which replica; each ends before the next one is sent, or none does."""
+    async def chosen(
+        self, method: str = "classify", calls: int = 40, *, end: bool = True, fail: bool = False
+    ) -> Counter[str]:
+        """How many calls go to which replica; each ends before the next is sent, answered or not, or none does."""
         nodes: Counter[str] = Counter()
         for number in range(calls):
             name = f"{method} {number}"
@@ -63,6 +67,9 @@ class Routing:
             self.router.on_send_request(replica.replica_id)
             if end:
                 self.router.decrement_queue_len_cache(replica.replica_id)
+                if method == "classify" and not fail:
+                    node = replica.node_id
+                    self.replicas[node].hear(answer(wait_s=self._waits.get(node, 0.0), pass_s=PASS_S))
             nodes[replica.node_id] += 1
         return nodes
 
@@ -83,6 +90,15 @@ async def test_calls_that_have_not_ended_count_for_a_pass_each(monkeypatch: pyte
     routing.hear(here=0.0, there=0.0)
     sent = await routing.chosen(end=False)
     assert abs(sent["here"] - sent["there"]) <= 2
+
+
+async def test_calls_that_come_at_once_go_to_several_before_any_of_them_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routing = Routing(monkeypatch, "there", "here")
+    chosen = [(await routing.router.choose_replicas(list(routing.replicas.values())))[0][0] for _ in range(40)]
+    nodes = Counter(replica.node_id for replica in chosen)
+    assert abs(nodes["here"] - nodes["there"]) <= 2, "before a replica was heard of, too"
 
 
 async def test_of_other_nodes_the_one_with_fewer_calls_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +126,9 @@ async def test_a_wait_that_was_heard_passes(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_silent_replica_is_avoided_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     routing = Routing(monkeypatch, "here", "there")
     routing.replicas["here"].avoid()
-    assert await routing.chosen() == {"there": 40}
+    assert await routing.chosen(fail=True) == {"there": 40}
     routing.replicas["there"].avoid()
-    assert await routing.chosen() == {"here": 40}, "where all are silent each is as good"
+    assert await routing.chosen(fail=True) == {"here": 40}, "where all are silent each is as good"
     routing.hear(there=0.0)
     assert await routing.chosen() == {"there": 40}
 
