@@ -19,7 +19,7 @@ from kuberay.apply import apply as apply_objects
 from kuberay.cluster import Cluster
 from kuberay.delete import delete as delete_objects
 from kuberay.delete import to_delete
-from kuberay.digests import pins
+from kuberay.digests import pin
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import Object, label
 from kuberay.options import (
@@ -121,11 +121,8 @@ def apply(
     """Apply the overlay, server-side: the same command twice changes nothing the second time."""
     objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway)
     check_images(objects)
-    if pin_digests:
-        digests, doubt = pins(objects, {image or "", lab_image or ""})
-        objects = render_objects(overlay, image, lab_image, namespace, host=host, gateway=gateway, digests=digests)
-        if doubt:
-            typer.echo(f"warning: {doubt}", err=True)
+    if pin_digests and (doubt := pin(objects, {image or "", lab_image or ""})):
+        typer.echo(f"warning: {doubt}", err=True)
     place = namespace_of(objects)
     unrouted = check_route(objects, host, gateway)
     objects = [obj for obj in objects if not (unrouted and obj["kind"] == "VirtualService")]

@@ -27,17 +27,15 @@ _TYPES = (
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def tagged_images(objects: list[Object], but: Iterable[str] = ()) -> list[str]:
-    """The images of the objects' pods that have no digest, each once, without those in `but`."""
-    found = {each["image"] for _, template, _ in templates(objects) for each in containers(template)}
-    return sorted(image for image in found.difference(but) if "@" not in image)
-
-
-def pins(objects: list[Object], but: Iterable[str] = ()) -> tuple[dict[str, str], str]:
-    """Digests for the images of the objects that only have a tag, and one line about those that stay as they are."""
-    digests, unknown = resolve(tagged_images(objects, but))
-    names = ", ".join(unknown)
-    return digests, f"no registry says the digest of {names}, so the tag counts" if unknown else ""
+def pin(objects: list[Object], but: Iterable[str] = ()) -> str:
+    """Put digests in the place of tags, except of the images in `but`; one line about those that stay as they are."""
+    pods = [each for _, template, _ in templates(objects) for each in containers(template)]
+    tagged = {each["image"] for each in pods if "@" not in each["image"]}
+    digests, unknown = resolve(sorted(tagged.difference(but)))
+    for each in pods:
+        if digest := digests.get(each["image"]):
+            each["image"] = f"{each['image'].rpartition(':')[0]}@{digest}"
+    return f"no registry says the digest of {', '.join(unknown)}, so the tag counts" if unknown else ""
 
 
 def resolve(images: Iterable[str]) -> tuple[dict[str, str], list[str]]:

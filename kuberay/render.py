@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -32,7 +31,6 @@ def render(
     *,
     host: str | None = None,
     gateway: str | None = None,
-    digests: Mapping[str, str] | None = None,
 ) -> list[Object]:
     """The overlay's objects, in kustomize's order, with what is given put in.
 
@@ -43,7 +41,6 @@ def render(
         namespace: instead of the overlay's own.
         host: that the VirtualService answers to.
         gateway: of Istio, as namespace/name, that the VirtualService belongs to.
-        digests: of other images, by name and tag, which take the place of the tag.
     """
     folder = _folder(overlay)
     objects = _build(folder)
@@ -61,9 +58,6 @@ def render(
                     ExitCode.RENDER, f"{folder} has no {' or '.join(roles)} to give the image {wanted} to"
                 )
             images += [{"name": name, **_split(wanted)} for name in sorted(names)]
-    for tagged, digest in (digests or {}).items():
-        name = _split(tagged)["newName"]
-        images.append({"name": name, "newName": name, "digest": digest})
     if images:
         over["images"] = images
     if patches := _route(objects, host, gateway):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kuberay.digests import _parts, pins, resolve
+from kuberay.digests import _parts, pin, resolve
 from kuberay.render import render
 from serve_app.local.ports import free_port
 from tests.kuberay_commands import write_overlay
@@ -94,15 +94,16 @@ def test_digests_take_the_place_of_tags_in_what_is_applied(registry: Registry, t
     overlay = write_overlay(tmp_path)
     manifests = overlay.parent / "base" / "manifests.yaml"
     manifests.write_text(manifests.read_text().replace("redis:7.4.2", f"{registry.name}/library/redis:8.2.10"))
-    ours = {"registry.example/dev/project:0a1b2c3"}
+    ours = {"registry.example/dev/project:0a1b2c3", "registry.example/dev/lab:v1"}
     objects = render(str(overlay))
-    digests, doubt = pins(objects, {*ours, "registry.example/dev/lab:v1"})
-    assert doubt == ""
-    assert image(render(str(overlay), digests=digests)) == f"{registry.name}/library/redis@{DIGEST}"
+    assert pin(objects, ours) == ""
+    assert image(objects) == f"{registry.name}/library/redis@{DIGEST}"
     registry.digest = ""
-    digests, doubt = pins(objects, {*ours, "registry.example/dev/lab:v1"})
-    assert doubt == f"no registry says the digest of {registry.name}/library/redis:8.2.10, so the tag counts"
-    assert render(str(overlay), digests=digests) == objects
+    objects = render(str(overlay))
+    assert pin(objects, ours) == (
+        f"no registry says the digest of {registry.name}/library/redis:8.2.10, so the tag counts"
+    )
+    assert objects == render(str(overlay))
 
 
 def image(objects: list[Object]) -> str:
