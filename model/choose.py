@@ -13,8 +13,8 @@ import openvino as ov
 from model.data import Split
 from model.directory import ModelDirectory
 from model.engine import OpenVinoEngine, build_graph, open_weights
-from model.errors import ModelError
 from model.evaluate import compare
+from model.golden import score
 from model.graph import DistilBertGraph, Scales
 from model.labels import Scores
 from model.quantization import DEFAULT_GROUP_SIZE, SMOOTHINGS, Fidelity, Quantization, group_sizes
@@ -111,10 +111,7 @@ def time_groups(directory: ModelDirectory, graph: Path, say: Callable[[str], Non
 
 
 def _score(directory: ModelDirectory, graph: ov.Model, sequences: Sequence[Sequence[int]]) -> list[Scores]:
-    try:
-        return OpenVinoEngine(directory, graph, "fp32", 1, group_size=0).score(sequences)
-    except ArithmeticError:
-        raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
+    return score(OpenVinoEngine(directory, graph, "fp32", 1, group_size=0), sequences, directory)
 
 
 def _fidelity(scores: Sequence[Scores], reference: Sequence[Scores], labels: Sequence[int]) -> Fidelity:

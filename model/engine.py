@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.batches import Row, pack
 from model.directory import ModelDirectory
 from model.errors import ModelError
-from model.golden import EXPORT, GRAPH, check_export, check_golden
+from model.golden import EXPORT, GRAPH, check_export, check_golden, score
 from model.graph import DistilBertGraph, Scales
 from model.labels import Scores, scoring
 from model.mapped import forget_pages
@@ -133,10 +133,7 @@ class OpenVinoEngine(OpenVinoLane):
             self.lanes = [OpenVinoLane(directory, split.create_infer_request()) for _ in range(threads)]
         use_ordinary_stack()
         for lane in {self, *self.lanes}:
-            try:
-                lane.score([[0]])  # the first pass copies the matrices
-            except ArithmeticError:
-                raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None
+            score(lane, [[0]], directory)  # the first pass copies the matrices
         if isinstance(graph, Path):
             forget_pages(graph.with_suffix(".bin"))
 

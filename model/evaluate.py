@@ -18,6 +18,7 @@ from model.data import load_split
 from model.directory import EVALUATION, ModelDirectory, open_directory
 from model.engine import load_engine
 from model.errors import ModelError
+from model.golden import score
 from model.install import write_text
 from model.labels import Scores
 from model.tokenizer import TextTokenizer
@@ -92,10 +93,7 @@ def _score(opened: ModelDirectory, texts: list[str], precision: str, threads: in
     with Progress(console=Console(stderr=True)) as progress:
         for start in progress.track(range(0, len(texts), _CHUNK), description=f"scoring in {precision}"):
             lines = tokenizer.encode(texts[start : start + _CHUNK])
-            try:
-                scores += engine.score([line.ids for line in lines])
-            except ArithmeticError:
-                raise ModelError(f"the outputs of {opened.path} are not finite; train or fetch it again") from None
+            scores += score(engine, [line.ids for line in lines], opened)
     return scores
 
 
