@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from serve_app import before_serve
 from serve_app.local.loopback import no_proxy
 from serve_app.local.open_files import raise_limit
 from serve_app.local.ports import side_ports
@@ -24,6 +25,7 @@ DEFAULTS = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_LOG_TO_STDERR": "1",
+    before_serve.VARIABLE: before_serve.CALLBACK,
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
