@@ -14,6 +14,8 @@ from collections.abc import Container
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.one_write import in_one_write
+
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 CALLBACK = f"{__name__}:middlewares"
 """What the variable has to say. Serve imports and calls it in every process that has an HTTP server."""
@@ -66,6 +68,8 @@ class BeforeServe:
                 given = value
                 break
         header = (_REQUEST_ID, b"%032x" % random.getrandbits(128) if given is None else given)
+
+        send = in_one_write(send)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
