@@ -54,7 +54,9 @@ class Ingress:
         self._cpu = Meter(time.process_time)  # its loop runs on one CPU, so 1 is all that it can do
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
-        model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
+        # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
+        calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
+        model = RemoteModel(calls, settings.model_timeout_s, metrics, identity)
         admission = Admission(settings, metrics)
         shared, probe_s = open_redis(settings, metrics), settings.health_probe_s
         predictor = Predictor(model, shared, admission, settings.cache_entries, metrics, probe_s=probe_s)

@@ -46,12 +46,12 @@ def middlewares() -> list[Middleware]:
 
 def build_app(args: Settings) -> Application:
     """The service's own application, whose model replicas stamp."""
-    serve_app.app.Classifier = TracedClassifier  # type: ignore[misc]
+    serve_app.app.Classifier = TracedClassifier  # type: ignore[misc, attr-defined]
     return serve_app.app.build_app(args)
 
 
-def _config(*args: Any) -> dict[str, Any]:
-    config = local_config(*args)
+def _config(port: int, cpus: int, replicas: int | None = None) -> dict[str, Any]:
+    config = local_config(port, cpus, replicas)
     config["applications"][0]["import_path"] = f"{__spec__.name}:build_app"
     return config
 

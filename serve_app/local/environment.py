@@ -31,8 +31,7 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
     "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
-    # the replicas then count requests and times themselves, under the same names; HAProxy would write a line for each,
-    # for its actor to parse
+    # the service counts and times requests itself; HAProxy would write a line for each, for its actor to parse
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
