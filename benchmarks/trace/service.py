@@ -46,7 +46,7 @@ def middlewares() -> list[Middleware]:
 
 def build_app(args: Settings) -> Application:
     """The service's own application, whose model replicas stamp."""
-    serve_app.app.Classifier = TracedClassifier  # type: ignore[misc, attr-defined]
+    serve_app.app.Classifier = TracedClassifier  # type: ignore[attr-defined]
     return serve_app.app.build_app(args)
 
 
