@@ -138,7 +138,7 @@ def _run(load: Load, url: str, seconds: int, golden: Golden) -> Figures:
 def _engines(model: Path) -> dict[str, dict[str, float]]:
     engines = {}
     for threads in (1, 2):
-        for name in ("transformers", "fp32", "int8", *(["int8 lanes"] if threads > 1 else [])):
+        for name in ("transformers", "fp32", "int8", *(["int8 streams"] if threads > 1 else [])):
             console.print(f"engine: {name}, {threads} threads")
             engines[f"{name}, {threads}"] = _json("benchmarks.engine", str(model), name, str(threads))
     return engines

@@ -31,26 +31,26 @@ def _ours(precision: str) -> Callable[[Path, int], Run]:
     return load_ours
 
 
-def _lanes(precision: str) -> Callable[[Path, int], Run]:
-    """The engine's lanes side by side, each with its part of the sequences."""
+def _streams(precision: str) -> Callable[[Path, int], Run]:
+    """The engine's streams side by side, each with its part of the sequences."""
 
-    def load_lanes(directory: Path, threads: int) -> Run:
+    def load_streams(directory: Path, threads: int) -> Run:
         from model.directory import open_directory  # noqa: PLC0415
         from model.engine import load_engine  # noqa: PLC0415
 
-        lanes = load_engine(open_directory(directory), precision, threads).lanes
-        pool = ThreadPoolExecutor(len(lanes))
+        streams = load_engine(open_directory(directory), precision, threads).streams
+        pool = ThreadPoolExecutor(len(streams))
 
         def run(sequences: list[list[int]]) -> list[float]:
-            parts = [sequences[index :: len(lanes)] for index in range(len(lanes))]
+            parts = [sequences[index :: len(streams)] for index in range(len(streams))]
             scores = [0.0] * len(sequences)
-            for index, part in enumerate(pool.map(lambda lane, part: lane.score(part), lanes, parts)):
-                scores[index :: len(lanes)] = [score[1] for score in part]
+            for index, part in enumerate(pool.map(lambda stream, part: stream.score(part), streams, parts)):
+                scores[index :: len(streams)] = [score[1] for score in part]
             return scores
 
         return run
 
-    return load_lanes
+    return load_streams
 
 
 def _torch(kind: str) -> Callable[[Path, int], Run]:
@@ -109,7 +109,7 @@ ENGINES: dict[str, Callable[[Path, int], Run]] = {
     "fp32": _ours("fp32"),
     "bf16": _ours("bf16"),
     "int8": _ours("int8"),
-    "int8 lanes": _lanes("int8"),
+    "int8 streams": _streams("int8"),
 }
 
 

@@ -82,13 +82,13 @@ async def _run(port: int, seconds: float) -> tuple[Record, float, dict[str, tupl
     return idle, texts_per_s, rows
 
 
-def _pass_ms(model: Path, texts_per_s: float, lanes: int) -> float:
+def _pass_ms(model: Path, texts_per_s: float, streams: int) -> float:
     """How long a full pass takes, of which there are so many at a time."""
     settings = Settings()
     texts = orjson.loads(Novelties(LIST).body())["text"]
     lines = TextTokenizer(model, settings.max_tokens or 512).encode(texts)
     tokens_per_s = texts_per_s * sum(len(line.ids) for line in lines) / len(lines)
-    return lanes * settings.batch_tokens / tokens_per_s * 1000
+    return streams * settings.batch_tokens / tokens_per_s * 1000
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _CONFIGURATION = {
 }
 
 
-class Lane(Protocol):
+class Stream(Protocol):
     """Scores for token sequences. One call at a time; different sequences of one call may be batched at will."""
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
@@ -42,18 +42,18 @@ class Lane(Protocol):
         ...
 
 
-class Engine(Lane, Protocol):
-    """A lane with all the threads that there are, and `lanes` of one thread each, which run side by side.
+class Engine(Stream, Protocol):
+    """A stream with all the threads that there are, and `streams` of one thread each, which run side by side.
 
-    All threads are the fastest for one text. For many texts lanes are: at the end of each layer, threads that
+    All threads are the fastest for one text. For many texts streams are: at the end of each layer, threads that
     share a text wait for the last of them, which may have lost its CPU to another process meanwhile.
     """
 
     precision: str
-    lanes: Sequence[Lane]
+    streams: Sequence[Stream]
 
 
-class OpenVinoLane:
+class OpenVinoStream:
     """One inference request of a compiled graph of the model in `directory`."""
 
     def __init__(self, directory: ModelDirectory, request: ov.InferRequest) -> None:
@@ -91,7 +91,7 @@ class OpenVinoLane:
         return logits
 
 
-class OpenVinoEngine(OpenVinoLane):
+class OpenVinoEngine(OpenVinoStream):
     """A graph on `threads` threads: compiled for all of them together, and where there are several for each alone."""
 
     def __init__(
@@ -111,14 +111,14 @@ class OpenVinoEngine(OpenVinoLane):
         # read once: what is compiled twice then shares one mapping of the weights
         model = core.read_model(graph) if isinstance(graph, Path) else graph
 
-        def compiled(lanes: int) -> ov.CompiledModel:
+        def compiled(streams: int) -> ov.CompiledModel:
             configuration: dict[str, Any] = {
                 **_CONFIGURATION,
                 "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # never bf16 silently
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(group_size),
                 "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": str(lanes),
-                "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
+                "NUM_STREAMS": str(streams),
+                "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             }
             return core.compile_model(model, "CPU", configuration)
 
@@ -127,13 +127,13 @@ class OpenVinoEngine(OpenVinoLane):
             raise ModelError("this CPU has no bf16 arithmetic; use SENTIMENT_PRECISION=auto")
         super().__init__(directory, whole.create_infer_request())
         self.precision = precision
-        self.lanes: Sequence[Lane] = [self]
+        self.streams: Sequence[Stream] = [self]
         if threads > 1:
             split = compiled(threads)
-            self.lanes = [OpenVinoLane(directory, split.create_infer_request()) for _ in range(threads)]
+            self.streams = [OpenVinoStream(directory, split.create_infer_request()) for _ in range(threads)]
         use_ordinary_stack()
-        for lane in {self, *self.lanes}:
-            score(lane, [[0]], directory)  # the first pass copies the matrices
+        for stream in {self, *self.streams}:
+            score(stream, [[0]], directory)  # the first pass copies the matrices
         if isinstance(graph, Path):
             forget_pages(graph.with_suffix(".bin"))
 

@@ -17,7 +17,7 @@ from model.manifest import sha256
 from model.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
-    from model.engine import Engine, Lane
+    from model.engine import Engine, Stream
 
 EXPORT = "int8"
 """The folder of an export: a graph for int8, and golden texts for any precision but fp32."""
@@ -104,13 +104,13 @@ def score_texts(engine: Engine, texts: Sequence[str], directory: ModelDirectory)
     return score(engine, [line.ids for line in lines], directory)
 
 
-def score(lane: Lane, sequences: Sequence[Sequence[int]], directory: ModelDirectory) -> list[Scores]:
-    """A lane's scores of sequences of token ids.
+def score(stream: Stream, sequences: Sequence[Sequence[int]], directory: ModelDirectory) -> list[Scores]:
+    """A stream's scores of sequences of token ids.
 
     Raises:
         ModelError: a score is no number.
     """
     try:
-        return lane.score(sequences)
+        return stream.score(sequences)
     except ArithmeticError:
         raise ModelError(f"the outputs of {directory.path} are not finite; train or fetch it again") from None

@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from serve_app.errors import ServiceError, TooBusy, TooLate
+from serve_app.messages import Answer, Event, News, guess_tokens
 from serve_app.metrics import Metrics
-from serve_app.model_client import Answer, RemoteModel, guess_tokens
 from serve_app.settings import Settings
-from serve_app.tickets import Tickets
+from serve_app.tickets import RetryReservations
 
-TICKET_WAITS = 3
+RESERVED_WAITS = 3
 """How many times the longest wait a request may find before it that comes back as asked."""
-
 EXCHANGE_S = 0.4
-"""How often tickets are exchanged: twice this is less than a second, after which callers come back at the earliest."""
-
+"""How often reservations are exchanged: twice this is less than a second, after which callers come back at the earliest."""
 LARGEST_SHARE = 8
 """No refused request books more than this part of the longest wait, so that a large one makes nobody else late."""
-
 _FORGET_S = 10.0
 
 
@@ -55,15 +52,14 @@ class Admission:
 
     A classifier refuses texts that would wait too long, and says with each answer how long a new one would wait, and
     how many tokens a second it completes. In between, what is sent from here is added, and as much for each other
-    ingress replica, and what the classifier completes is taken off. No request counts for more than a pass, since the
-    classifier serves requests by turns.
+    ingress replica, and what the classifier completes is taken off.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self.tickets = Tickets()
+        self.reservations = RetryReservations()
         self._queues: dict[str, _Queue] = {}
         self._outstanding = 0
         self._unanswered_s = 0.0
@@ -96,7 +92,7 @@ class Admission:
         key = next(iter(texts))
         tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
-        max_wait_s = self._settings.max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
+        max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
         # how long it keeps others waiting: a pass at most, since requests take turns
         turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
         permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s)
@@ -105,7 +101,7 @@ class Admission:
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
-            queue.ready_at = max(queue.ready_at, now) + turn_s * self.tickets.replicas / len(turns)
+            queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)
         self._count(permit, 1)
         return permit
 
@@ -122,7 +118,7 @@ class Admission:
         """The error, from the text with this key on, with the time to come back: not before `busy_s` are over."""
         key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
         work_s = min(tokens / (self.tokens_per_s or 1.0), self._settings.max_wait_s / LARGEST_SHARE)
-        return kind(self.tickets.issue(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
+        return kind(self.reservations.reserve(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
 
     def learn(self, answer: Answer) -> None:
         """Take what a classifier says of its queue for what it is."""
@@ -137,9 +133,9 @@ class Admission:
         latest = self._clock() + permit.max_wait_s
         return any(name != replica and queue.ready_at <= latest for name, queue in self._queues.items())
 
-    async def exchange_forever(self, model: RemoteModel) -> None:
-        """Tell the other ingress replicas of tickets, and hear of theirs."""
+    async def exchange_forever(self, send: Callable[[News], Awaitable[tuple[Sequence[Event], int]]]) -> None:
+        """Tell the other ingress replicas of reservations, and hear of theirs."""
         while True:
             await asyncio.sleep(EXCHANGE_S)
             with contextlib.suppress(ServiceError):
-                self.tickets.hear(*await model.exchange(self.tickets.news(self._clock())), self._clock())
+                self.reservations.hear(*await send(self.reservations.news(self._clock())), self._clock())

@@ -14,13 +14,12 @@ from starlette.exceptions import HTTPException
 from model.labels import MULTI_LABEL, SINGLE_LABEL
 from serve_app.compression import Compress
 from serve_app.docs_page import add_docs, describe_keys
+from serve_app.error_replies import PREDICT_ERRORS, error_reply, openapi_responses
 from serve_app.errors import (
-    PREDICT_ERRORS,
     MethodNotAllowed,
     NotFound,
     ServiceError,
     Unauthorized,
-    openapi_responses,
 )
 from serve_app.guard import open_paths
 from serve_app.head import HeadAsGet
@@ -127,7 +126,7 @@ def _add_predict(api: FastAPI, settings: Settings, endpoint: PredictEndpoint) ->
 def _add_error_handlers(api: FastAPI, metrics: Metrics) -> None:
     def answer(error: ServiceError) -> Response:
         metrics.errors.add(error.type, 1)
-        return error.reply().response()
+        return error_reply(error).response()
 
     async def service_error(_: Request, error: Exception) -> Response:
         return answer(error if isinstance(error, ServiceError) else ServiceError())

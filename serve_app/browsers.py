@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.error_replies import error_reply
 from serve_app.errors import CrossSite, ForeignHost, ServiceError
 from serve_app.haproxy import ON_LOOPBACK
 from serve_app.metrics import Metrics
@@ -45,7 +46,7 @@ class BrowserGuard:
             await self._app(scope, receive, send)
         else:
             self._metrics.errors.add(fault.type, 1)
-            await fault.reply().send(send)
+            await error_reply(fault).send(send)
 
     def _fault(self, method: str, headers: Headers) -> ServiceError | None:
         found: dict[bytes, list[bytes]] = {}

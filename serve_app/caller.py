@@ -47,7 +47,7 @@ class Caller:
         return time.monotonic() + milliseconds / 1000
 
     @asynccontextmanager
-    async def waits(self, deadline: float) -> AsyncIterator[None]:
+    async def limit_wait(self, deadline: float) -> AsyncIterator[None]:
         """Let the block run as long as the caller is there, and until the deadline.
 
         Raises:

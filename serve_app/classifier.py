@@ -19,19 +19,17 @@ from model.engine import load_engine
 from model.tokenizer import Encoding, TextTokenizer
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
+from serve_app.messages import Answer, Event, guess_tokens
 from serve_app.metrics import Metrics
-from serve_app.model_client import Answer, guess_tokens
 from serve_app.passes import Passes, Request
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
-from serve_app.tickets import Event, TicketRelay
+from serve_app.tickets import ReservationRelay
 
 NICENESS = 10
 """How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
-
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
-
 SLICE_TEXTS = 16
 """Texts that are tokenized at once: a caller that goes leaves no more than that behind."""
 
@@ -52,7 +50,7 @@ class Classifier:
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
         self._passes = Passes(load.result(), self._threads, settings, Metrics())
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
-        self._relay = TicketRelay()
+        self._relay = ReservationRelay()
         self._refused_s = 0.0
         self._work = Meter(lambda: self._passes.ran_s + self._refused_s)
         self._settings = settings
@@ -96,7 +94,7 @@ class Classifier:
         )
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
-        """Relay what happened to tickets in an ingress replica; all ask the same classifier."""
+        """Relay what happened to reservations in an ingress replica; all ask the same classifier."""
         self._refused_s += refused_tokens / self._passes.guessed_per_s
         return self._relay.exchange(sender, events, time.monotonic())
 

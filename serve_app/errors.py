@@ -1,14 +1,10 @@
-"""The error tree, and with it the one table of error -> status -> body -> OpenAPI."""
+"""The error tree: what can go wrong, with its status, its type and what a caller is to know of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
-
-import orjson
-
-from serve_app.reply import Reply
 
 
 class ServiceError(Exception):
@@ -35,11 +31,6 @@ class ServiceError(Exception):
         super().__init__(msg or self.title)
         self.detail = detail or [{"type": self.type, "loc": list(loc), "msg": msg or self.title}]
         self.headers = dict(headers or {})
-
-    def reply(self) -> Reply:
-        """The error as the caller gets it."""
-        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
-        return Reply(self.status, headers, orjson.dumps({"detail": self.detail}))
 
 
 class Unauthorized(ServiceError):
@@ -158,48 +149,3 @@ class ModelUnavailable(ServiceError):
     type = "model_unavailable"
     title = "The model did not answer in time."
     retry_after = "Seconds after which to try again."
-
-
-PREDICT_ERRORS = (
-    CrossSite,
-    MethodNotAllowed,
-    BodyTooSlow,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    ForeignHost,
-    InvalidRequest,
-    TooBusy,
-    ServiceError,
-    ModelUnavailable,
-)
-"""What the predict routes can answer besides 200."""
-
-
-def openapi_responses(errors: Sequence[type[ServiceError]]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can end in these errors."""
-    body = {
-        "type": "object",
-        "required": ["detail"],
-        "properties": {
-            "detail": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["type", "loc", "msg"],
-                    "properties": {
-                        "type": {"type": "string"},
-                        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-                        "msg": {"type": "string"},
-                    },
-                },
-            }
-        },
-    }
-    responses: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
-        response: dict[str, Any] = {"description": error.title, "content": {"application/json": {"schema": body}}}
-        if error.retry_after:
-            schema = {"type": "integer", "minimum": 1}
-            response["headers"] = {"Retry-After": {"description": error.retry_after, "schema": schema}}
-        responses[error.status] = response
-    return responses

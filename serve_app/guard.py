@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api_keys import ApiKeys, with_owner
 from serve_app.browsers import BrowserGuard
+from serve_app.error_replies import error_reply
 from serve_app.errors import Unauthorized
 from serve_app.metrics import Metrics
 from serve_app.reply import Headers
@@ -74,7 +75,7 @@ class KeyGuard:
         key = next((key for key in _presented(scope["headers"]) if self._keys.accept(key)), None)
         if key is None and not self._is_open(scope["path"]):
             self._metrics.errors.add(Unauthorized.type, 1)
-            await Unauthorized().reply().send(send)
+            await error_reply(Unauthorized()).send(send)
         else:
             await self._app({**scope, "headers": with_owner(scope["headers"], key)}, receive, send)
 

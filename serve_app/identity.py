@@ -9,6 +9,9 @@ from model.directory import ModelDirectory
 from model.labels import SINGLE_LABEL
 from serve_app.settings import Settings
 
+MAX_MODELS = 4
+"""How many models may answer side by side; of more the latest count."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

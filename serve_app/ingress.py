@@ -25,7 +25,7 @@ from serve_app.health import HealthMonitor
 from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
-from serve_app.predict import PATHS, PredictEndpoint, ShortPath
+from serve_app.predict import PATHS, FastPath, PredictEndpoint
 from serve_app.predictor import Predictor
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
@@ -63,7 +63,7 @@ class Ingress:
         endpoint = PredictEndpoint(settings, predictor, metrics)
         health = HealthMonitor(model, settings, metrics, predictor.saw)
         api = build_api(settings, predictor, endpoint, health, metrics)
-        self._app = Counted(guarded(ShortPath(endpoint, api), settings, metrics), metrics)
+        self._app = Counted(guarded(FastPath(endpoint, api), settings, metrics), metrics)
         if settings.before_serve:
             before_serve.offer(self._app, PATHS)
             if reason := before_serve.unavailable():

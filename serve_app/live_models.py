@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from serve_app.identity import Identity
+from serve_app.identity import MAX_MODELS, Identity
 
-MAX_MODELS = 4
 SLACK_S = 0.5
 """How much longer than the health probe's period a model counts that has not answered again."""
 

@@ -17,7 +17,7 @@ _COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
 _FLUSH_S = 1.0
 
 
-class Tally:
+class BufferedCounter:
     """A counter with one tag for the road of a cache hit: counts in a dict, and tells Ray once a second."""
 
     def __init__(self, name: str, description: str, tag: str) -> None:
@@ -37,7 +37,7 @@ class Tally:
                 self._counter.inc(number, tags={self._tag: value})
 
 
-class Buckets:
+class BufferedHistogram:
     """A histogram for the road of a cache hit: cumulative counters with the tag `le`, told to Ray once a second.
 
     Ray's own takes 3 us for each value, and each value by itself.
@@ -61,7 +61,7 @@ class Buckets:
                 self._counter.inc(number, tags={"le": tag})
 
 
-class Level:
+class BufferedGauge:
     """A gauge for the road of a request: keeps the last value, and tells Ray once a second unless there is none."""
 
     def __init__(self, name: str, description: str, value: float | None = 0.0) -> None:
@@ -78,21 +78,21 @@ class Metrics:
     """The service's counters, gauges and histograms; one instance a replica."""
 
     def __init__(self) -> None:
-        self.requests = Tally(
+        self.requests = BufferedCounter(
             "sentiment_requests", "Requests answered, by HTTP status; 499: the client had gone.", "status"
         )
-        self.request_ms = Buckets(
+        self.request_ms = BufferedHistogram(
             "sentiment_request_ms", "Requests answered within `le` ms of their arrival in the ingress.", _MILLISECONDS
         )
-        self.texts = Tally(
+        self.texts = BufferedCounter(
             "sentiment_texts", "Texts answered, by where the answer came from: hit, miss, coalesced.", "source"
         )
-        self.hits = Tally("sentiment_cache_hits", "Texts found in the cache, by tier: memory, redis.", "tier")
-        self.errors = Tally(
+        self.hits = BufferedCounter("sentiment_cache_hits", "Texts found in the cache, by tier: memory, redis.", "tier")
+        self.errors = BufferedCounter(
             "sentiment_errors", "Requests refused or failed, by error type: too_busy, too_late, and others.", "type"
         )
         self.redis_errors = Counter("sentiment_redis_errors", "Redis commands failed or late.", ("command",))
-        self.redis_up = Level(
+        self.redis_up = BufferedGauge(
             "sentiment_redis_up", "1 while Redis is used, 0 while it cannot be; nothing without REDIS_URL.", None
         )
         self.bad_values = Counter("sentiment_redis_bad_values", "Values in Redis that were no prediction.")
@@ -110,10 +110,10 @@ class Metrics:
         self.batch_tokens = Histogram(
             "sentiment_batch_tokens", "Tokens run in one batch of the model.", boundaries=list(map(float, _COUNTS))
         )
-        self.outstanding_tokens = Level(
+        self.outstanding_tokens = BufferedGauge(
             "sentiment_outstanding_tokens", "Tokens that an ingress replica has with the model."
         )
-        self.drain_tokens_per_s = Level(
+        self.drain_tokens_per_s = BufferedGauge(
             "sentiment_drain_tokens_per_s", "Tokens that the model completes in a second for an ingress replica."
         )
         self.waiting_tokens = Gauge("sentiment_waiting_tokens", "Tokens that wait or run in a model replica.")

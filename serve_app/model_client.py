@@ -6,48 +6,19 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from model.labels import Scores
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.identity import Identity
+from serve_app.messages import Answer, Event, News
 from serve_app.metrics import Metrics
-from serve_app.tickets import Event, News
 
 RETURN_S = 0.5
 """How much of a call's time an answer has for its way back, at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A model replica's answer for n texts, in order, with its own stage times, and what it has to do."""
-
-    identity: Identity
-    scores: Sequence[Scores | None]
-    """None for a text whose turn did not come in time."""
-    truncated: Sequence[bool]
-    tokenize_ms: float = 0.0
-    queue_ms: float = 0.0
-    model_ms: float = 0.0
-    replica: str
-    busy_s: float = 0.0
-    """Above 0 if the replica refused the texts: how long what it has takes, which is too long."""
-    wait_s: float
-    """How long one text that comes now would wait for its turn."""
-    pass_s: float
-    """How long one pass takes."""
-    tokens_per_s: float
-    """What the replica completes, in tokens as `guess_tokens` counts them."""
-
-
-def guess_tokens(text: str, max_tokens: int | None) -> int:
-    """A token for each four bytes, and two around them; to count them would cost a hundred times as much."""
-    return min(2 + len(text.encode()) // 4, max_tokens or 512)  # the limit of nearly every DistilBERT
 
 
 class RemoteModel:
@@ -85,7 +56,7 @@ class RemoteModel:
         return answer
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
-        """Send news of tickets to the replica that relays them; returns the others' events, and how many there are."""
+        """Send news of reservations to the replica that relays them; returns the others' events, and how many there are."""
         heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
         return heard
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 
-from model.engine import Engine, Lane
+from model.engine import Engine, Stream
 from model.labels import Scores
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
@@ -46,7 +46,7 @@ _Waiting = tuple[Request, int, Sequence[int]]
 
 
 class Passes:
-    """Runs what waits in passes of at most `batch_tokens`, or of one longer text, one on each of the engine's lanes.
+    """Runs what waits in passes of at most `batch_tokens`, or of one longer text, one on each of the engine's streams.
 
     A pass takes the texts of the requests that have waited longest. A request whose pass has ended goes behind all
     others, so no list of texts holds up a single one for more than a pass; urgent requests go first.
@@ -57,12 +57,12 @@ class Passes:
         self._threads = threads
         self._pass_tokens = settings.batch_tokens
         self._metrics = metrics
-        self._free: list[Lane] = list(engine.lanes)
+        self._free: list[Stream] = list(engine.streams)
         self._requests: OrderedDict[Request, None] = OrderedDict()
         self._tokens_a_guess = 1.0
         self.tokens_per_s = 0.0
         self.ran_s = 0.0
-        """How long all lanes together were busy so far, a share of them counting as that share."""
+        """How long all streams together were busy so far, a share of them counting as that share."""
 
     @property
     def tokens(self) -> int:
@@ -92,11 +92,11 @@ class Passes:
 
     def warm_up(self, sequences: Sequence[Sequence[int]]) -> None:
         """Touch every weight, and measure the rate by a second round, since the first also compiles."""
-        for each in {self._engine, *self._engine.lanes}:  # which are one if there is one thread
+        for each in {self._engine, *self._engine.streams}:  # which are one if there is one thread
             each.score(sequences)
         began = time.perf_counter()
-        list(self._threads.map(lambda lane: lane.score(sequences), self._engine.lanes))
-        tokens = len(self._engine.lanes) * sum(map(len, sequences))
+        list(self._threads.map(lambda stream: stream.score(sequences), self._engine.streams))
+        tokens = len(self._engine.streams) * sum(map(len, sequences))
         self.tokens_per_s = tokens / (time.perf_counter() - began)
 
     @contextmanager
@@ -122,16 +122,16 @@ class Passes:
     def _start(self) -> None:
         while self._free and (chosen := self._take()):
             # all threads are the fastest for what is alone; otherwise each runs a pass of its own
-            idle = len(self._free) == len(self._engine.lanes)
+            idle = len(self._free) == len(self._engine.streams)
             whole = idle and not any(request.waiting for request in self._requests)
-            lanes = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
-            score = (self._engine if whole else lanes[0]).score
+            streams = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
+            score = (self._engine if whole else streams[0]).score
             began = time.perf_counter()
             for request in {request for request, _, _ in chosen}:
                 request.running += 1
                 request.queue_ms = (began - request.began) * 1000
             run = asyncio.get_running_loop().run_in_executor(self._threads, score, [ids for _, _, ids in chosen])
-            run.add_done_callback(partial(self._end, chosen, lanes, began))
+            run.add_done_callback(partial(self._end, chosen, streams, began))
 
     def _take(self) -> list[_Waiting]:
         chosen: list[_Waiting] = []
@@ -143,10 +143,12 @@ class Passes:
                 room -= len(ids)
         return chosen
 
-    def _end(self, chosen: list[_Waiting], lanes: list[Lane], began: float, run: asyncio.Future[list[Scores]]) -> None:
+    def _end(
+        self, chosen: list[_Waiting], streams: list[Stream], began: float, run: asyncio.Future[list[Scores]]
+    ) -> None:
         seconds = time.perf_counter() - began
-        self._free.extend(lanes)
-        self.ran_s += seconds * len(lanes) / len(self._engine.lanes)
+        self._free.extend(streams)
+        self.ran_s += seconds * len(streams) / len(self._engine.streams)
         error = run.exception()  # for those who wait; the others' passes go on
         for (request, index, ids), scores in zip(chosen, repeat(None) if error else run.result(), strict=False):
             request.scores[index] = scores
@@ -162,7 +164,7 @@ class Passes:
         self._start()
         tokens = sum(len(ids) for _, _, ids in chosen)
         if tokens >= _MIN_FILL * self._pass_tokens:  # of smaller ones the most is overhead
-            seen = tokens * len(self._engine.lanes) / len(lanes) / seconds / self.tokens_per_s
+            seen = tokens * len(self._engine.streams) / len(streams) / seconds / self.tokens_per_s
             self.tokens_per_s *= 1 + _RATE_WEIGHT * (min(max(seen, 1 / _LARGEST_STEP), _LARGEST_STEP) - 1)
         self._metrics.batch_texts.observe(len(chosen))
         self._metrics.batch_tokens.observe(tokens)

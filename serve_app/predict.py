@@ -10,6 +10,7 @@ from serve_app.api_keys import cache_owner
 from serve_app.body import read_body
 from serve_app.caller import Caller
 from serve_app.compression import LEAST_BYTES, CompressingSend
+from serve_app.error_replies import error_reply
 from serve_app.errors import ServiceError
 from serve_app.metrics import Metrics
 from serve_app.outcome import Outcome
@@ -51,15 +52,15 @@ class PredictEndpoint:
             return predict_reply(await self._predictor.predict(texts, caller), cache_headers=self._cache_headers)
         except ServiceError as error:
             self._metrics.errors.add(error.type, 1)
-            return error.reply()
+            return error_reply(error)
         except Exception as error:  # noqa: BLE001  (a defect must answer too)
             # only the type: a message or a traceback may quote the caller's text
             logger.error("predict failed: %s", type(error).__name__)
             self._metrics.errors.add(ServiceError.type, 1)
-            return ServiceError().reply()
+            return error_reply(ServiceError())
 
 
-class ShortPath:
+class FastPath:
     """Takes predict requests straight to their endpoint, and leaves everything else to FastAPI.
 
     FastAPI's middleware and routing are three quarters of what a cache hit costs; it would call the same endpoint.

@@ -18,8 +18,9 @@ from serve_app.caller import Caller
 from serve_app.errors import TooBusy, TooLate
 from serve_app.identity import Identity
 from serve_app.live_models import LiveModels
+from serve_app.messages import Answer
 from serve_app.metrics import Metrics
-from serve_app.model_client import Answer, RemoteModel
+from serve_app.model_client import RemoteModel
 from serve_app.outcome import Answers, Outcome, Timings, fullest
 from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.single_flight import SingleFlight
@@ -75,7 +76,7 @@ class Predictor:
     def start(self) -> None:
         """Begin to find out whether the shared cache can be used, and to exchange tickets; needs a running loop."""
         self._cache.start()
-        self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model))
+        self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model.exchange))
 
     async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
         """Predict each text, from the caches if they know it; all predictions are of one model.
@@ -116,7 +117,7 @@ class Predictor:
         asked = [(each, [key for key in each.missing(wanted) if key not in self._flights]) for each in known]
         if not any(keys for _, keys in asked):
             return
-        async with nullcontext() if deadline == math.inf else caller.waits(deadline):
+        async with nullcontext() if deadline == math.inf else caller.limit_wait(deadline):
             shared = await self._cache.look_up([(each.model, keys) for each, keys in asked])
         for each, predictions in zip(known, shared, strict=True):
             each.found.update(predictions)
@@ -162,7 +163,7 @@ class Predictor:
         """Start or join the computation of `rest`; again if a joined one gave up for a deadline shorter than ours."""
         while True:
             try:
-                return await flights.run(rest, deadline, partial(caller.waits, deadline))
+                return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
             except TooLate as late:
                 if late.deadline >= deadline:
                     raise

@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import AbstractConnection
 
 from serve_app.cache.address import check_redis_connection, redis_connection
-from serve_app.cache.seal import Seal
 
 PREFIX = "SENTIMENT_"
 MIN_VALUE_KEY = 16
@@ -226,10 +225,6 @@ class Settings(BaseSettings):
         username, password, fallback = ("" if each is None else each.get_secret_value() for each in secrets)
         url = self.redis_url.get_secret_value()
         return redis_connection(url, username, password, self.redis_fallback_port or "", fallback)
-
-    def redis_seal(self) -> Seal:
-        """What values in Redis are signed and checked with."""
-        return Seal("" if self.redis_value_key is None else self.redis_value_key.get_secret_value())
 
 
 def variables(field: str) -> list[str]:

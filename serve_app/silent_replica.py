@@ -20,7 +20,7 @@ from ray.serve._private.request_router.common import PendingRequest
 from ray.serve._private.request_router.replica_wrapper import RunningReplica
 from ray.serve._private.request_router.request_router import LocalityMixin, RequestRouter
 
-from serve_app.model_client import Answer
+from serve_app.messages import Answer
 
 LOOK_S = 0.25
 """Only for a call that waits longer is its replica asked for a sign of life, and as often again."""
@@ -40,7 +40,7 @@ class Router(LocalityMixin, RequestRouter):
     ) -> list[list[RunningReplica]]:
         """The one to send the call to, and all of them if it has no room.
 
-        Tickets are exchanged through one replica, the same for all that ask.
+        RetryReservations are exchanged through one replica, the same for all that ask.
         """
         replicas = [each for each in candidate_replicas if isinstance(each, Replica)]
         awake = [each for each in replicas if not each.silent] or replicas

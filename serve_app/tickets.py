@@ -7,35 +7,28 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
+from serve_app.messages import Event, News
+
 LONGEST_S = 600
 _MARGIN = 1.4
 """How much later than the rate allows callers are asked back: refusals cost speed, and machines have slow minutes."""
-
 _EARLY_S, _LATE_S = 0.2, 10.0
 """How far from its time a caller may come: timers fire a little early."""
-
-_MAX_TICKETS, _MAX_EVENTS = 50_000, 5_000
+_MAX_RESERVATIONS, _MAX_EVENTS = 50_000, 5_000
 _CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
 _MIN_SHARE = 0.02
 
-Event = tuple[bytes, float | None]
-"""A request's key with the seconds until it is due, or with None when it came."""
 
-News = tuple[str, Sequence[Event], int]
-"""Who sends it, what happened to its tickets since it last did, and how many tokens it refused."""
-
-
-class Tickets:
+class RetryReservations:
     """When each refused request is due, in whichever ingress replica it was refused.
 
-    Promises are paced by the model's rate. Many callers never return, and are not waited for: only the share counts
-    that returned lately. Those who return weigh more in it than those who do not: to promise too much would break
-    promises, to promise too little only makes them later.
+    Promises are paced by the model's rate. Only the share of callers counts that returned lately. Those who return
+    weigh more in it: to promise too much would break promises, to promise too little only makes them later.
     """
 
     def __init__(self) -> None:
         self.replicas = 1
-        """Ingress replicas that issue tickets: each promises its part of the model's rate."""
+        """Ingress replicas that issue reservations: each promises its part of the model's rate."""
         self._name = uuid.uuid4().hex
         self._refused = 0
         # a plain dict's first key is slow to find when those before it were deleted
@@ -45,15 +38,15 @@ class Tickets:
         self._share = 1.0
 
     def redeem(self, key: bytes, now: float) -> bool:
-        """Whether this request is due; the ticket is used up by that."""
+        """Whether this request is due; the reservation is used up by that."""
         if came := self._came(key, now):
             self._events.append((key, None))
         return came
 
-    def issue(self, key: bytes, tokens: int, work_s: float, wait_s: float, now: float) -> int:
+    def reserve(self, key: bytes, tokens: int, work_s: float, wait_s: float, now: float) -> int:
         """Whole seconds until this request, which is so much work, should come back; at least one.
 
-        The model needs `wait_s` for what it has. A request that has a ticket keeps it.
+        The model needs `wait_s` for what it has. A request that has a reservation keeps it.
         """
         self._refused += tokens
         due = self._due.get(key, 0.0)
@@ -97,11 +90,11 @@ class Tickets:
             missed = self._due[oldest] + _LATE_S < now
             if missed:
                 self._share = max(_MIN_SHARE, self._share * (1 - _MISSED_WEIGHT))
-            if missed or len(self._due) > _MAX_TICKETS:
+            if missed or len(self._due) > _MAX_RESERVATIONS:
                 del self._due[oldest]
 
 
-class TicketRelay:
+class ReservationRelay:
     """Sends each ingress replica what the others have sent, from the one classifier that all of them ask."""
 
     def __init__(self) -> None:

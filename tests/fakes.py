@@ -12,9 +12,9 @@ from typing import Any
 from model.labels import Scores
 from serve_app.errors import ModelUnavailable
 from serve_app.identity import Identity
-from serve_app.model_client import Answer, RemoteModel
+from serve_app.messages import Answer, Event, News
+from serve_app.model_client import RemoteModel
 from serve_app.prediction import Prediction
-from serve_app.tickets import Event, News
 
 IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSITIVE"), 512, 0.9)
 
@@ -90,7 +90,7 @@ class FakeShared:
         await asyncio.sleep(0)
         return {key: self.store[key] for key in keys if key in self.store}
 
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
         self.store.update(predictions)
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from serve_app.admission import EXCHANGE_S, Admission, Permit
 from serve_app.errors import TooBusy
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
-from serve_app.tickets import TicketRelay
+from serve_app.tickets import ReservationRelay
 from tests.fakes import answer
 
 RATE = 3700.0
@@ -56,7 +56,7 @@ class Simulation:
         self._end = self.now + seconds
         metrics = Metrics()
         self._ingresses = [Admission(Settings(), metrics, lambda: self.now) for _ in range(ingresses)]
-        self._relay = TicketRelay()
+        self._relay = ReservationRelay()
         self._heard = [[self.now] * classifiers for _ in range(ingresses)]
         self._free = [self.now] * classifiers
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -137,9 +137,9 @@ class Simulation:
         self._ingresses[ingress].learn(told)
 
     def _exchange(self, ingress: int) -> None:
-        tickets = self._ingresses[ingress].tickets
-        name, events, _ = tickets.news(self.now)
-        tickets.hear(*self._relay.exchange(name, events, self.now), self.now)
+        reservations = self._ingresses[ingress].reservations
+        name, events, _ = reservations.news(self.now)
+        reservations.hear(*self._relay.exchange(name, events, self.now), self.now)
         if self.now < self._end:
             self._at(self.now + EXCHANGE_S, self._exchange, ingress)
 

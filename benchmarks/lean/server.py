@@ -22,7 +22,7 @@ import typer
 import uvicorn
 
 from model.directory import open_directory
-from model.engine import Lane, load_engine
+from model.engine import Stream, load_engine
 from model.tokenizer import TextTokenizer
 
 MAX_TOKENS, PASS_TOKENS, MAX_WAITING, LONG = 512, 256, 10_000, 20_000
@@ -37,7 +37,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Model:
-    """Answers texts: what waits goes together, on all threads if it is alone, otherwise side by side on the lanes."""
+    """Answers texts: what waits goes together, on all threads if it is alone, otherwise side by side on the streams."""
 
     def __init__(self, path: Path, precision: str, entries: int) -> None:
         directory = open_directory(path)
@@ -46,14 +46,14 @@ class Model:
         self._tokenizer = TextTokenizer(path, MAX_TOKENS)
         self._threads = ThreadPoolExecutor(threads)
         self._engine = load_engine(directory, precision, threads)
-        self._free: list[Lane] = list(self._engine.lanes)
+        self._free: list[Stream] = list(self._engine.streams)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._pending: dict[str, asyncio.Future[bytes]] = {}
         self._waiting: deque[tuple[str, list[int]]] = deque()
         self._passes: set[asyncio.Task[None]] = set()
         warm_up = self._tokenizer.encode([f"Number {number} of some texts to warm up with." for number in range(64)])
-        for lane in {self._engine, *self._engine.lanes}:
-            lane.score([line.ids for line in warm_up])
+        for stream in {self._engine, *self._engine.streams}:
+            stream.score([line.ids for line in warm_up])
 
     async def answer(self, texts: Sequence[str]) -> list[bytes] | None:
         """The JSON of each text's labels and scores, in order; None if too many texts wait."""
@@ -76,23 +76,25 @@ class Model:
 
     def _start(self) -> None:
         while self._free and self._waiting:
-            idle = len(self._free) == len(self._engine.lanes)
+            idle = len(self._free) == len(self._engine.streams)
             chosen: list[tuple[str, list[int]]] = []
             tokens = 0
             while self._waiting and (not chosen or tokens + len(self._waiting[0][1]) <= PASS_TOKENS):
                 chosen.append(self._waiting.popleft())
                 tokens += len(chosen[-1][1])
             whole = idle and not self._waiting
-            lanes = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
-            task = asyncio.get_running_loop().create_task(self._run(chosen, lanes, self._engine if whole else lanes[0]))
+            streams = [self._free.pop() for _ in range(len(self._free) if whole else 1)]
+            task = asyncio.get_running_loop().create_task(
+                self._run(chosen, streams, self._engine if whole else streams[0])
+            )
             self._passes.add(task)
             task.add_done_callback(self._passes.discard)
 
-    async def _run(self, chosen: list[tuple[str, list[int]]], lanes: list[Lane], lane: Lane) -> None:
+    async def _run(self, chosen: list[tuple[str, list[int]]], streams: list[Stream], stream: Stream) -> None:
         texts, ids = zip(*chosen, strict=True)
-        run = asyncio.get_running_loop().run_in_executor(self._threads, lane.score, ids)
+        run = asyncio.get_running_loop().run_in_executor(self._threads, stream.score, ids)
         [scored] = await asyncio.gather(run, return_exceptions=True)
-        self._free += lanes
+        self._free += streams
         self._start()
         if isinstance(scored, BaseException):  # for those who wait
             for text in texts:

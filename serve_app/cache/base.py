@@ -19,7 +19,7 @@ class SharedCache(Protocol):
         """What is known of `keys`; an empty answer where the cache cannot be asked in time. Never raises."""
         ...
 
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Write, off the road of the request. Never raises, and drops what cannot be written."""
         ...
 
@@ -38,7 +38,7 @@ class NoSharedCache:
         """Nothing is known."""
         return {}
 
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Nothing is written."""
 
     async def close(self) -> None:

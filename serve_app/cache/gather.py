@@ -23,7 +23,7 @@ QUEUE_TIMEOUTS = 20
 """How many times the time-out a read may wait for its turn, behind others that were answered."""
 
 
-class Gather(Generic[K, V]):
+class ReadCoalescer(Generic[K, V]):
     """Asks `fetch(keys, deadline)` for all who want something, one call at a time.
 
     The first read goes out at once; what comes before it is back goes out together as the next. `fetch` gets a

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from model.labels import SINGLE_LABEL
 from serve_app.cache.base import NoSharedCache, SharedCache
 from serve_app.cache.redis_store import PREFIX, RedisStore
+from serve_app.cache.seal import Seal
 from serve_app.cache.tiers import OpenSharedCache
 from serve_app.identity import Identity
 from serve_app.metrics import Metrics
@@ -33,7 +34,8 @@ class RedisCache:
         self._store = store or RedisStore(settings, metrics)
         self._breaker = self._store.breaker
         self._prefix = f"{PREFIX}{fingerprint}:"
-        self._seal = settings.redis_seal()
+        value_key = settings.redis_value_key
+        self._seal = Seal("" if value_key is None else value_key.get_secret_value())
         self._labels = labels
         self._sum_to_one = sum_to_one
         self._metrics = metrics
@@ -57,10 +59,10 @@ class RedisCache:
                     self._metrics.bad_values.inc()
         return found
 
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
         """Write in the background; while Redis cannot be used, or too much waits, they are dropped."""
         named = {self._name(key): dump(prediction) for key, prediction in predictions.items()}
-        self._store.write_soon({name: self._seal.put(name, value) for name, value in named.items()})
+        self._store.write_in_background({name: self._seal.put(name, value) for name, value in named.items()})
 
     async def close(self) -> None:
         """Write what is queued, then close the store."""

@@ -16,7 +16,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from serve_app.cache.address import CONNECT_TIMEOUT_S
 from serve_app.cache.breaker import Breaker
 from serve_app.cache.deadline import run_until
-from serve_app.cache.gather import Gather
+from serve_app.cache.gather import ReadCoalescer
 from serve_app.cache.outage import reason
 from serve_app.metrics import Metrics
 from serve_app.prediction import KEY_BYTES
@@ -45,7 +45,7 @@ class RedisStore:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._reads = Gather(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
+        self._reads = ReadCoalescer(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
         # bare connections of redis-py, kept open: there is one read at a time, beside one write, and each has its
         # deadline here. A read is on the road of every request that the in-process tier does not answer, and redis-py's
         # client, pool and timers would have it cost twice the CPU
@@ -76,7 +76,7 @@ class RedisStore:
             return {}
         return await self._reads.get(names)
 
-    def write_soon(self, values: Mapping[str, bytes]) -> None:
+    def write_in_background(self, values: Mapping[str, bytes]) -> None:
         """Write in the background; past the bound, and while the breaker is open, they are dropped."""
         if self.breaker.open or self._closed or len(self._writes) >= MAX_PENDING:
             self._metrics.dropped_writes.inc(len(values))

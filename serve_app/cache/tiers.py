@@ -8,8 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from serve_app.cache.base import SharedCache
-from serve_app.identity import Identity
-from serve_app.live_models import MAX_MODELS
+from serve_app.identity import MAX_MODELS, Identity
 from serve_app.prediction import Prediction
 
 OpenSharedCache = Callable[[Identity], SharedCache]
@@ -45,7 +44,7 @@ class Tiers:
                 memory.move_to_end(name)
                 found[key] = prediction
         if renewed := int(len(found) * RENEWED_SHARE + random.random()):  # noqa: S311
-            self._of(model).put_soon(dict(random.sample(list(found.items()), renewed)))
+            self._of(model).put_in_background(dict(random.sample(list(found.items()), renewed)))
         return found
 
     async def look_up(self, asked: Sequence[tuple[Identity, Sequence[bytes]]]) -> list[dict[bytes, Prediction]]:
@@ -59,7 +58,7 @@ class Tiers:
     def keep(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
         """Put what the model has computed into both tiers."""
         self._remember(model, predictions)
-        self._of(model).put_soon(predictions)
+        self._of(model).put_in_background(predictions)
 
     async def close(self) -> None:
         """Write what is queued for the shared tier, and close it."""

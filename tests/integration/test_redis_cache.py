@@ -57,20 +57,22 @@ async def timed(cache: RedisCache, *keys: bytes) -> tuple[dict[bytes, Prediction
 async def test_what_is_put_is_found_under_the_contracts_key(open_cache: Open, redis_server: RedisServer) -> None:
     cache = open_cache()
     assert await cache.get_many([A]) == {}
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     assert redis_server.names() == [name(A)]
     assert await cache.get_many([B, A]) == {A: PREDICTION}
 
 
 async def test_another_model_finds_nothing(open_cache: Open, redis_server: RedisServer) -> None:
-    open_cache().put_soon({A: PREDICTION})
+    open_cache().put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     assert await open_cache("another").get_many([A]) == {}
 
 
 async def test_an_answer_lives_for_its_time_less_some_jitter(open_cache: Open, redis_server: RedisServer) -> None:
-    open_cache(cache_ttl_s=1000, cache_ttl_jitter=0.2).put_soon({text_key(str(n)): PREDICTION for n in range(50)})
+    open_cache(cache_ttl_s=1000, cache_ttl_jitter=0.2).put_in_background(
+        {text_key(str(n)): PREDICTION for n in range(50)}
+    )
     await written(redis_server, 50)
     lives = {redis_server.client.ttl(key) for key in redis_server.names()}
     assert min(lives) >= 790
@@ -86,7 +88,7 @@ async def test_garbage_is_a_miss_and_is_rewritten(open_cache: Open, redis_server
     redis_server.client.lpush(name(B), "a list, not a string")
     cache = open_cache()
     assert await cache.get_many([A, B]) == {}
-    cache.put_soon({A: PREDICTION, B: PREDICTION})
+    cache.put_in_background({A: PREDICTION, B: PREDICTION})
     await until_async(lambda: redis_server.client.type(name(B)) == b"string", "the list was replaced")
     assert await cache.get_many([A, B]) == {A: PREDICTION, B: PREDICTION}
 
@@ -97,7 +99,7 @@ async def test_with_a_value_key_only_values_that_carry_its_hash_are_answers(
     signed = open_cache(redis_value_key="a secret of the service")
     counted: list[None] = []
     monkeypatch.setattr(signed._metrics.bad_values, "inc", lambda: counted.append(None))
-    signed.put_soon({A: PREDICTION})
+    signed.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     assert await signed.get_many([A]) == {A: PREDICTION}
     stored = redis_server.client.get(name(A))
@@ -110,7 +112,7 @@ async def test_with_a_value_key_only_values_that_carry_its_hash_are_answers(
     assert await signed.get_many([B]) == {}, "a value may not be moved to another text"
     assert len(counted) == len(forged) + 1
     assert await open_cache(redis_value_key="another secret of it").get_many([A]) == {}
-    signed.put_soon({A: PREDICTION, B: OTHER})
+    signed.put_in_background({A: PREDICTION, B: OTHER})
     await until_async(lambda: redis_server.client.get(name(A)) == stored, "the forged value was replaced")
     assert await signed.get_many([A, B]) == {A: PREDICTION, B: OTHER}
 
@@ -119,7 +121,7 @@ async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
     open_cache: Open, redis_server: RedisServer
 ) -> None:
     cache = open_cache()
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     redis_server.stop()
     waits = []
@@ -127,12 +129,12 @@ async def test_a_stopped_redis_costs_nothing_and_is_used_again_when_it_is_back(
         found, seconds = await timed(cache, A)
         assert found == {}
         waits.append(seconds)
-        cache.put_soon({B: PREDICTION})
+        cache.put_in_background({B: PREDICTION})
     assert median(waits) < 0.05
     redis_server.start()
 
     def written_again() -> bool:
-        cache.put_soon({A: PREDICTION})
+        cache.put_in_background({A: PREDICTION})
         return name(A) in redis_server.names()
 
     await until_async(written_again, "the cache writes again")
@@ -154,7 +156,7 @@ async def test_a_frozen_redis_delays_a_few_requests_by_50_ms_and_then_none(
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(open_cache: Open, redis_server: RedisServer) -> None:
     cache = open_cache(redis_max_failures=100)
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     redis_server.freeze()
     assert await asyncio.gather(*(cache.get_many([A]) for _ in range(5))) == [{}] * 5
@@ -165,13 +167,13 @@ async def test_an_answer_that_came_too_late_is_nobody_elses(open_cache: Open, re
 
 async def test_a_full_redis_still_answers_what_it_has(open_cache: Open, redis_server: RedisServer) -> None:
     cache = open_cache()
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     redis_server.client.config_set("maxmemory", "1mb")
     redis_server.client.config_set("maxmemory-policy", "noeviction")
     redis_server.client.config_set("maxmemory", "1")
     for _ in range(5):
-        cache.put_soon({B: PREDICTION})
+        cache.put_in_background({B: PREDICTION})
         await asyncio.sleep(0.11)
         assert await cache.get_many([A, B]) == {A: PREDICTION}
 
@@ -184,7 +186,7 @@ async def test_a_wrong_password_is_a_miss(open_cache: Open, redis_server: RedisS
         found, seconds = await timed(cache, A)
         assert found == {}
         waits.append(seconds)
-        cache.put_soon({A: PREDICTION})
+        cache.put_in_background({A: PREDICTION})
     assert median(waits) < 0.15
 
 
@@ -201,9 +203,9 @@ async def test_answers_that_a_hanging_redis_did_not_take_are_counted(
     drops = count_drops(cache, monkeypatch)
     await cache.get_many([A])
     redis_server.freeze()
-    cache.put_soon({text_key(str(number)): PREDICTION for number in range(500)})
+    cache.put_in_background({text_key(str(number)): PREDICTION for number in range(500)})
     await asyncio.sleep(0)  # the writer has begun
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await until_async(lambda: sum(drops) == 501, "all are counted")
     redis_server.thaw()
 
@@ -215,7 +217,7 @@ async def test_answers_that_a_full_redis_refused_are_counted(
     redis_server.client.config_set("maxmemory", "1")
     cache = open_cache()
     drops = count_drops(cache, monkeypatch)
-    cache.put_soon({A: PREDICTION, B: PREDICTION})
+    cache.put_in_background({A: PREDICTION, B: PREDICTION})
     await until_async(lambda: sum(drops) == 2, "both are counted")
 
 
@@ -226,7 +228,7 @@ async def test_after_close_nothing_is_opened_again(
     drops = count_drops(cache, monkeypatch)
     reads = [asyncio.create_task(cache.get_many([A])) for _ in range(3)]
     await cache.close()
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     assert await asyncio.gather(*reads, cache.get_many([A])) == [{}] * 4
     assert drops == [1]
     await until_async(lambda: len(redis_server.client.client_list()) == 1, "only the test itself is connected")
@@ -234,7 +236,7 @@ async def test_after_close_nothing_is_opened_again(
 
 async def test_close_writes_what_is_queued(open_cache: Open, redis_server: RedisServer) -> None:
     cache = open_cache()
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await cache.close()
     assert redis_server.names() == [name(A)]
 
@@ -243,7 +245,7 @@ async def test_a_read_that_is_late_because_the_loop_was_held_is_no_failure_of_re
     open_cache: Open, redis_server: RedisServer
 ) -> None:
     cache = open_cache(redis_max_failures=2)
-    cache.put_soon({A: PREDICTION})
+    cache.put_in_background({A: PREDICTION})
     await written(redis_server, 1)
     for _ in range(6):
         reading = asyncio.create_task(cache.get_many([A]))

@@ -97,7 +97,7 @@ async def test_texts_in_use_live_longer_in_redis_and_come_back_after_flushall(
 async def test_ten_thousand_writes_hold_the_loop_for_no_long_stretch(redis_server: RedisServer) -> None:
     cache = RedisCache(Settings.model_validate({"redis_url": redis_server.url}), "f" * 16, ("N", "P"), Metrics())
     prediction = make_prediction((0.25, 0.75), ("N", "P"), truncated=False)
-    cache.put_soon({text_key(str(number)): prediction for number in range(10_000)})
+    cache.put_in_background({text_key(str(number)): prediction for number in range(10_000)})
     closing = asyncio.create_task(cache.close())  # which writes what is queued
     longest = 0.0
     while not closing.done():

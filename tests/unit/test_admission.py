@@ -8,8 +8,8 @@ import pytest
 
 from serve_app.admission import Admission, Permit
 from serve_app.errors import TooBusy, TooLate
+from serve_app.messages import Answer
 from serve_app.metrics import Metrics
-from serve_app.model_client import Answer
 from serve_app.settings import Settings
 from tests import fakes
 from tests.retry_simulation import Simulation
@@ -149,10 +149,10 @@ def test_large_requests_that_are_refused_make_nobody_elses_time_long(admission: 
 
 def test_refused_work_is_told_once(admission: Admission) -> None:
     fill(admission, 1)
-    admission.tickets.news(0.0)
+    admission.reservations.news(0.0)
     retry_after(admission, texts(7))
-    assert admission.tickets.news(0.0)[2] == 100
-    assert admission.tickets.news(0.0)[2] == 0
+    assert admission.reservations.news(0.0)[2] == 100
+    assert admission.reservations.news(0.0)[2] == 0
 
 
 def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, clock: Clock) -> None:
@@ -208,7 +208,7 @@ def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admis
 def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
     admission = Admission(SETTINGS, Metrics(), clock)
     admission.learn(answer())
-    admission.tickets.hear([], 4, 0.0)
+    admission.reservations.hear([], 4, 0.0)
     assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
 
 

@@ -12,13 +12,12 @@ import pytest
 import pytest_asyncio
 from starlette.types import ASGIApp
 
-from serve_app import errors
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
-from serve_app.predict import PredictEndpoint, ShortPath
+from serve_app.predict import FastPath, PredictEndpoint
 from serve_app.predictor import Predictor
 from serve_app.settings import Settings
 from tests.bad_bodies import BAD_BODIES, CANARY
@@ -35,7 +34,7 @@ def make_apps(model: FakeModel, settings: Settings = LIMITS) -> dict[str, ASGIAp
     endpoint = PredictEndpoint(settings, predictor, metrics)
     health = HealthMonitor(model, settings, metrics, predictor.saw)
     api = build_api(settings, predictor, endpoint, health, metrics)
-    return {"fastapi": api, "short path": ShortPath(endpoint, api)}
+    return {"fastapi": api, "short path": FastPath(endpoint, api)}
 
 
 def connect(api: ASGIApp) -> httpx.AsyncClient:
@@ -247,7 +246,7 @@ async def test_openapi_is_3_1_and_tells_limits_and_errors(client: httpx.AsyncCli
         assert schema["properties"]["text"]["maxItems"] == 5
         assert schema["properties"]["text"]["items"]["maxLength"] == 20
         assert "300 bytes" in operation["requestBody"]["description"]
-        statuses = {str(error.status) for error in errors.PREDICT_ERRORS}
+        statuses = {str(error.status) for error in PREDICT_ERRORS}
         assert set(operation["responses"]) == {"200", *statuses}
         assert operation["responses"]["429"]["headers"]["Retry-After"]["schema"] == {"type": "integer", "minimum": 1}
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from serve_app.body import read_body
+from serve_app.error_replies import error_reply
 from serve_app.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from serve_app.request_parser import RequestParser
 from serve_app.settings import Settings
@@ -75,14 +76,14 @@ async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:
 
     with pytest.raises(BodyTooSlow) as caught:
         await read_body([], drip, LIMIT, 0.2, FREE)
-    assert caught.value.reply().status == 408
+    assert error_reply(caught.value).status == 408
 
 
 def refused(body: bytes) -> bool:
     try:
         texts = PARSER.texts(body)
     except InvalidRequest as error:
-        reply = error.reply()
+        reply = error_reply(error)
         assert reply.status == 422
         assert all(set(entry) == {"type", "loc", "msg"} for entry in json.loads(reply.body)["detail"])
         return True

@@ -56,7 +56,7 @@ class Connection:
 
 
 async def wait_forever(caller: Caller, deadline: float = math.inf) -> None:
-    async with caller.waits(deadline):
+    async with caller.limit_wait(deadline):
         await asyncio.Event().wait()
 
 
@@ -77,7 +77,7 @@ async def test_a_wait_ends_at_the_deadline() -> None:
 
 async def test_a_wait_that_is_over_leaves_nobody_watching() -> None:
     connection = Connection()
-    async with Caller([], connection.receive).waits(math.inf):
+    async with Caller([], connection.receive).limit_wait(math.inf):
         await asyncio.sleep(0)
     connection.gone.set()
     await asyncio.sleep(0)

@@ -21,7 +21,7 @@ from ray.serve.schema import ReplicaRank
 import serve_app.classifier
 from model.directory import open_directory
 from serve_app.identity import identify
-from serve_app.model_client import Answer
+from serve_app.messages import Answer
 from serve_app.scaling import LOAD
 from serve_app.settings import Settings
 from tests.wait import until_async

@@ -138,7 +138,7 @@ def test_equal_texts_of_a_batch_are_computed_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_lanes_side_by_side_give_what_the_whole_engine_gives(mini: Runner, precision: str, tmp_path: Path) -> None:
+def test_streams_side_by_side_give_what_the_whole_engine_gives(mini: Runner, precision: str, tmp_path: Path) -> None:
     directory = open_directory(Path(shutil.copytree(MINI_MODEL, tmp_path / "mini")))
     export(directory)
     engine = load_engine(directory, precision, threads=2)
@@ -146,9 +146,9 @@ def test_lanes_side_by_side_give_what_the_whole_engine_gives(mini: Runner, preci
     whole = engine.score(ids)
     with ThreadPoolExecutor(2) as threads:
         for _ in range(2):
-            for scores in threads.map(lambda lane: lane.score(ids), engine.lanes):
+            for scores in threads.map(lambda stream: stream.score(ids), engine.streams):
                 assert np.allclose(scores, whole, rtol=0, atol=TOLERANCE)
-    assert len(engine.lanes) == 2
+    assert len(engine.streams) == 2
 
 
 def test_the_courses_two_texts_come_out_right(mini: Runner) -> None:

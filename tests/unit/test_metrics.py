@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.metrics import Buckets, Metrics, Tally
+from serve_app.metrics import BufferedCounter, BufferedHistogram, Metrics
 
 
 def test_a_tally_hands_over_what_it_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    tally = Tally("some_texts", "Texts.", "source")
+    tally = BufferedCounter("some_texts", "Texts.", "source")
     handed: list[tuple[float, dict[str, str]]] = []
     monkeypatch.setattr(tally._counter, "inc", lambda number, tags: handed.append((number, tags)))
     tally.add("hit", 2)
@@ -28,7 +28,7 @@ async def test_close_flushes_for_the_last_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_buckets_hand_over_how_many_were_within_each_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
-    buckets = Buckets("some_ms", "Times.", [1, 2.5])
+    buckets = BufferedHistogram("some_ms", "Times.", [1, 2.5])
     handed: list[tuple[float, str]] = []
     monkeypatch.setattr(buckets._counter, "inc", lambda number, tags: handed.append((number, tags["le"])))
     for value in (0.5, 1.0, 2.0, 9.0):

@@ -18,8 +18,8 @@ from serve_app.admission import Admission
 from serve_app.caller import Caller
 from serve_app.health import HealthMonitor
 from serve_app.identity import Identity
+from serve_app.messages import Answer
 from serve_app.metrics import Metrics
-from serve_app.model_client import Answer
 from serve_app.outcome import Outcome
 from serve_app.prediction import Prediction
 from serve_app.predictor import Predictor

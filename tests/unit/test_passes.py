@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from model.engine import Lane as Scorer
+from model.engine import Stream as Scorer
 from model.labels import Scores
 from serve_app.metrics import Metrics
 from serve_app.passes import Passes, Request
@@ -21,12 +21,12 @@ PASS = 100
 
 
 class Engine:
-    """One lane or more; `release` lets a pass end."""
+    """One stream or more; `release` lets a pass end."""
 
     precision = "fp32"
 
-    def __init__(self, lanes: int = 1) -> None:
-        self.lanes: Sequence[Scorer] = [self] if lanes == 1 else [Lane(self) for _ in range(lanes)]
+    def __init__(self, streams: int = 1) -> None:
+        self.streams: Sequence[Scorer] = [self] if streams == 1 else [Stream(self) for _ in range(streams)]
         self.passes: list[list[int]] = []
         self.gate = threading.Semaphore(0)
 
@@ -37,15 +37,15 @@ class Engine:
         return [(float(sequence[0]), float(len(sequence))) for sequence in sequences]
 
 
-class Lane:
+class Stream:
     def __init__(self, engine: Engine) -> None:
         self.score = engine.score
 
 
 class Setup:
-    def __init__(self, lanes: int = 1) -> None:
-        self.engine = Engine(lanes)
-        self.threads = ThreadPoolExecutor(lanes)
+    def __init__(self, streams: int = 1) -> None:
+        self.engine = Engine(streams)
+        self.threads = ThreadPoolExecutor(streams)
         self.passes = Passes(self.engine, self.threads, Settings(batch_tokens=PASS, max_wait_s=1.0), Metrics())
         self.passes.tokens_per_s = 1000.0
         self.held = ExitStack()
@@ -166,8 +166,8 @@ async def test_a_request_counts_for_no_more_than_a_pass(setup: Setup) -> None:
     assert setup.passes.wait_s == pytest.approx(0.1 + 0.06)
 
 
-async def test_each_lane_runs_a_pass_of_its_own_and_one_that_is_alone_has_them_all() -> None:
-    setup = Setup(lanes=2)
+async def test_each_stream_runs_a_pass_of_its_own_and_one_that_is_alone_has_them_all() -> None:
+    setup = Setup(streams=2)
     alone = setup.add(0, 10)
     await setup.begun()
     assert not setup.passes._free

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.error_replies import error_reply
 from serve_app.errors import InvalidRequest
 from serve_app.request_parser import LARGE_BYTES, RequestParser
 from serve_app.settings import Settings
@@ -92,7 +93,7 @@ def detail(body: bytes, parser: RequestParser = PARSER) -> list[dict[str, Any]]:
     try:
         parser.texts(body)
     except InvalidRequest as error:
-        return json.loads(error.reply().body)["detail"]  # type: ignore[no-any-return]
+        return json.loads(error_reply(error).body)["detail"]  # type: ignore[no-any-return]
     return []
 
 

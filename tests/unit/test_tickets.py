@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.tickets import LONGEST_S, TicketRelay, Tickets
+from serve_app.tickets import LONGEST_S, ReservationRelay, RetryReservations
 
 
 def key(number: int) -> bytes:
@@ -12,54 +12,54 @@ def key(number: int) -> bytes:
 
 
 def test_times_follow_the_work_that_was_promised() -> None:
-    tickets = Tickets()
-    told = [tickets.issue(key(number), 10, 1.0, 2.0, 100.0) for number in range(10)]
+    reservations = RetryReservations()
+    told = [reservations.reserve(key(number), 10, 1.0, 2.0, 100.0) for number in range(10)]
     assert told == sorted(told)
     assert told[0] == 4
     assert told[-1] == pytest.approx(2 + 10 * 1.4, abs=1)
 
 
 def test_a_caller_is_known_when_it_is_due_and_once() -> None:
-    tickets = Tickets()
-    after = tickets.issue(key(1), 10, 1.0, 2.0, 100.0)
-    assert not tickets.redeem(key(1), 100.0 + after - 0.5)
-    assert tickets.redeem(key(1), 100.0 + after - 0.1), "timers fire a little early"
-    assert not tickets.redeem(key(1), 100.0 + after)
-    assert not tickets.redeem(key(2), 100.0 + after)
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    assert not reservations.redeem(key(1), 100.0 + after - 0.5)
+    assert reservations.redeem(key(1), 100.0 + after - 0.1), "timers fire a little early"
+    assert not reservations.redeem(key(1), 100.0 + after)
+    assert not reservations.redeem(key(2), 100.0 + after)
 
 
 def test_a_caller_that_comes_too_early_keeps_its_time() -> None:
-    tickets = Tickets()
-    after = tickets.issue(key(1), 10, 1.0, 5.0, 100.0)
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 5.0, 100.0)
     for number in range(2, 50):
-        tickets.issue(key(number), 10, 1.0, 5.0, 100.0)
-    assert tickets.issue(key(1), 10, 1.0, 5.0, 102.0) == after - 2
+        reservations.reserve(key(number), 10, 1.0, 5.0, 100.0)
+    assert reservations.reserve(key(1), 10, 1.0, 5.0, 102.0) == after - 2
 
 
 def test_one_that_comes_too_late_is_a_newcomer() -> None:
-    tickets = Tickets()
-    after = tickets.issue(key(1), 10, 1.0, 2.0, 100.0)
-    assert not tickets.redeem(key(1), 100.0 + after + 10.5)
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    assert not reservations.redeem(key(1), 100.0 + after + 10.5)
 
 
 def test_no_time_is_longer_than_can_be_told() -> None:
-    tickets = Tickets()
-    assert max(tickets.issue(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
+    reservations = RetryReservations()
+    assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
 
 
 def test_callers_that_never_return_are_not_waited_for() -> None:
-    tickets = Tickets()
+    reservations = RetryReservations()
     now = 100.0
     for number in range(20_000):
         now += 0.01
-        after = tickets.issue(key(number), 10, 0.1, 1.0, now)
+        after = reservations.reserve(key(number), 10, 0.1, 1.0, now)
     assert after < 60, "a tenth of the load is served, and nobody comes back"
 
 
 def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
-    here, there = Tickets(), Tickets()
+    here, there = RetryReservations(), RetryReservations()
     here.replicas = there.replicas = 2
-    after = here.issue(key(1), 10, 1.0, 0.0, 100.0)
+    after = here.reserve(key(1), 10, 1.0, 0.0, 100.0)
     assert after == 3, "half the rate is this replica's to promise"
     there.hear(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
     assert here.news(100.0)[1:] == ([], 0)
@@ -69,14 +69,14 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
 
 
 def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
-    tickets = Tickets()
+    reservations = RetryReservations()
     for number in range(60_000):
-        tickets.issue(key(number), 10, 0.001, 1.0, 100.0)
-    assert len(tickets._due) <= 50_000
+        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+    assert len(reservations._due) <= 50_000
 
 
 def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
-    relay = TicketRelay()
+    relay = ReservationRelay()
     assert relay.exchange("a", [], 100.0) == ([], 1)
     assert relay.exchange("b", [(key(1), 3.0)], 100.0) == ([], 2)
     assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0)], 2)
@@ -86,7 +86,7 @@ def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
 
 
 def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound() -> None:
-    relay = TicketRelay()
+    relay = ReservationRelay()
     relay.exchange("gone", [], 100.0)
     relay.exchange("a", [], 105.0)
     relay.exchange("b", [(key(number), 3.0) for number in range(20_000)], 111.0)
@@ -96,7 +96,7 @@ def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound
 
 
 def test_events_that_nobody_takes_are_bounded() -> None:
-    tickets = Tickets()
+    reservations = RetryReservations()
     for number in range(20_000):
-        tickets.issue(key(number), 10, 0.001, 1.0, 100.0)
-    assert len(tickets.news(100.0)[1]) == 5_000
+        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+    assert len(reservations.news(100.0)[1]) == 5_000

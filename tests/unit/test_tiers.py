@@ -50,9 +50,9 @@ def test_without_entries_memory_holds_nothing() -> None:
 class CountingShared(FakeShared):
     written = 0
 
-    def put_soon(self, predictions: Mapping[bytes, Prediction]) -> None:
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
         self.written += len(predictions)
-        super().put_soon(predictions)
+        super().put_in_background(predictions)
 
 
 def test_a_small_share_of_the_hits_is_written_again_and_no_text_is_left_out() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from starlette.types import Message
 
 from serve_app.body import read_body
+from serve_app.error_replies import error_reply
 from serve_app.errors import BodyTooSlow
 from serve_app.unfinished import UnfinishedBodies
 
@@ -43,7 +44,7 @@ async def is_ended(reading: Awaitable[bytes]) -> bool:
     try:
         await reading
     except BodyTooSlow as error:
-        return error.reply().status == 408
+        return error_reply(error).status == 408
     return False
 
 
