@@ -17,7 +17,7 @@ from serve_app.tickets import RetryReservations
 RESERVED_WAITS = 3
 """How many times the longest wait a request may find before it that comes back as asked."""
 EXCHANGE_S = 0.4
-"""How often reservations are exchanged: twice this is less than a second, after which callers come back at the earliest."""
+"""How often reservations are exchanged: twice this is less than the second after which the first callers return."""
 LARGEST_SHARE = 8
 """No refused request books more than this part of the longest wait, so that a large one makes nobody else late."""
 _FORGET_S = 10.0

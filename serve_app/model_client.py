@@ -56,7 +56,7 @@ class RemoteModel:
         return answer
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
-        """Send news of reservations to the replica that relays them; returns the others' events, and how many there are."""
+        """Send news of reservations to the replica that relays them; the others' events, and how many there are."""
         heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
         return heard
 

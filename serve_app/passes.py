@@ -143,12 +143,10 @@ class Passes:
                 room -= len(ids)
         return chosen
 
-    def _end(
-        self, chosen: list[_Waiting], streams: list[Stream], began: float, run: asyncio.Future[list[Scores]]
-    ) -> None:
+    def _end(self, chosen: list[_Waiting], used: list[Stream], began: float, run: asyncio.Future[list[Scores]]) -> None:
         seconds = time.perf_counter() - began
-        self._free.extend(streams)
-        self.ran_s += seconds * len(streams) / len(self._engine.streams)
+        self._free.extend(used)
+        self.ran_s += seconds * len(used) / len(self._engine.streams)
         error = run.exception()  # for those who wait; the others' passes go on
         for (request, index, ids), scores in zip(chosen, repeat(None) if error else run.result(), strict=False):
             request.scores[index] = scores
@@ -164,7 +162,7 @@ class Passes:
         self._start()
         tokens = sum(len(ids) for _, _, ids in chosen)
         if tokens >= _MIN_FILL * self._pass_tokens:  # of smaller ones the most is overhead
-            seen = tokens * len(self._engine.streams) / len(streams) / seconds / self.tokens_per_s
+            seen = tokens * len(self._engine.streams) / len(used) / seconds / self.tokens_per_s
             self.tokens_per_s *= 1 + _RATE_WEIGHT * (min(max(seen, 1 / _LARGEST_STEP), _LARGEST_STEP) - 1)
         self._metrics.batch_texts.observe(len(chosen))
         self._metrics.batch_tokens.observe(tokens)

@@ -110,9 +110,8 @@ async def test_the_service_works_as_the_projects_user(port: int) -> None:
         with client(port, "project", PROJECTS) as project:
 
             def written() -> bool:
-                cache.put_in_background(
-                    {text_key("a"): prediction}
-                )  # dropped while the cache does not know yet that it works
+                # dropped while the cache does not know yet that it works
+                cache.put_in_background({text_key("a"): prediction})
                 return bool(project.mget(OURS) != [None])
 
             await until_async(written, "the answer is written")

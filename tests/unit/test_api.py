@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.base import NoSharedCache
+from serve_app.error_replies import PREDICT_ERRORS
 from serve_app.health import HealthMonitor
 from serve_app.metrics import Metrics
 from serve_app.predict import FastPath, PredictEndpoint
