@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 TORCH := 2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 POETRY ?= poetry
-FUZZ := tests/integration/fuzz tests/unit/test_body.py tests/unit/test_prediction.py
+FUZZ := tests/integration/fuzz tests/unit/web/test_body.py tests/unit/test_prediction.py
 
 .PHONY: help
 help: ## show this list

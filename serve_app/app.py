@@ -6,7 +6,7 @@
 from ray import serve
 from ray.serve import Application
 
-from serve_app.classifier import Classifier
+from serve_app.classifier.replica import Classifier
 from serve_app.ingress import Ingress
 from serve_app.settings import Settings
 
@@ -26,7 +26,7 @@ def build_app(args: Settings) -> Application:
         # what waits must wait in the batch queue: past this bound Serve's router would poll with growing pauses
         max_ongoing_requests=1000,
         max_queued_requests=1000,
-        request_router_config={"request_router_class": "serve_app.silent_replica:Router"},
+        request_router_config={"request_router_class": "serve_app.predict.router:Router"},
         ray_actor_options={"num_cpus": 1},
         logging_config=LOGGING,
         health_check_period_s=2,

@@ -14,7 +14,7 @@ from collections.abc import Container
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.one_write import in_one_write
+from serve_app.web.one_write import in_one_write
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 CALLBACK = f"{__name__}:middlewares"

@@ -43,7 +43,7 @@ _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
 # dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
 # Over all connections, only so many requests wait here; those above go on as they are, to the ingress, which makes room
-# for whoever is quick (serve_app/unfinished.py). Not over HTTP/2: there a hundred cost their sender a packet.
+# for whoever is quick (serve_app/web/unfinished.py). Not over HTTP/2: there a hundred cost their sender a packet.
 MAX_WAITING = 1000
 # An answer to a request that is not whole leaves it open, with its connection to the ingress, until the client ends it.
 # One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
@@ -94,7 +94,7 @@ NOT_YET = (
 )
 FRONTEND = "\nfrontend http_frontend\n"
 # Serve would watch each request's connection with two tasks and a queue; the ingress watches itself, where there is
-# something to wait for (serve_app/caller.py).
+# something to wait for (serve_app/predict/caller.py).
 NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
 # Serve reads some headers before the service does: it fails where one is no UTF-8, has a time-out of its own, and sends
 # a request's id back, in a head that must stay small. An id that is none is dropped, and Serve makes one.

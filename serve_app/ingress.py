@@ -15,20 +15,20 @@ from starlette.types import ASGIApp
 
 from model.directory import open_directory
 from serve_app import before_serve
-from serve_app.admission import Admission
-from serve_app.api import build_api
 from serve_app.cache.redis import open_redis
 from serve_app.core_dumps import forbid_core_dumps
-from serve_app.counted import Counted
-from serve_app.guard import guarded
-from serve_app.health import HealthMonitor
 from serve_app.identity import identify
 from serve_app.metrics import Metrics
-from serve_app.model_client import RemoteModel
-from serve_app.predict import PATHS, FastPath, PredictEndpoint
-from serve_app.predictor import Predictor
+from serve_app.overload.admission import Admission
+from serve_app.predict.health import HealthMonitor
+from serve_app.predict.model_client import RemoteModel
+from serve_app.predict.predictor import Predictor
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
+from serve_app.web.api import build_api
+from serve_app.web.counted import Counted
+from serve_app.web.guard import guarded
+from serve_app.web.predict_endpoint import PATHS, FastPath, PredictEndpoint
 
 GC_THRESHOLD = (10_000, 50, 50)
 """A request leaves no rings of objects behind, so the collector finds next to nothing here; but where it walks through

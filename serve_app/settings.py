@@ -13,7 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import AbstractConnection
 
-from serve_app.cache.address import check_redis_connection, redis_connection
+from serve_app.redis_address import check_redis_connection, redis_connection
 
 PREFIX = "SENTIMENT_"
 MIN_VALUE_KEY = 16

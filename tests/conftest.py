@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # `make fuzz`: so many cases of each test that generates them, and no end to the search for more

@@ -14,11 +14,11 @@ from benchmarks.trace.stamps import wrap
 from model import engine
 from model.tokenizer import TextTokenizer
 from serve_app import before_serve
-from serve_app.classifier import Classifier
+from serve_app.classifier.replica import Classifier
 from serve_app.local.config import local_config
-from serve_app.model_client import RemoteModel
-from serve_app.predict import PredictEndpoint
+from serve_app.predict.model_client import RemoteModel
 from serve_app.settings import Settings
+from serve_app.web.predict_endpoint import PredictEndpoint
 
 
 class TracedClassifier(Classifier):

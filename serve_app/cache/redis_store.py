@@ -13,13 +13,13 @@ from cachetools import TTLCache
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, ResponseError
 
-from serve_app.cache.address import CONNECT_TIMEOUT_S
 from serve_app.cache.breaker import Breaker
 from serve_app.cache.deadline import run_until
-from serve_app.cache.gather import ReadCoalescer
 from serve_app.cache.outage import reason
+from serve_app.cache.read_coalescer import ReadCoalescer
 from serve_app.metrics import Metrics
 from serve_app.prediction import KEY_BYTES
+from serve_app.redis_address import CONNECT_TIMEOUT_S
 from serve_app.settings import Settings
 
 PREFIX = "fastapi-cache-project::"

@@ -10,10 +10,10 @@ from model.cpu import choose_precision
 from model.directory import open_directory
 from model.errors import ModelError
 from model.golden import StaleExport, check_export
-from serve_app.api_keys import BadKeysFile, read_keys
 from serve_app.haproxy import LOOPBACK
 from serve_app.local.ports import free_port, holder, is_free, is_own, needs_rights, own_address
 from serve_app.settings import Settings, explain
+from serve_app.web.api_keys import BadKeysFile, read_keys
 
 
 def check(port: int, bind: str = LOOPBACK) -> list[str]:

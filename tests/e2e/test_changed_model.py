@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 
-from serve_app.live_models import SLACK_S
+from serve_app.predict.live_models import SLACK_S
 from serve_app.settings import MINI_MODEL
-from tests.models import save_distilbert
-from tests.replicas import replicas
-from tests.service import Service
+from tests.support.models import save_distilbert
+from tests.support.replicas import replicas
+from tests.support.service import Service
 
 PROBE_S = 1.0
 TEXTS = [f"A text that everybody asks for, number {number}." for number in range(20)]

@@ -19,9 +19,9 @@ import pytest
 
 from serve_app.local.__main__ import START_TIMEOUT_S
 from serve_app.local.ports import SIDE_PORTS, free_port, is_free
-from tests.replicas import frozen, replicas
-from tests.service import REPOSITORY, Service
-from tests.wait import until
+from tests.support.replicas import frozen, replicas
+from tests.support.service import REPOSITORY, Service
+from tests.support.wait import until
 
 
 @pytest.fixture

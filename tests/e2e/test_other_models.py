@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.browser import ABSENT, chromium, find_chromium
-from tests import k6
-from tests.redis_server import RedisServer
-from tests.reference import reference
-from tests.service import REPOSITORY, Service
-from tests.wait import until
+from tests.support import k6
+from tests.support.redis_server import RedisServer
+from tests.support.reference import reference
+from tests.support.service import REPOSITORY, Service
+from tests.support.wait import until
 from tests.zoo.models import EMOTIONS, MULTI, named
 from tests.zoo.specimen import Specimen
 from tests.zoo.tokenizers import BERT, MULTILINGUAL

@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from tests import other_user
-from tests.service import REPOSITORY, Service
+from tests.support import other_user
+from tests.support.service import REPOSITORY, Service
 
 NOBODY = 65534
 KEY = "a-key-that-only-callers-have"

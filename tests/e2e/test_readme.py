@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from serve_app.local.ports import free_port
-from tests.redis_server import RedisServer
-from tests.service import REPOSITORY
-from tests.wait import until
-from tests.yardstick import slowdown
+from tests.support.machine_speed import slowdown
+from tests.support.redis_server import RedisServer
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 BLOCKS = re.findall(r"```(sh|json)\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 RUN, CURL, TEST, FETCH, REDIS = [text.strip() for kind, text in BLOCKS if kind == "sh"]

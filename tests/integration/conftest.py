@@ -12,12 +12,12 @@ from playwright.sync_api import Browser
 
 from benchmarks.browser import ABSENT, chromium, find_chromium
 from serve_app.settings import Settings
-from tests.ingress_parts import Make, Replica
-from tests.kuberay_commands import Commands, write_overlay
 from tests.kubernetes_api.server import KubernetesApi
-from tests.redis_server import RedisServer
-from tests.service import Service
-from tests.yardstick import slowdown
+from tests.support.ingress_parts import Make, Replica
+from tests.support.kuberay_commands import Commands, write_overlay
+from tests.support.machine_speed import slowdown
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
 
 BODY_TIMEOUT_S = 5.0
 DEADLINE_S = 2.0

@@ -20,12 +20,12 @@ from benchmarks.overload.connections import Answer, Connections
 from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import dump, make_prediction, text_key
 from serve_app.settings import MINI_MODEL, Settings
-from tests import attacks
-from tests.golden import golden
-from tests.redis_server import RedisServer
-from tests.replicas import frozen, replicas
-from tests.service import Service
-from tests.wait import until
+from tests.support import attacks
+from tests.support.golden import golden
+from tests.support.redis_server import RedisServer
+from tests.support.replicas import frozen, replicas
+from tests.support.service import Service
+from tests.support.wait import until
 
 UNCACHED_USERS = 4
 WARM_S, ALONE_S, BESIDE_S = 1.0, 3.0, 9.0

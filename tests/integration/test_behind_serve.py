@@ -10,8 +10,8 @@ import pytest
 from tests.integration.conftest import BODY_TIMEOUT_S
 from tests.integration.test_clients import *  # noqa: F403
 from tests.integration.test_contract import *  # noqa: F403
-from tests.redis_server import RedisServer
-from tests.service import Service
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from serve_app.prediction import text_key
-from tests.redis_server import RedisServer
-from tests.wait import until
+from tests.support.redis_server import RedisServer
+from tests.support.wait import until
 
 _numbers = itertools.count()
 

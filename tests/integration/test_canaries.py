@@ -20,10 +20,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.canaries import KINDS, RAW, Search, Syslog, send_and_close, texts
-from tests.redis_server import RedisServer
-from tests.service import Service
-from tests.wait import until
+from tests.support.canaries import KINDS, RAW, Search, Syslog, send_and_close, texts
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
+from tests.support.wait import until
 
 NUMBER = int(os.environ.get("CANARIES", "300"))
 KEY = "a-key-for-the-canaries"

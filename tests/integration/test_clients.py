@@ -16,7 +16,7 @@ import requests
 
 from serve_app.haproxy import HEAD_BYTES, REQUEST_TIMEOUT_S
 from tests.integration.bad_input.requests import connect, raw, request, status, texts
-from tests.service import Service
+from tests.support.service import Service
 
 PEERS = Path(__file__).parent.parent / "peers"
 COMMANDS = {

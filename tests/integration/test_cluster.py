@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.overload.clients import OK, TOO_BUSY, Record, ask, open_loop
 from benchmarks.overload.connections import Connections
-from tests.attacks import body, dense_texts
-from tests.ray_cluster import Cluster, ray_cluster
-from tests.wait import until
+from tests.support.attacks import body, dense_texts
+from tests.support.ray_cluster import Cluster, ray_cluster
+from tests.support.wait import until
 
 WORKERS, CLASSIFIERS = 3, 2
 TOKENS = 420  # of each text

@@ -22,9 +22,9 @@ from tests.cluster import objects
 from tests.cluster.inside import ask, checks, kill, load, probe
 from tests.cluster.kills import kill_source
 from tests.cluster.records import Records
-from tests.service import Service
-from tests.stub_service import always, fair
-from tests.wait import until
+from tests.support.service import Service
+from tests.support.stub_service import always, fair
+from tests.support.wait import until
 
 GOOD = json.dumps(fair(["a"])[1]).encode()
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]

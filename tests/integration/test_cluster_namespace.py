@@ -17,8 +17,8 @@ from tests.cluster.errors import StepFailed, SuiteError
 from tests.cluster.run import namespace
 from tests.kubernetes_api.server import Handler, KubernetesApi
 from tests.kubernetes_api.state import failure
-from tests.service import REPOSITORY
-from tests.wait import until
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 
 class WithPost(Handler):

@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.overload.clients import OK, Record, ask
 from benchmarks.overload.connections import Connections
-from tests.attacks import body, dense_texts
-from tests.ray_cluster import Cluster, ray_cluster
-from tests.wait import until
+from tests.support.attacks import body, dense_texts
+from tests.support.ray_cluster import Cluster, ray_cluster
+from tests.support.wait import until
 
 USERS, LIST, SECONDS = 32, 10, 8.0
 BUSY = 0.8

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from model.data import load_split
 from serve_app.settings import MINI_MODEL
-from tests import sentences
-from tests.redis_server import RedisServer
-from tests.reference import reference
-from tests.service import Service
-from tests.wait import until
+from tests.support import sentences
+from tests.support.redis_server import RedisServer
+from tests.support.reference import reference
+from tests.support.service import Service
+from tests.support.wait import until
 
 PREFIX = "fastapi-cache-project::"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.manifests import KUBERAY
-from tests.prometheus import Prometheus, metrics_addresses, program
-from tests.service import Service
-from tests.wait import until
+from tests.support.manifests import KUBERAY
+from tests.support.prometheus import Prometheus, metrics_addresses, program
+from tests.support.service import Service
+from tests.support.wait import until
 
 DASHBOARD = json.loads((KUBERAY / "components" / "dashboard" / "sentiment.json").read_text(encoding="utf-8"))
 RULES = yaml.safe_load((KUBERAY / "monitoring" / "prometheusrule.yaml").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, expect
 
-from tests.service import Service
+from tests.support.service import Service
 
 
 def test_it_works_under_its_policy_and_asks_nobody_else(browser: Browser, service: Service) -> None:

@@ -17,8 +17,8 @@ import pytest
 
 from serve_app.drain import drain, find
 from serve_app.local.ports import free_port
-from tests.ray_cluster import Cluster, ray_cluster
-from tests.wait import until
+from tests.support.ray_cluster import Cluster, ray_cluster
+from tests.support.wait import until
 
 USERS = 8
 SECONDS = 5.0

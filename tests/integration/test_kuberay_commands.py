@@ -17,10 +17,10 @@ import yaml
 from kuberay.cluster import Cluster
 from kuberay.errors import ExitCode
 from kuberay.logs import follow
-from tests import kubernetes_objects as objects
-from tests.kuberay_commands import Commands
 from tests.kubernetes_api.answers import APPLY
-from tests.service import REPOSITORY
+from tests.support import kubernetes_objects as objects
+from tests.support.kuberay_commands import Commands
+from tests.support.service import REPOSITORY
 
 
 def kinds(commands: Commands) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from kuberay.errors import ExitCode
 from tests import kubernetes_states
-from tests.kuberay_commands import Commands
+from tests.support.kuberay_commands import Commands
 
 
 @pytest.fixture

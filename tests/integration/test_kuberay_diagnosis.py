@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from kuberay.errors import ExitCode
-from tests import kubernetes_objects as objects
-from tests.kuberay_commands import Commands
-from tests.kuberay_problems import CASES, NO_IMAGE, STARTING
 from tests.kubernetes_api.state import KINDS, Request
-from tests.kubernetes_objects import Object
+from tests.support import kubernetes_objects as objects
+from tests.support.kuberay_commands import Commands
+from tests.support.kuberay_problems import CASES, NO_IMAGE, STARTING
+from tests.support.kubernetes_objects import Object
 
 
 def replaced(*changed: Object) -> list[Object]:

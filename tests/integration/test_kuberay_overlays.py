@@ -7,8 +7,8 @@ import pytest
 from kuberay.cli import main
 from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, REDIS_INIT_CONTAINERS, STATEFUL_SETS
 from kuberay.render import OVERLAYS, namespace_of, render
-from tests.kuberay_commands import Commands
 from tests.kubernetes_api.answers import APPLY
+from tests.support.kuberay_commands import Commands
 
 IMAGE, LAB = "registry.example/team/project:0a1b2c3", "registry.example/team/lab:v1"
 NAMES = {path.name for path in OVERLAYS.glob("*/")}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kuberay.errors import ExitCode
-from tests.kuberay_commands import Commands
-from tests.kubernetes_objects import Object, pod
-from tests.manifests import KUBERAY
+from tests.support.kuberay_commands import Commands
+from tests.support.kubernetes_objects import Object, pod
+from tests.support.manifests import KUBERAY
 
 ARGUMENTS = ("--image", "registry.example/team/project:1", "--lab-image", "registry.example/team/lab:1")
 

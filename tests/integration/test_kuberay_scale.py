@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kuberay.errors import ExitCode
-from tests import kubernetes_objects as objects
-from tests.kuberay_commands import Commands
+from tests.support import kubernetes_objects as objects
+from tests.support.kuberay_commands import Commands
 
 PATCH = "application/json-patch+json"
 

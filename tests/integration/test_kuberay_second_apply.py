@@ -10,10 +10,10 @@ import yaml
 
 from kuberay.errors import ExitCode
 from tests import kubernetes_states
-from tests.kuberay_commands import Commands
 from tests.kubernetes_api.answers import APPLY
 from tests.kubernetes_api.state import Request
-from tests.kubernetes_objects import Object
+from tests.support.kuberay_commands import Commands
+from tests.support.kubernetes_objects import Object
 
 NEW = "registry.example/team/project:4d5e6f7"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

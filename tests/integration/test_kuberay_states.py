@@ -11,7 +11,7 @@ from kuberay.errors import ExitCode
 from kuberay.wait import Patience
 from kuberay.wait import wait as wait_until_up
 from tests import kubernetes_states
-from tests.kuberay_commands import Commands
+from tests.support.kuberay_commands import Commands
 
 WANTED = {
     "no-operator": (ExitCode.OPERATOR, "RayService/project-prediction", "no operator has looked at it"),

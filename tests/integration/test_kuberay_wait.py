@@ -16,11 +16,11 @@ from kuberay.errors import ClientError, ExitCode
 from kuberay.status import Status
 from kuberay.wait import Patience, wait
 from serve_app.local.ports import free_port
-from tests import kubernetes_objects as objects
-from tests.kuberay_commands import Commands
-from tests.kubernetes_objects import Object
-from tests.service import REPOSITORY
-from tests.wait import until
+from tests.support import kubernetes_objects as objects
+from tests.support.kuberay_commands import Commands
+from tests.support.kubernetes_objects import Object
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 QUICK = Patience(timeout_s=30.0, problem_s=20.0, settle_s=0.1, poll_s=0.02)
 BRIEF = replace(QUICK, timeout_s=0.5)

@@ -16,10 +16,10 @@ from benchmarks.lean.server import Model
 from benchmarks.texts import COURSE_POOL
 from serve_app.local.ports import free_port
 from serve_app.settings import MINI_MODEL
-from tests.bad_bodies import BAD_BODIES
-from tests.golden import golden, new_texts
-from tests.service import REPOSITORY
-from tests.wait import until
+from tests.support.bad_bodies import BAD_BODIES
+from tests.support.golden import golden, new_texts
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 FITS = {"one text too many", "one character too many"}
 """Bodies that are bad under smaller limits than the lean server's."""

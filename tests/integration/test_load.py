@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from serve_app.local.ports import free_port
-from tests.k6 import THRESHOLDS_FAILED, load
-from tests.service import Service
-from tests.stub_service import Answer, always, fair, pair, stub_service
+from tests.support.k6 import THRESHOLDS_FAILED, load
+from tests.support.service import Service
+from tests.support.stub_service import Answer, always, fair, pair, stub_service
 
 EMOTIONS = {"joy": 0.4, "love, or so": 0.3, "ärger": 0.15, "sadness": 0.1, "surprise": 0.04, "fear": 0.01}
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"

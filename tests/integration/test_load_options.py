@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from serve_app.local.ports import free_port
-from tests.k6 import THRESHOLDS_FAILED, command, load, run
-from tests.service import REPOSITORY
-from tests.stub_service import fair, stub_service
-from tests.wait import until
+from tests.support.k6 import THRESHOLDS_FAILED, command, load, run
+from tests.support.service import REPOSITORY
+from tests.support.stub_service import fair, stub_service
+from tests.support.wait import until
 
 INTERRUPTED = 105
 """k6's exit status."""

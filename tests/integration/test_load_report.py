@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.browser import DESKTOP
 from benchmarks.metrics_url import find_metrics
 from serve_app.local.ports import free_port
-from tests.k6 import THRESHOLDS_FAILED, load
-from tests.screens import assert_fits_screens
-from tests.service import Service
-from tests.wait import until
+from tests.support.k6 import THRESHOLDS_FAILED, load
+from tests.support.screens import assert_fits_screens
+from tests.support.service import Service
+from tests.support.wait import until
 
 SECONDS = 6
 PLOTS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proxied import Proxied, proxied
+from tests.support.proxied import Proxied, proxied
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import pytest
 import redis
 
 from serve_app.local.ports import free_port
-from tests.manifests import of_kind
-from tests.redis_server import RedisServer, binary
-from tests.wait import until
+from tests.support.manifests import of_kind
+from tests.support.redis_server import RedisServer, binary
+from tests.support.wait import until
 
 PASSWORD = """any 'characters' "of" a \\ pass#word $HOME `id` %s"""  # noqa: S105
 APPLETS = ("sh", "nc", "timeout", "grep", "printf", "echo", "sleep", "sed")

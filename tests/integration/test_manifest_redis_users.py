@@ -14,7 +14,7 @@ from serve_app.metrics import Metrics
 from serve_app.prediction import make_prediction, text_key
 from serve_app.settings import Settings
 from tests.integration.test_manifest_redis import PASSWORD, answers, container
-from tests.wait import until, until_async
+from tests.support.wait import until, until_async
 
 LABELS = ("NEGATIVE", "POSITIVE")
 OURS = f"{PREFIX}0123456789abcdef:{text_key('a').hex()}"

@@ -18,9 +18,9 @@ import pytest
 from benchmarks.overload.clients import OK, TOO_BUSY, Novelties, Record, ask, ask_and_obey
 from benchmarks.overload.connections import Connections
 from serve_app.settings import MINI_MODEL
-from tests.replicas import frozen, metric, replicas
-from tests.service import Service
-from tests.wait import until
+from tests.support.replicas import frozen, metric, replicas
+from tests.support.service import Service
+from tests.support.wait import until
 
 HIT = "This one is in the cache."
 numbers = itertools.count()

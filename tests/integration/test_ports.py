@@ -17,8 +17,8 @@ import pytest
 from serve_app import haproxy
 from serve_app.local.ports import free_port
 from serve_app.local.processes import haproxy_of_ours
-from tests.service import REPOSITORY, Service
-from tests.wait import until
+from tests.support.service import REPOSITORY, Service
+from tests.support.wait import until
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 Listener = tuple[str, str, int]

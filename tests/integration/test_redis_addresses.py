@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve_app.cache import address
+from serve_app import redis_address as address
 from serve_app.local.ports import free_port
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings, explain
-from tests.ingress_parts import Replica
-from tests.redis_server import RedisServer
-from tests.redis_urls import addresses, passwords
+from tests.support.ingress_parts import Replica
+from tests.support.redis_server import RedisServer
+from tests.support.redis_urls import addresses, passwords
 
 EXAMPLES = 2000
 LIMIT_S = 0.05

@@ -8,7 +8,7 @@ from serve_app.cache.redis import RedisCache
 from serve_app.metrics import Metrics
 from serve_app.prediction import dump, make_prediction
 from serve_app.settings import Settings
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 LABELS = ("NEGATIVE", "POSITIVE")
 FINGERPRINT = "0123456789abcdef"

@@ -14,8 +14,8 @@ from serve_app.cache.redis import RedisCache
 from serve_app.metrics import Metrics
 from serve_app.prediction import Prediction, dump, make_prediction, text_key
 from serve_app.settings import Settings
-from tests.redis_server import RedisServer
-from tests.wait import until_async
+from tests.support.redis_server import RedisServer
+from tests.support.wait import until_async
 
 LABELS = ("NEGATIVE", "POSITIVE")
 FINGERPRINT = "0123456789abcdef"

@@ -14,13 +14,13 @@ from serve_app.cache.redis import RedisCache
 from serve_app.metrics import Metrics
 from serve_app.prediction import make_prediction, text_key
 from serve_app.settings import Settings
-from tests.certificates import KEY_PASSWORD, self_signed
-from tests.fakes import IDENTITY
-from tests.ingress_parts import Make
-from tests.redis_server import RedisServer
-from tests.resp_server import RespServer
-from tests.tcp_proxy import TcpProxy
-from tests.wait import until_async
+from tests.support.certificates import KEY_PASSWORD, self_signed
+from tests.support.fakes import IDENTITY
+from tests.support.ingress_parts import Make
+from tests.support.redis_server import RedisServer
+from tests.support.resp_server import RespServer
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.wait import until_async
 
 NEW = dataclasses.replace(IDENTITY, fingerprint="fedcba9876543210")
 HITS = 3000

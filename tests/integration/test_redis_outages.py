@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingress_parts import Make, warnings
-from tests.redis_server import RedisServer
-from tests.resp_server import OK, Answer, RespServer
-from tests.wait import until_async
+from tests.support.ingress_parts import Make, warnings
+from tests.support.redis_server import RedisServer
+from tests.support.resp_server import OK, Answer, RespServer
+from tests.support.wait import until_async
 
 SECRET = "hush-hush"  # noqa: S105
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import KEY_PASSWORD, self_signed
-from tests.ingress_parts import Make, warnings
-from tests.redis_server import RedisServer
-from tests.resp_server import Answer, RespServer
-from tests.tcp_proxy import TcpProxy
-from tests.wait import until_async
+from tests.support.certificates import KEY_PASSWORD, self_signed
+from tests.support.ingress_parts import Make, warnings
+from tests.support.redis_server import RedisServer
+from tests.support.resp_server import Answer, RespServer
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.wait import until_async
 
 SECRET = "hush-hush"  # noqa: S105
 

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.overload.clients import OK, TOO_BUSY, Novelties, Record, ask_and_obey, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
 from benchmarks.texts import WORDS
-from tests.service import Service
+from tests.support.service import Service
 
 TEXTS, CHARACTERS = 1000, 1030
 PARTS = 20

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.integration.test_drain import User
-from tests.ray_cluster import Cluster, ray_cluster
-from tests.wait import until
+from tests.support.ray_cluster import Cluster, ray_cluster
+from tests.support.wait import until
 
 USERS = 8
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve_app.haproxy import MAX_ID_BYTES
-from tests.proxied import Proxied, proxied
+from tests.support.proxied import Proxied, proxied
 
 KEPT = [b"x-request-id: mine", b"x-request-id: '; DROP TABLE x; --", b"x-request-id: " + b"x" * MAX_ID_BYTES]
 DROPPED = [

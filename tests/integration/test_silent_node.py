@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.ray_cluster import Cluster, ray_cluster
-from tests.replicas import stopped
-from tests.yardstick import slowdown
+from tests.support.machine_speed import slowdown
+from tests.support.ray_cluster import Cluster, ray_cluster
+from tests.support.replicas import stopped
 
 USERS = 4
 SECONDS = 8.0

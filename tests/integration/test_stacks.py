@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.stacks import running
 from serve_app.local.ports import free_port
-from tests.wait import until
+from tests.support.wait import until
 
 SERVER = """
 import subprocess, sys

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.browser import DESKTOP
-from serve_app.try_it import read_page
-from tests.screens import assert_fits_screens, predict
-from tests.stub_service import always, stub_service
+from serve_app.web.try_it import read_page
+from tests.support.screens import assert_fits_screens, predict
+from tests.support.stub_service import always, stub_service
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from benchmarks.browser import DESKTOP
-from tests.screens import assert_fits_screens, predict
-from tests.service import Service
+from tests.support.screens import assert_fits_screens, predict
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks.abuse import http2
 from serve_app.haproxy import MAX_WAITING, REQUEST_TIMEOUT_S
-from serve_app.unfinished import MAX_BODIES, MAX_BYTES
-from tests.proxied import Proxied, proxied
-from tests.wait import until
-from tests.yardstick import slowdown
+from serve_app.web.unfinished import MAX_BODIES, MAX_BYTES
+from tests.support.machine_speed import slowdown
+from tests.support.proxied import Proxied, proxied
+from tests.support.wait import until
 
 HEAD = b"POST /project/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST /project/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n    \r\n"

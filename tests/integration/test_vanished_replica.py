@@ -18,7 +18,7 @@ import pytest
 from serve_app.haproxy import with_our_directives
 from serve_app.local.environment import DEFAULTS
 from serve_app.local.ports import free_port
-from tests.wait import until
+from tests.support.wait import until
 
 USERS, SECONDS = 6, 8
 SERVER = """

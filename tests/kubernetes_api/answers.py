@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.kubernetes_api.managed_fields import claimed, conflicts, without_times
 from tests.kubernetes_api.state import Place, Refused, Request, State
-from tests.kubernetes_objects import Object
+from tests.support.kubernetes_objects import Object
 
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.1", "platform": "linux/amd64"}
 APPLY = "application/apply-patch+yaml"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.kubernetes_api.state import State
-from tests.kubernetes_objects import Object
+from tests.support.kubernetes_objects import Object
 
 CLIENT = "kuberay-client"
 

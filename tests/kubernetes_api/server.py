@@ -15,7 +15,7 @@ import yaml
 
 from tests.kubernetes_api.answers import respond
 from tests.kubernetes_api.state import Refusal, Request, State, failure
-from tests.kubernetes_objects import Object
+from tests.support.kubernetes_objects import Object
 
 
 class KubernetesApi(ThreadingHTTPServer):

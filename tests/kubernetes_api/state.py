@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.kubernetes_objects import Object
+from tests.support.kubernetes_objects import Object
 
 KINDS = {
     # group/version: {plural: (kind, namespaced)}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.kubernetes_api.server import KubernetesApi
-from tests.kubernetes_objects import Object
+from tests.support.kubernetes_objects import Object
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

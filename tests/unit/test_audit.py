@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 
 def make(target: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks.browser import ABSENT, NAMES, chromium, find_chromium
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 BASE = ("bash", "dirname", "env")
 ALL = ("prometheus", "promtool", "chromium", "wget", "ab", "kubectl")
@@ -183,7 +183,7 @@ def test_without_a_browser_the_line_says_what_to_install(monkeypatch: pytest.Mon
 
 def test_without_prometheus_its_tests_are_skipped_with_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "test_needs.py").write_text(
-        "from tests.prometheus import program\ndef test_needs():\n    program('prometheus')\n"
+        "from tests.support.prometheus import program\ndef test_needs():\n    program('prometheus')\n"
     )
     python = REPOSITORY / ".venv" / "bin" / "python"
     done = subprocess.run(

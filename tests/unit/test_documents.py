@@ -13,7 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import build_app
 from serve_app.settings import Settings, variables
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 
 def read(name: str) -> str:

@@ -21,8 +21,8 @@ from serve_app import drain as module
 from serve_app.drain import drain, find
 from serve_app.local.ports import free_port
 from serve_app.local.processes import haproxy_of_ours
-from tests.service import REPOSITORY
-from tests.wait import until
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 SLOW_S = 1.5

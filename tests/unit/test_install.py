@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import ModelError
 from model.install import install, staging
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 
 def test_what_is_installed_replaces_the_model_and_nothing_else(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 PYTHON = Path(sys.executable).resolve()
 

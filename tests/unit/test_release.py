@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 ECR = "123456789012.dkr.ecr.us-west-2.amazonaws.com"
 

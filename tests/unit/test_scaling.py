@@ -12,8 +12,8 @@ import yaml
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 from serve_app.scaling import LOAD, Meter, replicas_by_load
-from tests.service import REPOSITORY
-from tests.wait import until
+from tests.support.service import REPOSITORY
+from tests.support.wait import until
 
 CONFIG = yaml.safe_load((REPOSITORY / "serve_config.yaml").read_text(encoding="utf-8"))
 

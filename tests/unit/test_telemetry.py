@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service import REPOSITORY
+from tests.support.service import REPOSITORY
 
 
 def test_openvino_reports_nothing(tmp_path: Path) -> None:

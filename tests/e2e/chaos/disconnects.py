@@ -13,8 +13,8 @@ import httpx
 
 from benchmarks.texts import COURSE_FIXED
 from serve_app.settings import MINI_MODEL
-from tests.course_load import Report, ask
-from tests.golden import golden, new_texts
+from tests.support.course_load import Report, ask
+from tests.support.golden import golden, new_texts
 
 AT_ONCE = 50
 READ_S = 0.2

@@ -9,8 +9,8 @@ from pathlib import Path
 import redis
 
 from tests.e2e.chaos.stage import CLASSIFIER, CONTROLLER, HAPROXY, INGRESS, Config, Stage
-from tests.models import save_distilbert
-from tests.wait import until
+from tests.support.models import save_distilbert
+from tests.support.wait import until
 
 SLOW_S = 0.2
 PASSWORD = "another"  # noqa: S105

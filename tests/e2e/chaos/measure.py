@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
-from tests.course_load import CourseLoad, Report
 from tests.e2e.chaos.disconnects import disconnect, good_requests
 from tests.e2e.chaos.faults import Fault, nothing, other_model
 from tests.e2e.chaos.stage import Stage
-from tests.golden import golden, new_texts
+from tests.support.course_load import CourseLoad, Report
+from tests.support.golden import golden, new_texts
 
 BEFORE_S = 2.0
 AFTER_S = 2.0

@@ -16,11 +16,11 @@ import yaml
 from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import text_key
 from serve_app.settings import MINI_MODEL
-from tests.golden import golden
-from tests.redis_server import RedisServer
-from tests.service import Service
-from tests.tcp_proxy import TcpProxy
-from tests.wait import until
+from tests.support.golden import golden
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.wait import until
 
 REPLICAS = 2
 CLASSIFIER = "ray::ServeReplica:sentiment:classifier"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.course_load import USERS
 from tests.e2e.chaos.faults import FAULTS, Fault
 from tests.e2e.chaos.measure import measure, measure_disconnects
 from tests.e2e.chaos.stage import Stage
+from tests.support.course_load import USERS
 
 SHORT = {
     "model replica killed",

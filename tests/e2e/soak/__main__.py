@@ -22,12 +22,12 @@ from benchmarks.machine import where
 from benchmarks.stacks import service_python
 from benchmarks.texts import COURSE_POOL
 from serve_app.settings import MINI_MODEL
-from tests.course_load import CourseLoad, Report
 from tests.e2e.soak.sampler import Sampler
 from tests.e2e.soak.trends import Trend
-from tests.golden import golden, new_texts
-from tests.redis_server import RedisServer
-from tests.service import Service
+from tests.support.course_load import CourseLoad, Report
+from tests.support.golden import golden, new_texts
+from tests.support.redis_server import RedisServer
+from tests.support.service import Service
 
 EVERY_S = 5.0
 WARM_UP_SHARE = 0.25

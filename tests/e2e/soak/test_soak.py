@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.soak.sampler import Sampler
 from tests.e2e.soak.trends import Sample, trend
-from tests.wait import until
+from tests.support.wait import until
 
 
 def samples(mb_per_hour: float = 0.0, files_per_hour: float = 0.0, noise: float = 1.0) -> list[Sample]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 
-from tests.service import Service
+from tests.support.service import Service
 
 CANARY = "canary-5c1d"
 SILENCE_S = 30.0

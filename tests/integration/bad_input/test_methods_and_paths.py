@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.integration.bad_input.requests import CANARY, raw, status, texts
-from tests.service import Service
+from tests.support.service import Service
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])

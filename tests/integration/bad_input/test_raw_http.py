@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.integration.bad_input.requests import CANARY, chunk, chunked, connect, raw, request, status, texts
-from tests.service import Service
+from tests.support.service import Service
 
 POST = b"POST /project/predict HTTP/1.1\r\nHost: x\r\n"
 GOOD = texts("I love you.")

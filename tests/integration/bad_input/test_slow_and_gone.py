@@ -13,7 +13,7 @@ import pytest
 
 from serve_app.haproxy import REQUEST_TIMEOUT_S
 from tests.integration.bad_input.requests import chunk, chunked, connect, raw, request, status, texts
-from tests.service import Service
+from tests.support.service import Service
 
 NEW = texts(*[f"going away {n}" for n in range(50)])
 LARGE = texts(*[f"large {n} " + "word " * 20 for n in range(600)])

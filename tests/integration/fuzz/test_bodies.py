@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.service import Service
+from tests.support.service import Service
 
 ONE_SERVICE = settings(deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from tests.service import Service
+from tests.support.service import Service
 
 LIMIT = 1 << 20
 GOOD, BAD = GenerationMode.POSITIVE, GenerationMode.NEGATIVE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serve_app.cache.redis_store import PREFIX
 from serve_app.prediction import BadValue, load, text_key
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 LABELS = ("NEGATIVE", "POSITIVE")
 NUMBERS = itertools.count()

@@ -1,0 +1,1 @@
+"""The model replica: tokenize, queue, run in passes."""

@@ -1,0 +1,74 @@
+"""Who asks: how long they will wait, and whether they are still there."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive
+
+from serve_app.errors import ClientGone, TooLate
+from serve_app.web.reply import Headers
+
+_NAMES = (b"x-envoy-expected-rq-timeout-ms", b"x-request-timeout-ms")
+_MOST_DIGITS = 9
+
+
+class Caller:
+    """The caller of one request, of whom nothing is asked before something has to be waited for.
+
+    `receive` is ASGI's, after the body. Serve itself could watch for the caller's going, but would do so for each
+    cache hit too.
+    """
+
+    def __init__(
+        self, headers: Headers | None = None, receive: Receive | None = None, cache_owner: bytes = b""
+    ) -> None:
+        self._headers = headers or []
+        self._receive = receive
+        self.cache_owner = cache_owner
+        """Whose cache answers: callers with different ones learn nothing of each other's texts."""
+
+    def deadline(self) -> float:
+        """The time of `time.monotonic` until which the caller waits; infinite where no header tells.
+
+        Of two headers the smaller counts. A value that is no positive whole number is passed over: a proxy's header
+        must not fail a request.
+        """
+        told = [
+            int(value)
+            for name, value in self._headers
+            if name in _NAMES and len(value) <= _MOST_DIGITS and value.isdigit()
+        ]
+        milliseconds = min((value for value in told if value), default=math.inf)
+        return time.monotonic() + milliseconds / 1000
+
+    @asynccontextmanager
+    async def limit_wait(self, deadline: float) -> AsyncIterator[None]:
+        """Let the block run as long as the caller is there, and until the deadline.
+
+        Raises:
+            ClientGone: the caller has closed the connection.
+            TooLate: the deadline has come.
+        """
+        watch: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(None if deadline == math.inf else deadline - time.monotonic()) as limit:
+                if self._receive is not None:
+                    watch = asyncio.create_task(self._end_when_gone(self._receive, limit))
+                yield
+        except TimeoutError:
+            if watch is not None and watch.done():
+                raise ClientGone from None
+            raise TooLate(deadline=deadline) from None
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _end_when_gone(self, receive: Receive, limit: asyncio.Timeout) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        limit.reschedule(asyncio.get_running_loop().time())

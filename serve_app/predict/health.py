@@ -1,0 +1,84 @@
+"""Health that is true: a prediction through the model has succeeded within the last seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable
+
+from serve_app.errors import ServiceError
+from serve_app.identity import Identity
+from serve_app.metrics import Metrics
+from serve_app.predict.model_client import RemoteModel
+from serve_app.settings import Settings
+
+PROBE_TEXT = "Is anybody there?"
+
+
+class HealthMonitor:
+    """Knows when the model last answered; if traffic does not tell for a while, it asks by itself.
+
+    `saw` is called with the model that answered such a probe: a cache that answers everything would never learn of
+    another one.
+    """
+
+    def __init__(
+        self, model: RemoteModel, settings: Settings, metrics: Metrics, saw: Callable[[Identity], None] = lambda _: None
+    ) -> None:
+        self._model = model
+        self._max_age_s = settings.health_max_age_s
+        self._probe_s = settings.health_probe_s
+        self._drain_file = settings.drain_file
+        self._metrics = metrics
+        self._saw = saw
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to probe."""
+        self._task = asyncio.create_task(self._probe_forever())
+
+    async def close(self) -> None:
+        """Stop probing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def first_answer(self, waits: Callable[[], bool]) -> None:
+        """Return once the model has answered, which this asks for itself until then, or once `waits` says no."""
+        while self._model.last_success is None and waits():
+            await self._ask()
+            if self._model.last_success is None:
+                await asyncio.sleep(self._probe_s)
+
+    def unhealthy_reason(self) -> str | None:
+        """Why the service is not healthy, or None where it is. Never waits."""
+        if self._drain_file is not None and self._drain_file.exists():
+            return "draining: the service is about to end"
+        age_s = self._age_s()
+        if age_s == math.inf:
+            return "starting: no prediction has succeeded yet"
+        return f"no prediction has succeeded for {age_s:.0f} s" if age_s > self._max_age_s else None
+
+    async def _probe_forever(self) -> None:
+        while True:
+            age_s = self._age_s()
+            if age_s >= self._probe_s:
+                await self._ask()
+                age_s = 0.0
+            self._metrics.healthy.set(0 if self.unhealthy_reason() else 1)
+            await asyncio.sleep(self._probe_s - age_s)
+
+    def _age_s(self) -> float:
+        """Seconds since the model last answered."""
+        last = self._model.last_success
+        return math.inf if last is None else time.monotonic() - last
+
+    async def _ask(self) -> None:
+        # the cache is not asked: it would answer for a model that is dead
+        with contextlib.suppress(ServiceError, TimeoutError):
+            async with asyncio.timeout(self._max_age_s):
+                answer = await self._model.classify([PROBE_TEXT])
+            if not answer.busy_s:
+                self._saw(answer.identity)

@@ -1,0 +1,231 @@
+"""How one text is answered: in-process LRU -> Redis -> single flight -> admission -> the model -> both caches."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from contextvars import Context
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from serve_app.cache.tiers import OpenSharedCache, Tiers
+from serve_app.errors import TooBusy, TooLate
+from serve_app.identity import Identity
+from serve_app.messages import Answer
+from serve_app.metrics import Metrics
+from serve_app.overload.admission import Admission, Permit
+from serve_app.predict.caller import Caller
+from serve_app.predict.live_models import LiveModels
+from serve_app.predict.model_client import RemoteModel
+from serve_app.predict.outcome import Answers, Outcome, Timings, fullest
+from serve_app.predict.single_flight import SingleFlight
+from serve_app.prediction import Prediction, make_prediction, text_key
+
+V = TypeVar("V")
+
+MAX_MIXED = 2
+"""Rounds of one request in which another model answers than the one that is asked for; then one call has all texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """What one call of the model brought, by key."""
+
+    predictions: Mapping[bytes, Prediction]
+    identity: Identity
+    timings: Timings
+    rest: TooBusy | None
+    """Why there are predictions for some of the texts only."""
+
+
+class Predictor:
+    """Answers lists of texts from the caches and the model."""
+
+    def __init__(
+        self,
+        model: RemoteModel,
+        open_shared: OpenSharedCache,
+        admission: Admission,
+        cache_entries: int,
+        metrics: Metrics,
+        *,
+        probe_s: float = 2.0,
+    ) -> None:
+        self._model = model
+        self._admission = admission
+        self._metrics = metrics
+        self._models = LiveModels(model.identity, probe_s)
+        self._cache = Tiers(open_shared, cache_entries, model.identity)
+        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
+        self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight(self._start_list)
+        self._exchange: asyncio.Task[None] | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers: the newest that has answered lately, or that of the settings until one has."""
+        return self._models.newest
+
+    def saw(self, identity: Identity) -> None:
+        """Learn which model has answered somebody else, as the health probe."""
+        self._models.saw(identity)
+
+    def start(self) -> None:
+        """Begin to find out whether the shared cache can be used, and to exchange tickets; needs a running loop."""
+        self._cache.start()
+        self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model.exchange))
+
+    async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
+        """Predict each text, from the caches if they know it; all predictions are of one model.
+
+        Raises:
+            TooBusy: a text had to go to the model, and too many wait for it.
+            TooLate: the answer cannot be there within the caller's time, or was not.
+            ClientGone: the caller went while the model was waited for.
+            ModelUnavailable: a text had to go to the model, and that did not answer in time.
+        """
+        caller = caller or Caller()
+        began = time.perf_counter()
+        owner = caller.cache_owner
+        keys = [text_key(text, owner) for text in texts]
+        wanted = dict(zip(keys, texts, strict=True))
+        known = [Answers(model, self._cache.recall(model, wanted)) for model in self._models.newest_first()]
+        best = fullest(known)
+        timings = Timings(cache=_ms_since(began))
+        if len(best.found) < len(wanted):
+            deadline = caller.deadline()
+            await self._look_up(wanted, known, caller, deadline)
+            timings.cache = _ms_since(began)
+            best, timings = await self._compute_rest(wanted, known, timings, caller, deadline)
+        outcome = best.outcome(keys, timings)
+        self._count(outcome, sum(key in best.shared for key in keys) if best.shared else 0)
+        return outcome
+
+    async def close(self) -> None:
+        """Write what is queued for the shared cache, and close it."""
+        if self._exchange is not None:
+            self._exchange.cancel()
+        await self._cache.close()
+
+    async def _look_up(
+        self, wanted: Mapping[bytes, str], known: Sequence[Answers], caller: Caller, deadline: float
+    ) -> None:
+        """Ask Redis at once, for each model, for all texts that memory does not have and nobody works on."""
+        asked = [(each, [key for key in each.missing(wanted) if key not in self._flights]) for each in known]
+        if not any(keys for _, keys in asked):
+            return
+        async with nullcontext() if deadline == math.inf else caller.limit_wait(deadline):
+            shared = await self._cache.look_up([(each.model, keys) for each, keys in asked])
+        for each, predictions in zip(known, shared, strict=True):
+            each.found.update(predictions)
+            each.shared = predictions
+
+    async def _compute_rest(
+        self,
+        wanted: Mapping[bytes, str],
+        known: Sequence[Answers],
+        timings: Timings,
+        caller: Caller,
+        deadline: float,
+    ) -> tuple[Answers, Timings]:
+        """Have computed what is missing of the model that knows most, or of the one that answers, until nothing is."""
+        answers = {each.model.fingerprint: each for each in known}
+        best = fullest(known)
+        mixed = 0
+        while True:
+            best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # others' work meanwhile
+            if not (rest := best.missing(wanted)):
+                return best, timings
+            if mixed < MAX_MIXED:
+                own, joined = await self._fly(self._flights, rest, caller, deadline)
+            else:
+                own, joined = await self._fly(self._lists, {b"".join(wanted): wanted}, caller, deadline)
+            late: TooBusy | None = None
+            answered = {}
+            for computed in (*joined, *([own] if own else [])):
+                key = computed.identity.fingerprint
+                answered[key] = answers.setdefault(key, Answers(computed.identity, {}))
+                answered[key].add(computed.predictions, own=computed is own)
+                late = computed.rest or late
+            if own is not None:
+                timings = replace(own.timings, cache=timings.cache)
+            mixed += answered.keys() != {best.model.fingerprint}
+            best = fullest(list(answered.values()))
+            if late is not None and late.deadline >= deadline and best.missing(wanted):
+                raise late
+
+    async def _fly(
+        self, flights: SingleFlight[bytes, V, _Computed], rest: Mapping[bytes, V], caller: Caller, deadline: float
+    ) -> tuple[_Computed | None, list[_Computed]]:
+        """Start or join the computation of `rest`; again if a joined one gave up for a deadline shorter than ours."""
+        while True:
+            try:
+                return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
+            except TooLate as late:
+                if late.deadline >= deadline:
+                    raise
+
+    def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
+        permit = self._admission.admit(texts, deadline)
+        # in a context of its own: Serve cancels all that is called in a request's context when its client goes
+        task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
+        task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
+        return task
+
+    def _start_list(self, lists: Mapping[bytes, Mapping[bytes, str]], deadline: float) -> asyncio.Task[_Computed]:
+        """The same for a whole list in one call, whose answers therefore are of one model."""
+        (texts,) = lists.values()
+        return self._start(texts, deadline)
+
+    async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
+        """Have the model predict the texts, and cache the answers under the model that gave them."""
+        computed = await self._classify(texts, permit, deadline)
+        self._models.saw(computed.identity)
+        self._cache.keep(computed.identity, computed.predictions)
+        return computed
+
+    async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
+        answer = await self._ask(texts, permit, deadline)
+        if answer.busy_s and self._admission.has_room_elsewhere(answer.replica, permit):
+            answer = await self._ask(texts, permit, deadline)
+        if answer.busy_s:
+            raise self._admission.refusal(permit, TooBusy, answer.busy_s)
+        labels = answer.identity.labels
+        predictions = {
+            key: make_prediction(scores, labels, truncated=truncated)
+            for key, scores, truncated in zip(texts, answer.scores, answer.truncated, strict=True)
+            if scores is not None
+        }
+        timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
+        first = next((key for key in texts if key not in predictions), None)
+        rest = None if first is None else self._admission.refusal(permit, TooLate, key=first)
+        if rest and not predictions:
+            raise rest
+        return _Computed(predictions, answer.identity, timings, rest)
+
+    async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
+        timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        try:
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s)
+        except TooBusy:
+            raise self._admission.refusal(permit, TooBusy) from None
+        self._admission.learn(answer)
+        return answer
+
+    def _count(self, outcome: Outcome, shared: int) -> None:
+        self._metrics.hits.add("memory", outcome.hit - shared)
+        if shared:
+            self._metrics.hits.add("redis", shared)
+        self._metrics.texts.add("hit", outcome.hit)
+        self._metrics.texts.add("miss", outcome.miss)
+        self._metrics.texts.add("coalesced", outcome.coalesced)
+        if outcome.miss:
+            for stage in ("cache", "queue", "tokenize", "model"):
+                self._metrics.stage_ms.observe(getattr(outcome.timings, stage), tags={"stage": stage})
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

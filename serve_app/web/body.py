@@ -1,0 +1,75 @@
+"""Read a request's body within its limits, and free it of its coding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.types import Message, Receive
+
+from serve_app.errors import BodyTooLarge, BodyTooSlow
+from serve_app.web.body_coding import body_coding, decoded, without_mark
+from serve_app.web.eager import Begun
+from serve_app.web.reply import Headers
+from serve_app.web.unfinished import UnfinishedBodies
+
+
+async def read_body(
+    headers: Headers, receive: Receive, max_bytes: int, timeout_s: float, unfinished: UnfinishedBodies
+) -> bytes:
+    """The body's bytes, decoded; what there is of it where the client goes before it is whole.
+
+    `max_bytes` holds for what is sent and for what comes of it.
+
+    Raises:
+        UnsupportedMediaType: it is coded or written in a way that is not read here.
+        InvalidRequest: it is not what its coding says.
+        BodyTooLarge: the body is larger, by its own word or while it is read: without the second
+            check an endless chunked body would fill the memory.
+        BodyTooSlow: it was not whole within `timeout_s` seconds, or when others needed its room.
+    """
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            raise _too_large(max_bytes)
+    coding = body_coding(headers)
+    began = Begun(receive())
+    try:
+        if began.result is not None and not began.result.get("more_body", False):
+            body = began.result.get("body", b"")
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+        else:
+            async with asyncio.timeout(timeout_s) as limit:
+                with unfinished.receiving(limit):
+                    first = began.result or await began
+                    body = await _read(first, receive, max_bytes, lambda size: unfinished.add(limit, size))
+    except TimeoutError:
+        raise BodyTooSlow(
+            f"The body was not whole within {timeout_s:g} s, or when others needed its room.",
+            loc=["body"],
+            headers={"Connection": "close"},
+        ) from None
+    if coding is not None:
+        body = await asyncio.to_thread(decoded, body, coding, max_bytes)
+    return without_mark(body)
+
+
+async def _read(message: Message, receive: Receive, max_bytes: int, received: Callable[[int], None]) -> bytes:
+    # parts, not one growing body: that would be copied again for each of a million one-byte chunks
+    parts: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            break
+        received(len(part))
+        message = await receive()
+    return b"".join(parts)
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {max_bytes} bytes.", loc=["body"])

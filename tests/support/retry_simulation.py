@@ -1,0 +1,147 @@
+"""Several ingress replicas and classifiers under tens times their load, by discrete events around the real parts."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve_app.errors import TooBusy
+from serve_app.metrics import Metrics
+from serve_app.overload.admission import EXCHANGE_S, Admission, Permit
+from serve_app.overload.retry_reservations import ReservationRelay
+from serve_app.settings import Settings
+from tests.support.fakes import answer
+
+RATE = 3700.0
+"""Tokens a second of one classifier."""
+
+TOKENS = 250
+"""Of one request."""
+
+TIMES = 10
+
+
+@dataclass
+class Result:
+    """What became of first and second tries, and how long those that were admitted waited, in seconds."""
+
+    first_served: int = 0
+    first_refused: int = 0
+    second_served: int = 0
+    second_refused: int = 0
+    first_waits: list[float] = field(default_factory=list)
+    retry_after: list[int] = field(default_factory=list)
+
+    @property
+    def kept(self) -> float:
+        """Share of second tries that are served."""
+        return self.second_served / (self.second_served + self.second_refused)
+
+    def wait(self, quantile: float) -> float:
+        """Of the first tries that were admitted."""
+        return sorted(self.first_waits)[int(quantile * (len(self.first_waits) - 1))]
+
+
+class Simulation:
+    """Requests arrive at any ingress replica; one that is refused comes back once, as asked, to any of them."""
+
+    def __init__(self, ingresses: int, classifiers: int, seconds: float, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self.now = 1000.0
+        self._end = self.now + seconds
+        metrics = Metrics()
+        self._ingresses = [Admission(Settings(), metrics, lambda: self.now) for _ in range(ingresses)]
+        self._relay = ReservationRelay()
+        self._heard = [[self.now] * classifiers for _ in range(ingresses)]
+        self._free = [self.now] * classifiers
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._number = itertools.count()
+        self.result = Result()
+        self._load = TIMES * RATE * classifiers / TOKENS
+
+    def run(self) -> Result:
+        """The result, when all that arrived has its answer."""
+        for ingress in range(len(self._ingresses)):
+            self._at(self.now + self._rng.uniform(0, EXCHANGE_S), self._exchange, ingress)
+        arrival, number = self.now, 0
+        while arrival < self._end:
+            arrival += self._rng.expovariate(self._load)
+            number += 1
+            self._at(arrival, self._first, number.to_bytes(16, "big"))
+        while self._events:
+            self.now, _, happen, arguments = heapq.heappop(self._events)
+            happen(*arguments)
+        return self.result
+
+    def _at(self, when: float, happen: Callable[..., None], *arguments: Any) -> None:
+        heapq.heappush(self._events, (when, next(self._number), happen, arguments))
+
+    def _first(self, key: bytes) -> None:
+        self._arrive(key, second=False)
+
+    def _second(self, key: bytes) -> None:
+        self._arrive(key, second=True)
+
+    def _arrive(self, key: bytes, *, second: bool) -> None:
+        number = self._rng.randrange(len(self._ingresses))
+        admission = self._ingresses[number]
+        try:
+            permit = admission.admit({key: "x" * (4 * (TOKENS - 2))}, math.inf)
+            chosen = self._choose(number)
+            if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
+                self._hear(number, chosen)
+                if admission.has_room_elsewhere(f"classifier {chosen}", permit):
+                    chosen = self._choose(number)
+            if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
+                admission.leave(permit)
+                self._hear(number, chosen)
+                raise admission.refusal(permit, TooBusy, wait_s)
+        except TooBusy as busy:
+            if second:
+                self.result.second_refused += 1
+                return
+            self.result.first_refused += 1
+            after = int(busy.headers["Retry-After"])
+            self.result.retry_after.append(after)
+            if self.now + after < self._end:
+                self._at(self.now + after + 0.005, self._second, key)
+            return
+        if second:
+            self.result.second_served += 1
+        else:
+            self.result.first_served += 1
+            self.result.first_waits.append(wait_s)
+        self._free[chosen] = max(self._free[chosen], self.now) + TOKENS / RATE
+        self._at(self._free[chosen], self._answer, permit, number, chosen)
+
+    def _choose(self, ingress: int) -> int:
+        """The one on the same node if its wait, as this replica last heard, is within a pass of the least."""
+        heard = self._heard[ingress]
+        near = [each for each, ready_at in enumerate(heard) if ready_at <= max(min(heard), self.now) + TOKENS / RATE]
+        local = ingress % len(self._free)
+        return local if local in near else self._rng.choice(near)
+
+    def _answer(self, permit: Permit, ingress: int, chosen: int) -> None:
+        self._hear(ingress, chosen)
+        self._ingresses[ingress].leave(permit)
+
+    def _hear(self, ingress: int, chosen: int) -> None:
+        wait_s = self._wait_s(chosen)
+        self._heard[ingress][chosen] = self.now + wait_s
+        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=RATE)
+        self._ingresses[ingress].learn(told)
+
+    def _exchange(self, ingress: int) -> None:
+        reservations = self._ingresses[ingress].reservations
+        name, events, _ = reservations.news(self.now)
+        reservations.hear(*self._relay.exchange(name, events, self.now), self.now)
+        if self.now < self._end:
+            self._at(self.now + EXCHANGE_S, self._exchange, ingress)
+
+    def _wait_s(self, chosen: int) -> float:
+        return max(0.0, self._free[chosen] - self.now)

@@ -1,0 +1,78 @@
+"""A small service over HTTP that answers as a test says, for load.js and for the try-it page."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from serve_app.web.security_headers import page_policy
+
+Answer = Callable[[list[str]], tuple[int, Any]]
+"""Status and body for the texts of a predict request."""
+
+
+def fair(texts: list[str]) -> tuple[int, Any]:
+    """What a good model of two labels gives."""
+    return 200, {"predictions": [pair("NEGATIVE" if "worst" in text else "POSITIVE") for text in texts]}
+
+
+def pair(first: str, score: float = 0.75) -> list[dict[str, object]]:
+    """An answer of two labels, that one first."""
+    second = "POSITIVE" if first == "NEGATIVE" else "NEGATIVE"
+    return [{"label": first, "score": score}, {"label": second, "score": 1 - score}]
+
+
+def always(answer: Mapping[str, float]) -> Answer:
+    """The same scores by label for each text, in the order in which they are given."""
+    entries = [{"label": label, "score": score} for label, score in answer.items()]
+    return lambda texts: (200, {"predictions": [entries for _ in texts]})
+
+
+@contextmanager
+def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: str = "") -> Iterator[str]:
+    """The address of a service whose health is good, whose model's card is that, or 404, and whose page is that."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path == "/project/" and page:
+                self._send(200, page.encode(), "text/html; charset=utf-8", page_policy(page, {"img-src": "data:"}))
+            elif self.path == "/project/model":
+                self._send(404 if card is None else 200, card or {"detail": "Not Found"})
+            else:
+                self._send(200, {"status": "healthy"})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if "Content-Type" in self.headers and not page:
+                self._send(415, {"detail": "the course sends none"})
+            else:
+                self._send(*answer(json.loads(body)["text"]))
+
+        def _send(self, status: int, body: object, kind: str = "application/json", policy: str = "") -> None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            if policy:
+                self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,70 @@
+"""Memory in front of the shared tier: what it holds, drops and writes back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from serve_app.cache.base import NoSharedCache
+from serve_app.cache.tiers import RENEWED_SHARE, Tiers
+from serve_app.prediction import Prediction, make_prediction, text_key
+from tests.support.fakes import IDENTITY, FakeShared, fake_scores
+
+OTHER = dataclasses.replace(IDENTITY, fingerprint="fedcba9876543210")
+
+
+def answers(*texts: str) -> dict[bytes, Prediction]:
+    return {text_key(text): make_prediction(fake_scores(text), IDENTITY.labels, truncated=False) for text in texts}
+
+
+async def test_each_model_has_its_own_answer_to_a_text() -> None:
+    stores: dict[str, dict[bytes, Prediction]] = {}
+    tiers = Tiers(lambda model: FakeShared(stores.setdefault(model.fingerprint, {})), 10, IDENTITY)
+    mine = answers("a")
+    other = dict.fromkeys(mine, make_prediction((0.5, 0.5), IDENTITY.labels, truncated=True))
+    tiers.keep(IDENTITY, mine)
+    tiers.keep(OTHER, other)
+    assert (tiers.recall(IDENTITY, mine), tiers.recall(OTHER, mine)) == (mine, other)
+    fresh = Tiers(lambda model: FakeShared(stores[model.fingerprint]), 10, IDENTITY)
+    assert await fresh.look_up([(IDENTITY, list(mine)), (OTHER, list(mine))]) == [mine, other]
+    assert (fresh.recall(IDENTITY, mine), fresh.recall(OTHER, mine)) == (mine, other), "memory has them from now on"
+
+
+def test_the_text_that_nobody_asked_for_longest_makes_room() -> None:
+    tiers = Tiers(lambda _: NoSharedCache(), 2, IDENTITY)
+    a, b, c = answers("a"), answers("b"), answers("c")
+    tiers.keep(IDENTITY, a)
+    tiers.keep(OTHER, b)
+    tiers.recall(IDENTITY, a)
+    tiers.keep(IDENTITY, c)
+    assert tiers.recall(IDENTITY, a | c) == a | c
+    assert tiers.recall(OTHER, b) == {}
+
+
+def test_without_entries_memory_holds_nothing() -> None:
+    tiers = Tiers(lambda _: NoSharedCache(), 0, IDENTITY)
+    tiers.keep(IDENTITY, answers("a"))
+    assert tiers.recall(IDENTITY, answers("a")) == {}
+
+
+class CountingShared(FakeShared):
+    written = 0
+
+    def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
+        self.written += len(predictions)
+        super().put_in_background(predictions)
+
+
+def test_a_small_share_of_the_hits_is_written_again_and_no_text_is_left_out() -> None:
+    shared = CountingShared({})
+    tiers = Tiers(lambda _: shared, 1000, IDENTITY)
+    kept = answers(*map(str, range(300)))
+    tiers.keep(IDENTITY, kept)
+    shared.store.clear()
+    shared.written = 0
+    hits = 0
+    for size in (1, 3, 300):
+        for start in range(0, 300 * 100, size):
+            hits += len(tiers.recall(IDENTITY, [list(kept)[(start + at) % 300] for at in range(size)]))
+    assert 0.8 < shared.written / (hits * RENEWED_SHARE) < 1.2
+    assert len(shared.store) > 0.8 * len(kept)

@@ -1,0 +1,243 @@
+"""The classifier with its real engine and Serve's real batching, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.serve import context
+from ray.serve._private.common import DeploymentID, ReplicaID
+from ray.serve._private.config import DeploymentConfig
+from ray.serve.schema import ReplicaRank
+
+import serve_app.classifier.replica
+from model.directory import open_directory
+from serve_app.identity import identify
+from serve_app.messages import Answer
+from serve_app.scaling import LOAD
+from serve_app.settings import Settings
+from tests.support.wait import until_async
+
+
+@dataclass
+class Setup:
+    module: ModuleType
+    classifier: Any
+    runs: list[int]
+    """How many texts each forward pass had."""
+
+    def slow(self, gate: asyncio.Event) -> asyncio.Task[Answer]:
+        """Have the engine be busy until the gate is open, and a call that keeps it so."""
+        loop = asyncio.get_running_loop()
+        score = self.classifier._passes._engine.score
+
+        def wait_and_score(sequences: list[list[int]]) -> Any:
+            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+            return score(sequences)
+
+        self.classifier._passes._engine.score = wait_and_score
+        return asyncio.create_task(self.classifier.classify(["It keeps the engine busy."], 30.0))
+
+
+@pytest.fixture
+def threads() -> int:
+    return 1
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
+    """A replica as Serve makes it. serve.batch keeps one queue for the module, so each test has one of its own."""
+    replica = ReplicaID("test", DeploymentID(name="classifier", app_name="test"))
+    monkeypatch.setattr(context, "_INTERNAL_REPLICA_CONTEXT", None)  # to be put back
+    context._set_internal_replica_context(
+        replica_id=replica,
+        servable_object=lambda: None,
+        _deployment_config=DeploymentConfig(max_ongoing_requests=1000),
+        rank=ReplicaRank(rank=0, node_rank=0, local_rank=0),
+        world_size=1,
+    )
+    spec = importlib.util.spec_from_file_location(
+        "serve_app.classifier_again", str(serve_app.classifier.replica.__file__)
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    here = SimpleNamespace(get_assigned_resources=lambda: {"CPU": threads})
+    monkeypatch.setattr(module.ray, "get_runtime_context", lambda: here)
+    classifier = module.Classifier(Settings(precision="fp32", batch_tokens=512, max_wait_s=0.1))
+    runs: list[int] = []
+    score = classifier._passes._engine.score
+
+    def count_and_score(sequences: list[list[int]]) -> Any:
+        runs.append(len(sequences))
+        return score(sequences)
+
+    classifier._passes._engine.score = count_and_score
+    return Setup(module, classifier, runs)
+
+
+async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_out_too(setup: Setup) -> None:
+    answer = await setup.classifier.classify(["I love you.", "I hate you."], 30.0)
+    assert answer.tokens_per_s > 100
+    settings = Settings(precision="fp32")
+    assert answer.identity == identify(open_directory(settings.model_dir), settings)
+    assert [score is not None and score[0] < score[1] for score in answer.scores] == [True, False]
+
+
+async def test_the_metric_of_waiting_tokens_falls_to_none_with_the_last_request(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(setup.classifier._passes._metrics.waiting_tokens, "set", told.append)
+    await asyncio.gather(*(setup.classifier.classify([f"{n} wait"] * 20, 30.0) for n in range(10)))
+    assert max(told) > 0
+    assert told[-1] == 0
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: told[-1] > 0, "the engine is busy")
+    alone = told[-1]
+    gone = asyncio.create_task(setup.classifier.classify(["gone"] * 20, 30.0))
+    await until_async(lambda: told[-1] > alone, "it waits")
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert told[-1] == setup.classifier._passes.tokens < 20
+    gate.set()
+    await busy
+    assert told[-1] == 0
+
+
+async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup) -> None:
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: len(setup.classifier._passes._free) == 0, "the engine is busy")
+    late = asyncio.create_task(setup.classifier.classify(["late"] * 3, 0.01))
+    early = asyncio.create_task(setup.classifier.classify(["early"] * 5, 30.0))
+    over = time.perf_counter() + 0.01
+    await until_async(lambda: time.perf_counter() > over, "its time is over")
+    gate.set()
+    assert (await late).scores == [None] * 3
+    assert None not in (await early).scores
+    assert None not in (await busy).scores
+    assert setup.runs == [1, 5]
+
+
+async def test_what_was_cancelled_is_dropped_and_harms_nobody(setup: Setup) -> None:
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: not setup.classifier._passes._free, "the engine is busy")
+    gone = [asyncio.create_task(setup.classifier.classify([f"gone {n}"] * 3, 30.0)) for n in range(10)]
+    stays = asyncio.create_task(setup.classifier.classify(["stays"] * 5, 30.0))
+    await until_async(lambda: setup.classifier._passes.tokens > 11 * 5, "all wait")
+    for each in gone:
+        each.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    gate.set()
+    assert None not in (await stays).scores
+    await busy
+    assert setup.runs == [1, 5]
+    assert setup.classifier._passes.tokens == 0
+
+
+async def test_what_is_not_reached_in_time_is_none_and_the_rest_is_answered(setup: Setup) -> None:
+    score = setup.classifier._passes._engine.score
+
+    def slowly(sequences: list[list[int]]) -> Any:
+        time.sleep(0.1)
+        return score(sequences)
+
+    setup.classifier._passes._engine.score = slowly
+    answer = await setup.classifier.classify([f"{n} " + "word " * 400 for n in range(30)], 1.5)
+    known = [scores is not None for scores in answer.scores]
+    assert known == sorted(known, reverse=True), "the first ones"
+    assert 0 < sum(known) < 30
+    assert setup.classifier._passes.tokens == 0
+
+
+async def test_an_engine_that_fails_fails_its_pass_alone(setup: Setup) -> None:
+    score = setup.classifier._passes._engine.score
+    setup.classifier._passes._engine.score = lambda _: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        await setup.classifier.classify(["bad"], 30.0)
+    setup.classifier._passes._engine.score = score
+    assert None not in (await setup.classifier.classify(["good"], 30.0)).scores
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no policies of their own")
+async def test_only_the_engine_stands_back(setup: Setup) -> None:
+    policy = setup.classifier._threads.submit(os.sched_getscheduler, 0).result()
+    assert policy == os.SCHED_IDLE
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_where_its_policy_is_forbidden_a_low_priority_does(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    module = setup.module
+    with ThreadPoolExecutor(1, initializer=module._stand_back) as threads:
+        niceness = threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + module.NICENESS
+
+
+async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> None:
+    setup.classifier._passes.tokens_per_s = 1000.0
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: not setup.classifier._passes._free, "the engine is busy")
+    calls = [asyncio.create_task(setup.classifier.classify([f"{n} wait"] * 50, 30.0, 1.0)) for n in range(40)]
+    probe = asyncio.create_task(setup.classifier.classify(["probe"], 30.0))
+    await until_async(lambda: any(call.done() for call in calls), "some are refused")
+    gate.set()
+    answers = await asyncio.gather(*calls)
+    refused = [answer for answer in answers if answer.busy_s]
+    assert 0 < len(refused) < len(calls)
+    assert all(answer.busy_s > 1 and not any(answer.scores) for answer in refused)
+    assert None not in (await probe).scores
+    await busy
+    assert None not in (await setup.classifier.classify(["room again"], 30.0, 1.0)).scores
+
+
+async def test_refused_work_counts_as_work_to_be_done(setup: Setup) -> None:
+    classifier = setup.classifier
+    classifier.record_autoscaling_stats()
+    await classifier.exchange("ingress", [], 10_000_000)
+    assert classifier.record_autoscaling_stats()[LOAD] > 10
+    for _ in range(3):
+        await classifier.classify(["quick"], 30.0)
+    assert classifier.record_autoscaling_stats()[LOAD] < 1.5
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["\u0000"], ["word " * 5000], ["a"] * 1000, ["😀" * 2000, ""]])
+async def test_any_list_of_texts_has_an_answer_for_each(setup: Setup, texts: list[str]) -> None:
+    answer = await setup.classifier.classify(texts, 30.0)
+    assert len(answer.scores) == len(answer.truncated) == len(texts)
+    assert None not in answer.scores
+
+
+async def test_a_caller_that_hangs_up_leaves_little_to_tokenize(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    encode = setup.classifier._tokenizer.encode
+
+    def count_and_encode(texts: list[str]) -> Any:
+        read.append(len(texts))
+        return encode(texts)
+
+    monkeypatch.setattr(setup.classifier._tokenizer, "encode", count_and_encode)
+    call = asyncio.create_task(setup.classifier.classify(["ab" * 50 + " "] * 10_000, 30.0))
+    await until_async(lambda: read, "it began")
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await setup.classifier.classify(["next"], 30.0)
+    assert sum(read) <= 4 * setup.module.SLICE_TEXTS

@@ -1,0 +1,228 @@
+"""Which texts a pass takes, with an engine whose passes end when they are let."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from model.engine import Stream as Scorer
+from model.labels import Scores
+from serve_app.classifier.passes import Passes, Request
+from serve_app.metrics import Metrics
+from serve_app.settings import Settings
+from tests.support.wait import until_async
+
+PASS = 100
+
+
+class Engine:
+    """One stream or more; `release` lets a pass end."""
+
+    precision = "fp32"
+
+    def __init__(self, streams: int = 1) -> None:
+        self.streams: Sequence[Scorer] = [self] if streams == 1 else [Stream(self) for _ in range(streams)]
+        self.passes: list[list[int]] = []
+        self.gate = threading.Semaphore(0)
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
+        """Scores that tell the sequence; each consists of one number, its request's."""
+        self.passes.append([sequence[0] for sequence in sequences])
+        self.gate.acquire()
+        return [(float(sequence[0]), float(len(sequence))) for sequence in sequences]
+
+
+class Stream:
+    def __init__(self, engine: Engine) -> None:
+        self.score = engine.score
+
+
+class Setup:
+    def __init__(self, streams: int = 1) -> None:
+        self.engine = Engine(streams)
+        self.threads = ThreadPoolExecutor(streams)
+        self.passes = Passes(self.engine, self.threads, Settings(batch_tokens=PASS, max_wait_s=1.0), Metrics())
+        self.passes.tokens_per_s = 1000.0
+        self.held = ExitStack()
+
+    def add(self, number: int, *lengths: int, urgent: bool = False) -> Request:
+        request = Request([None] * len(lengths), 0, urgent)
+        self.held.enter_context(self.passes.hold(request))
+        self.passes.add(request, 0, [[number] * length for length in lengths], 0)
+        return request
+
+    async def next_pass(self) -> list[int]:
+        """The requests' numbers in the pass that begins when the one that runs has ended."""
+        count = len(self.engine.passes)
+        self.engine.gate.release()
+        await until_async(lambda: len(self.engine.passes) > count, "the next pass has begun")
+        return self.engine.passes[-1]
+
+    async def begun(self) -> None:
+        await until_async(lambda: self.engine.passes, "the first pass has begun")
+
+    def close(self) -> None:
+        self.held.close()
+        self.engine.gate.release(1000)
+        self.threads.shutdown()
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    setup = Setup()
+    yield setup
+    setup.close()
+
+
+async def test_a_pass_takes_the_oldest_texts_up_to_its_tokens(setup: Setup) -> None:
+    setup.add(0, 10)
+    await setup.begun()
+    for number in range(1, 12):
+        setup.add(number, 20)
+    assert await setup.next_pass() == [1, 2, 3, 4, 5]
+    assert await setup.next_pass() == [6, 7, 8, 9, 10]
+    assert await setup.next_pass() == [11]
+
+
+async def test_one_text_waits_for_the_rest_of_a_lists_pass_and_no_longer(setup: Setup) -> None:
+    setup.add(1, *[10] * 1000)
+    await setup.begun()
+    assert await setup.next_pass() == [1] * 10
+    setup.add(2, 10)
+    assert await setup.next_pass() == [2, *[1] * 9]
+
+
+async def test_lists_take_turns(setup: Setup) -> None:
+    for number in (1, 2, 3):
+        setup.add(number, *[50] * 10)
+    await setup.begun()
+    taken = [await setup.next_pass() for _ in range(6)]
+    assert taken == [[2, 2], [3, 3], [1, 1], [2, 2], [3, 3], [1, 1]]
+
+
+async def test_single_texts_that_keep_coming_do_not_starve_a_list(setup: Setup) -> None:
+    setup.add(1, *[50] * 100)
+    await setup.begun()
+    waited = 0
+    for round_ in range(10):
+        for number in range(3):
+            setup.add(100 + 10 * round_ + number, 50)
+        waited = 0 if 1 in await setup.next_pass() else waited + 1
+        assert waited <= 20
+
+
+async def test_the_health_probe_goes_ahead_of_all(setup: Setup) -> None:
+    setup.add(0, 10)
+    await setup.begun()
+    for number in range(1, 50):
+        setup.add(number, 60)
+    setup.add(99, 10, urgent=True)
+    assert (await setup.next_pass())[0] == 99
+
+
+async def test_a_text_longer_than_a_pass_runs_alone(setup: Setup) -> None:
+    setup.add(0, 10)
+    await setup.begun()
+    setup.add(1, 300)
+    setup.add(2, 10)
+    assert await setup.next_pass() == [1]
+    assert await setup.next_pass() == [2]
+
+
+async def test_results_are_there_as_passes_end_and_in_order(setup: Setup) -> None:
+    request = setup.add(7, 60, 61, 62)
+    await setup.begun()
+    await setup.next_pass()
+    assert [score is not None for score in request.scores] == [True, False, False]
+    await setup.next_pass()
+    setup.engine.gate.release()
+    await request.ended.wait()
+    assert request.scores == [(7.0, 60.0), (7.0, 61.0), (7.0, 62.0)]
+
+
+async def test_what_a_caller_leaves_behind_is_not_run(setup: Setup) -> None:
+    setup.add(0, 10)
+    await setup.begun()
+    gone = Request([None] * 3, 0)
+    with setup.passes.hold(gone):
+        setup.passes.add(gone, 0, [[1] * 50] * 3, 0)
+        assert setup.passes.tokens == 160
+    setup.add(2, 10)
+    assert setup.passes.tokens == 20
+    assert await setup.next_pass() == [2]
+
+
+async def test_a_request_counts_for_no_more_than_a_pass(setup: Setup) -> None:
+    setup.add(0, 10)
+    await setup.begun()
+    setup.add(1, *[500] * 1000)
+    assert setup.passes.wait_s == pytest.approx(0.1 + 0.01)
+    setup.add(2, 50)
+    assert setup.passes.wait_s == pytest.approx(0.1 + 0.06)
+
+
+async def test_each_stream_runs_a_pass_of_its_own_and_one_that_is_alone_has_them_all() -> None:
+    setup = Setup(streams=2)
+    alone = setup.add(0, 10)
+    await setup.begun()
+    assert not setup.passes._free
+    setup.engine.gate.release()
+    await alone.ended.wait()
+    setup.add(1, *[50] * 10)
+    await until_async(lambda: len(setup.engine.passes) == 3, "two more passes run")
+    assert setup.engine.passes[1:] == [[1, 1], [1, 1]]
+    setup.close()
+
+
+async def test_the_rate_is_learnt_in_steps_that_no_single_pass_makes_large(setup: Setup) -> None:
+    small = setup.add(1, 10)
+    setup.engine.gate.release()
+    await small.ended.wait()
+    assert setup.passes.tokens_per_s == 1000, "a small pass is mostly overhead"
+    full = setup.add(2, PASS)
+    setup.engine.gate.release()
+    await full.ended.wait()
+    assert setup.passes.tokens_per_s == pytest.approx(1100)
+
+
+async def test_a_list_that_cannot_be_done_beside_what_is_here_is_refused_for_so_long(setup: Setup) -> None:
+    setup.passes.tokens_per_s = 1000.0
+    small, large = Request([None] * 1, 50), Request([None] * 1000, 20_000)
+    assert setup.passes.busy_s(large, 1.0, 30.0) == 0.0
+    assert setup.passes.busy_s(Request([None] * 1000, 50_000), 1.0, 30.0) == 0.0, "alone the largest is begun"
+    with setup.passes.hold(large):
+        assert setup.passes.busy_s(Request([None] * 1000, 9_000), 1.0, 30.0) == 0.0
+        assert setup.passes.busy_s(Request([None] * 1000, 11_000), 1.0, 30.0) == 20.0
+        assert setup.passes.busy_s(small, 1.0, 30.0) == 0.0, "it waits for a turn"
+        large.work = 900
+        assert setup.passes.busy_s(Request([None] * 1000, 50_000), 1.0, 30.0) == 0.0
+
+
+async def test_what_is_admitted_beside_lists_is_done_in_time(setup: Setup) -> None:
+    """Lists of any sizes, of which those that are not refused are done within the time-out, as all take turns."""
+    rng, timeout_s = random.Random(1), 30.0
+    setup.passes.tokens_per_s = 1000.0
+    for _ in range(200):
+        sizes = [rng.randrange(200, 15_000) for _ in range(rng.randrange(1, 12))]
+        with ExitStack() as held:
+            for size in sizes:
+                request = Request([None] * 1, size)
+                if not setup.passes.busy_s(request, 1.0, timeout_s):
+                    held.enter_context(setup.passes.hold(request))
+            assert setup.passes.tokens <= (timeout_s + 1.0) * 1000
+
+
+async def test_the_rate_in_guessed_tokens_follows_how_far_guesses_are_off(setup: Setup) -> None:
+    assert setup.passes.guessed_per_s == 1000
+    request = Request([None] * 0, 0)
+    for _ in range(1000):  # one-word texts
+        setup.passes.add(request, 0, [[7] * 3], 3)
+    assert setup.passes.guessed_per_s == 1000
+    for _ in range(500):  # each byte a token
+        setup.passes.add(request, 0, [[7] * 402], 102)
+    assert setup.passes.guessed_per_s == pytest.approx(1000 * 102 / 402, rel=0.1)

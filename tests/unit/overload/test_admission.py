@@ -1,0 +1,222 @@
+"""What is admitted, by what the classifiers say of their queues."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from serve_app.errors import TooBusy, TooLate
+from serve_app.messages import Answer
+from serve_app.metrics import Metrics
+from serve_app.overload.admission import Admission, Permit
+from serve_app.settings import Settings
+from tests.support import fakes
+from tests.support.retry_simulation import Simulation
+
+RATE, PASS = 10_000.0, 100
+SETTINGS = Settings(max_wait_s=1, batch_tokens=PASS)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def texts(number: int, size: int = 392) -> dict[bytes, str]:
+    """A hundred tokens, by the first guess of four bytes a token."""
+    return {number.to_bytes(16): "x" * size}
+
+
+def answer(replica: str = "one", wait_s: float = 0.0, rate: float = RATE) -> Answer:
+    return fakes.answer(replica=replica, wait_s=wait_s, tokens_per_s=rate)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def admission(clock: Clock) -> Admission:
+    """After a first answer, which tells the model's rate."""
+    admission = Admission(SETTINGS, Metrics(), clock)
+    admission.learn(answer("one", 0.0))
+    return admission
+
+
+def fill(admission: Admission, first: int) -> list[Permit]:
+    """As many texts as are admitted."""
+    permits: list[Permit] = []
+    for number in range(first, first + 10_000):
+        try:
+            permits.append(admission.admit(texts(number), math.inf))
+        except TooBusy:
+            return permits
+    raise AssertionError("everything was admitted")
+
+
+def leave(admission: Admission, permits: list[Permit]) -> None:
+    for permit in permits:
+        admission.leave(permit)
+
+
+def retry_after(admission: Admission, wanted: dict[bytes, str]) -> int:
+    with pytest.raises(TooBusy) as refused:
+        admission.admit(wanted, math.inf)
+    return int(refused.value.headers["Retry-After"])
+
+
+def test_what_begins_within_the_longest_wait_is_admitted(admission: Admission) -> None:
+    assert len(fill(admission, 1)) * 100 == pytest.approx(RATE * 1, abs=101)
+
+
+def test_what_the_model_completes_makes_room(admission: Admission, clock: Clock) -> None:
+    leave(admission, fill(admission, 1))
+    clock.now += 0.5
+    assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.5, abs=101)
+
+
+def test_a_classifiers_word_counts_more_than_what_was_reckoned(admission: Admission) -> None:
+    leave(admission, fill(admission, 1))
+    admission.learn(answer("one", 0.2))
+    assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.8, abs=101)
+
+
+def test_a_long_list_counts_as_one_pass_by_the_time_that_one_takes(admission: Admission) -> None:
+    # texts of more tokens than was guessed: a pass takes less than its guessed tokens would at the rate
+    admission.learn(fakes.answer(replica="one", wait_s=0.0, pass_s=0.02, tokens_per_s=RATE / 4))
+    lists = [{bytes([number, index]): "x" * 392 for index in range(50)} for number in range(49)]
+    permits = [admission.admit(each, math.inf) for each in lists]
+    assert admission.wait_s == pytest.approx(0.98)
+    leave(admission, permits)
+
+
+def test_several_classifiers_take_so_many_times_as_much(admission: Admission) -> None:
+    admission.learn(answer("two", 0.0))
+    assert len(fill(admission, 1)) * 100 == pytest.approx(2 * RATE, abs=201)
+
+
+def test_a_classifier_that_is_heard_of_no_more_is_forgotten(admission: Admission, clock: Clock) -> None:
+    admission.learn(answer("two", 0.0))
+    clock.now += 11
+    admission.learn(answer("one", 0.0))
+    assert admission.tokens_per_s == RATE
+
+
+def test_an_idle_service_takes_the_largest_request_and_is_not_closed_by_it(admission: Admission) -> None:
+    largest = {number.to_bytes(16): "x" * 5000 for number in range(1000)}
+    admission.admit(largest, math.inf)
+    admission.admit(texts(1), math.inf)
+
+
+def test_a_text_alone_and_in_a_list_get_the_same_treatment(admission: Admission) -> None:
+    fill(admission, 1)
+    many = {number.to_bytes(16): "y" for number in range(5000, 5500)}
+    for wanted in ({b"one": "y"}, many):
+        with pytest.raises(TooBusy):
+            admission.admit(wanted, math.inf)
+
+
+def test_a_refusal_says_when_to_come_back(admission: Admission) -> None:
+    fill(admission, 1)
+    told = [retry_after(admission, texts(50_000 + number)) for number in range(1000)]
+    # a thousand texts of a hundred tokens are ten seconds' work, after the one that is there, and two fifths to spare
+    assert told[0] == 2
+    assert max(told) in (15, 16)
+
+
+def test_a_caller_that_comes_back_as_asked_goes_before_newcomers(admission: Admission, clock: Clock) -> None:
+    first = fill(admission, 1)
+    clock.now += retry_after(admission, texts(7))
+    leave(admission, first)
+    fill(admission, 20_000)
+    with pytest.raises(TooBusy):
+        admission.admit(texts(8), math.inf)
+    assert admission.admit(texts(7), math.inf).max_wait_s == 3
+
+
+def test_large_requests_that_are_refused_make_nobody_elses_time_long(admission: Admission) -> None:
+    fill(admission, 1)
+    before = retry_after(admission, texts(6000))
+    for number in range(20):
+        retry_after(admission, {bytes([number, index % 256, index // 256]): "x" * 1000 for index in range(1000)})
+    assert retry_after(admission, texts(6001)) <= before + 5
+
+
+def test_refused_work_is_told_once(admission: Admission) -> None:
+    fill(admission, 1)
+    admission.reservations.news(0.0)
+    retry_after(admission, texts(7))
+    assert admission.reservations.news(0.0)[2] == 100
+    assert admission.reservations.news(0.0)[2] == 0
+
+
+def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, clock: Clock) -> None:
+    for number in range(50):  # half a second's work
+        admission.admit(texts(number), math.inf)
+    admission.admit(texts(60), clock.now + 0.6)
+    with pytest.raises(TooLate) as refused:
+        admission.admit(texts(61), clock.now + 0.4)
+    assert refused.value.status == 429
+    assert int(refused.value.headers["Retry-After"]) >= 1
+    assert refused.value.deadline == clock.now + 0.4
+
+
+def test_a_refusal_of_the_model_itself_is_told_with_a_time_and_closes_the_door(admission: Admission) -> None:
+    permit = admission.admit(texts(1), math.inf)
+    admission.learn(answer("one", 7.5))
+    assert int(admission.refusal(permit, TooBusy, 7.5).headers["Retry-After"]) >= 8
+    assert isinstance(admission.refusal(permit, TooLate), TooLate)
+    with pytest.raises(TooBusy):
+        admission.admit(texts(2), math.inf)
+
+
+def test_a_list_that_cannot_be_done_beside_others_comes_back_when_those_are_done(admission: Admission) -> None:
+    permit = admission.admit(texts(1), math.inf)
+    assert 20 <= int(admission.refusal(permit, TooBusy, busy_s=20.0).headers["Retry-After"]) <= 22
+    assert retry_after_one_more(admission) <= 5, "others' times do not follow"
+
+
+def retry_after_one_more(admission: Admission) -> int:
+    fill(admission, 1000)
+    return retry_after(admission, texts(60_000))
+
+
+def test_another_classifier_has_room_if_one_does_that_did_not_refuse(admission: Admission, clock: Clock) -> None:
+    permit = admission.admit(texts(1), math.inf)
+    admission.learn(answer("one", 1.5))
+    assert not admission.has_room_elsewhere("one", permit)
+    admission.learn(answer("two", 1.2))
+    assert not admission.has_room_elsewhere("one", permit)
+    clock.now += 0.3
+    assert admission.has_room_elsewhere("one", permit)
+
+
+def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admission: Admission, clock: Clock) -> None:
+    waiting = fill(admission, 1)
+    clock.now += 20
+    waiting += fill(admission, 20_000)
+    assert len(waiting) * 100 == pytest.approx(RATE, abs=101)
+    leave(admission, waiting)
+    admission.admit(texts(30_000), math.inf)
+
+
+def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
+    admission = Admission(SETTINGS, Metrics(), clock)
+    admission.learn(answer())
+    admission.reservations.hear([], 4, 0.0)
+    assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
+
+
+@pytest.mark.parametrize("classifiers", [1, 4])
+@pytest.mark.parametrize("ingresses", [1, 2, 4, 8])
+def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(ingresses: int, classifiers: int) -> None:
+    for seed in range(5):
+        result = Simulation(ingresses, classifiers, seconds=60, seed=seed).run()
+        assert result.second_served > 100
+        assert result.kept >= 0.99
+        assert result.wait(0.99) <= Settings().max_wait_s

@@ -1,0 +1,102 @@
+"""When refused callers are asked back, and that they are known then."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.overload.retry_reservations import LONGEST_S, ReservationRelay, RetryReservations
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(16)
+
+
+def test_times_follow_the_work_that_was_promised() -> None:
+    reservations = RetryReservations()
+    told = [reservations.reserve(key(number), 10, 1.0, 2.0, 100.0) for number in range(10)]
+    assert told == sorted(told)
+    assert told[0] == 4
+    assert told[-1] == pytest.approx(2 + 10 * 1.4, abs=1)
+
+
+def test_a_caller_is_known_when_it_is_due_and_once() -> None:
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    assert not reservations.redeem(key(1), 100.0 + after - 0.5)
+    assert reservations.redeem(key(1), 100.0 + after - 0.1), "timers fire a little early"
+    assert not reservations.redeem(key(1), 100.0 + after)
+    assert not reservations.redeem(key(2), 100.0 + after)
+
+
+def test_a_caller_that_comes_too_early_keeps_its_time() -> None:
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 5.0, 100.0)
+    for number in range(2, 50):
+        reservations.reserve(key(number), 10, 1.0, 5.0, 100.0)
+    assert reservations.reserve(key(1), 10, 1.0, 5.0, 102.0) == after - 2
+
+
+def test_one_that_comes_too_late_is_a_newcomer() -> None:
+    reservations = RetryReservations()
+    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    assert not reservations.redeem(key(1), 100.0 + after + 10.5)
+
+
+def test_no_time_is_longer_than_can_be_told() -> None:
+    reservations = RetryReservations()
+    assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
+
+
+def test_callers_that_never_return_are_not_waited_for() -> None:
+    reservations = RetryReservations()
+    now = 100.0
+    for number in range(20_000):
+        now += 0.01
+        after = reservations.reserve(key(number), 10, 0.1, 1.0, now)
+    assert after < 60, "a tenth of the load is served, and nobody comes back"
+
+
+def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
+    here, there = RetryReservations(), RetryReservations()
+    here.replicas = there.replicas = 2
+    after = here.reserve(key(1), 10, 1.0, 0.0, 100.0)
+    assert after == 3, "half the rate is this replica's to promise"
+    there.hear(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
+    assert here.news(100.0)[1:] == ([], 0)
+    assert there.redeem(key(1), 500.0 + after)
+    here.hear(there.news(500.0 + after)[1], 2, 100.0 + after)
+    assert not here.redeem(key(1), 100.0 + after)
+
+
+def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
+    reservations = RetryReservations()
+    for number in range(60_000):
+        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+    assert len(reservations._due) <= 50_000
+
+
+def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
+    relay = ReservationRelay()
+    assert relay.exchange("a", [], 100.0) == ([], 1)
+    assert relay.exchange("b", [(key(1), 3.0)], 100.0) == ([], 2)
+    assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0)], 2)
+    assert relay.exchange("a", [], 101.0) == ([], 2)
+    assert relay.exchange("b", [], 102.0) == ([(key(2), 3.0), (key(3), None)], 2)
+    assert relay.exchange("new", [], 102.0) == ([], 3), "one that starts has missed nothing that it could keep"
+
+
+def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound() -> None:
+    relay = ReservationRelay()
+    relay.exchange("gone", [], 100.0)
+    relay.exchange("a", [], 105.0)
+    relay.exchange("b", [(key(number), 3.0) for number in range(20_000)], 111.0)
+    events, replicas = relay.exchange("a", [], 111.0)
+    assert replicas == 2
+    assert len(events) == 5_000
+
+
+def test_events_that_nobody_takes_are_bounded() -> None:
+    reservations = RetryReservations()
+    for number in range(20_000):
+        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+    assert len(reservations.news(100.0)[1]) == 5_000

@@ -1,0 +1,108 @@
+"""What Serve's handle may end in, and what the caller is told then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+
+from serve_app.errors import ModelUnavailable, TooBusy
+from serve_app.metrics import Metrics
+from serve_app.predict.model_client import RemoteModel
+from tests.support.fakes import IDENTITY, FakeModel, answer
+
+
+class Response:
+    """A handle's response that ends as told, or never."""
+
+    def __init__(self, end: object) -> None:
+        self._end = end
+        self.cancelled = False
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._end is None:
+            yield from asyncio.Event().wait().__await__()
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Handle:
+    """Its calls end in turn as told."""
+
+    def __init__(self, *ends: object) -> None:
+        self._ends = list(ends)
+        self.classify = self
+        self.responses: list[Response] = []
+        self.timeouts: list[float] = []
+
+    def remote(self, texts: list[str], timeout_s: float, max_wait_s: float) -> Response:  # noqa: ARG002
+        self.timeouts.append(timeout_s)
+        self.responses.append(Response(self._ends.pop(0)))
+        return self.responses[-1]
+
+
+def model(*ends: object) -> RemoteModel:
+    return RemoteModel(Handle(*ends), 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
+
+
+def back_pressure() -> BackPressureError:
+    return BackPressureError(num_queued_requests=10, max_queued_requests=10)
+
+
+async def test_ray_51145_back_pressure_is_429_and_never_500() -> None:
+    with pytest.raises(TooBusy) as refused:
+        await model(back_pressure()).classify(["a"])
+    assert refused.value.status == 429
+    assert int(refused.value.headers["Retry-After"]) >= 1
+
+
+async def test_a_refusal_of_a_replica_is_no_success() -> None:
+    refused = answer(None, busy_s=3.2)
+    asked = model(refused)
+    assert await asked.classify(["a"]) is refused
+    assert asked.last_success is None
+
+
+@pytest.mark.parametrize("error", [DeploymentUnavailableError, ActorDiedError])
+async def test_no_replica_is_503(error: Any) -> None:
+    failure = error() if error is ActorDiedError else error("classifier")
+    with pytest.raises(ModelUnavailable):
+        await model(*[failure] * 3).classify(["a"])
+
+
+async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
+    scores = await FakeModel().classify(["a"])
+    assert await model(ActorDiedError(), scores).classify(["a"]) is scores
+
+
+async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:
+    handle = Handle(None)
+    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"]))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert handle.responses[0].cancelled
+
+
+async def test_an_error_of_the_replica_is_503_without_its_words() -> None:
+    with pytest.raises(ModelUnavailable) as failed:
+        await model(RayServeException("a text")).classify(["a"])
+    assert "text" not in str(failed.value)
+    assert failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 4.75), (0.0, 0.0), (2.0, 1.9), (60.0, 4.75)])
+async def test_the_replica_is_sent_the_callers_time_less_that_of_the_way_back(asked: float | None, sent: float) -> None:
+    handle = Handle(await FakeModel().classify(["a"]))
+    await RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
+    assert handle.timeouts == [sent]
