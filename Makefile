@@ -55,6 +55,10 @@ install: $(VENV)/.run ## create .venv and install what the service needs
 run: $(VENV)/.run ## start the service on this machine; PORT=8001 moves it
 	@PORT=$(PORT) exec $(BIN)/python -m serve_app.local
 
+.PHONY: architecture
+architecture: $(MADE) ## which room of serve_app imports which
+	@$(BIN)/python scripts/architecture.py
+
 .PHONY: check
 check: $(VENV)/.dev ## lint, format and types
 	$(BIN)/ruff check .

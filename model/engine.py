@@ -124,7 +124,7 @@ class OpenVinoEngine(OpenVinoStream):
 
         whole = compiled(1)
         if precision == "bf16" and whole.get_property("INFERENCE_PRECISION_HINT") != ov.Type.bf16:
-            raise ModelError("this CPU has no bf16 arithmetic; use SENTIMENT_PRECISION=auto")
+            raise ModelError("this CPU has no bf16 arithmetic; use precision auto")
         super().__init__(directory, whole.create_infer_request())
         self.precision = precision
         self.streams: Sequence[Stream] = [self]

@@ -75,7 +75,7 @@ def told(chosen: Quantization) -> str:
     if chosen.fidelity is None:
         return f"{way}, since nothing was measured (--data)"
     if not chosen.fidelity.holds(MAX_FLIPS):
-        return f"{way}, which is not near enough to fp32: serve it with SENTIMENT_PRECISION=fp32"
+        return f"{way}, which is not near enough to fp32: serve it in fp32"
     return way
 
 

@@ -84,7 +84,7 @@ def main(
         except ModelError as error:
             raise ModelError(str(error).replace(str(staged), repo)) from None
         install(staged, target)
-    typer.echo(f"{target} holds {repo} at {commit}; serve it with SENTIMENT_MODEL_DIR={target}")
+    typer.echo(f"{target} holds {repo} at {commit}, which the service takes as its model_dir")
     if pin:
         write_pin(pin_file, Pin(repo, commit, manifest.files))
         typer.echo(f"pinned in {pin_file}; commit it")

@@ -89,7 +89,7 @@ def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> N
     worst = float(np.abs(np.subtract(scores, golden.scores)).max())
     if not worst <= GOLDEN_TOLERANCE:
         raise ModelError(
-            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use SENTIMENT_PRECISION=fp32, "
+            f"{engine.precision} is off by {worst:.3f} on a golden text on this CPU; use precision fp32, "
             f"or, where {directory.path / EXPORT / GOLDEN} was changed, export again"
         )
 

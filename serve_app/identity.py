@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from model.cpu import choose_precision
 from model.directory import ModelDirectory
 from model.labels import SINGLE_LABEL
-from serve_app.settings import Settings
 
 MAX_MODELS = 4
 """How many models may answer side by side; of more the latest count."""
@@ -27,10 +26,10 @@ class Identity:
     problem_type: str = SINGLE_LABEL
 
 
-def identify(directory: ModelDirectory, settings: Settings) -> Identity:
+def identify(directory: ModelDirectory, precision: str, max_tokens: int | None) -> Identity:
     """The identity of the directory's model as it is served with these settings on this CPU."""
-    precision = choose_precision(settings.precision)
-    max_tokens = min(settings.max_tokens or directory.max_tokens, directory.max_tokens)
+    precision = choose_precision(precision)
+    max_tokens = min(max_tokens or directory.max_tokens, directory.max_tokens)
     return Identity(
         directory.name,
         directory.revision,

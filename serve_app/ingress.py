@@ -14,7 +14,7 @@ from ray.serve.schema import ApplicationStatus
 from starlette.types import ASGIApp
 
 from model.directory import open_directory
-from serve_app import before_serve
+from serve_app.web import before_serve
 from serve_app.cache.redis import open_redis
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
@@ -53,7 +53,7 @@ class Ingress:
         metrics = Metrics()
         self._cpu = Meter(time.process_time)  # its loop runs on one CPU, so 1 is all that it can do
         # from its own settings, so that it answers what Redis holds before a model has answered
-        identity = identify(open_directory(settings.model_dir), settings)
+        identity = identify(open_directory(settings.model_dir), settings.precision, settings.max_tokens)
         # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
         calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
         model = RemoteModel(calls, settings.model_timeout_s, metrics, identity)

@@ -41,7 +41,7 @@ class Classifier:
         forbid_core_dumps()
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would not be idle ones
         directory = open_directory(settings.model_dir)
-        self._identity = identify(directory, settings)
+        self._identity = identify(directory, settings.precision, settings.max_tokens)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)

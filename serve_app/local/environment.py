@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve_app import before_serve
+from serve_app.web import before_serve
 from serve_app.local.loopback import no_proxy
 from serve_app.local.open_files import raise_limit
 from serve_app.local.ports import side_ports

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
 from serve_app.errors import ClientGone, TooLate
-from serve_app.web.reply import Headers
 
 _NAMES = (b"x-envoy-expected-rq-timeout-ms", b"x-request-timeout-ms")
 _MOST_DIGITS = 9
@@ -25,9 +24,9 @@ class Caller:
     """
 
     def __init__(
-        self, headers: Headers | None = None, receive: Receive | None = None, cache_owner: bytes = b""
+        self, headers: Sequence[tuple[bytes, bytes]] = (), receive: Receive | None = None, cache_owner: bytes = b""
     ) -> None:
-        self._headers = headers or []
+        self._headers = headers
         self._receive = receive
         self.cache_owner = cache_owner
         """Whose cache answers: callers with different ones learn nothing of each other's texts."""

@@ -39,7 +39,7 @@ def test_the_log_says_in_one_line_why(service: Service) -> None:
     (line,) = {
         line.partition("WARNING")[2] for line in service.log.read_text().splitlines() if "pass through Serve" in line
     }
-    assert "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH is not serve_app.before_serve:middlewares" in line
+    assert "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH is not serve_app.web.before_serve:middlewares" in line
 
 
 def test_serve_handles_these_requests(client: httpx.Client) -> None:

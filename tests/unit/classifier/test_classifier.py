@@ -90,7 +90,7 @@ async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_
     answer = await setup.classifier.classify(["I love you.", "I hate you."], 30.0)
     assert answer.tokens_per_s > 100
     settings = Settings(precision="fp32")
-    assert answer.identity == identify(open_directory(settings.model_dir), settings)
+    assert answer.identity == identify(open_directory(settings.model_dir), "fp32", None)
     assert [score is not None and score[0] < score[1] for score in answer.scores] == [True, False]
 
 

@@ -125,7 +125,7 @@ def test_where_nothing_holds_the_smallest_group_is_taken_and_it_is_said(
     tried = [line for line in said if ", smoothing " in line]
     assert chosen.group_size == 64
     assert len(tried) == 12, "each group in each way"
-    assert told(chosen).endswith("not near enough to fp32: serve it with SENTIMENT_PRECISION=fp32")
+    assert told(chosen).endswith("not near enough to fp32: serve it in fp32")
 
 
 def test_what_the_images_build_chooses_for_the_embedded_model_holds_on_sst2(sst2_dir: str) -> None:

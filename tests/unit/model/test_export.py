@@ -155,7 +155,7 @@ def test_an_engine_that_computes_something_else_is_refused(random_model: Path) -
     golden = json.loads(file.read_text())
     golden["scores"] = [[high, low] for low, high in golden["scores"]]
     file.write_text(json.dumps(golden))
-    with pytest.raises(ModelError, match=r"off by 0\.\d+ on a golden text on this CPU; use SENTIMENT_PRECISION=fp32"):
+    with pytest.raises(ModelError, match=r"off by 0\.\d+ on a golden text on this CPU; use precision fp32"):
         load_engine(open_directory(random_model), "int8", threads=1)
 
 
@@ -241,7 +241,7 @@ def test_without_cpuinfo_there_is_no_bf16(tmp_path: Path) -> None:
 def test_bf16_is_near_fp32_or_refused_where_the_cpu_has_none(engines: tuple[Engine, Engine]) -> None:
     fp32, _ = engines
     if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        with pytest.raises(ModelError, match=r"no bf16 arithmetic; use SENTIMENT_PRECISION=auto$"):
+        with pytest.raises(ModelError, match=r"no bf16 arithmetic; use precision auto$"):
             load_engine(open_directory(MINI_MODEL), "bf16", threads=1)
         return
     bf16 = load_engine(open_directory(MINI_MODEL), "bf16", threads=1)
