@@ -53,20 +53,22 @@ def choose(
     step = max(1, len(sequences) // _CALIBRATION_TEXTS)
     largest = largest_activations(weights, architecture, sequences[::step])
     scales = {smoothing: scales_for(weights, architecture, largest, smoothing) for smoothing in SMOOTHINGS}
-    tried: list[Quantization] = []
-    for size in in_order_of_speed(group_sizes(architecture.dim), times):
-        tried = []
+    sizes = group_sizes(architecture.dim)
+    tried: dict[int, list[Quantization]] = {}
+    for size in in_order_of_speed(sizes, times):
+        tried[size] = []
         for smoothing in SMOOTHINGS:
             graph = DistilBertGraph(
                 weights, architecture, int8=True, scales=scales[smoothing], see=quantized(size)
             ).build()
             fidelity = _fidelity(_score(directory, graph, sequences), reference, data.labels)
             say(_line(size, smoothing, fidelity))
-            tried.append(Quantization(size, smoothing, fidelity))
-        if holding := [each for each in tried if each.fidelity and each.fidelity.holds(MAX_FLIPS)]:
-            tried = holding
+            tried[size].append(Quantization(size, smoothing, fidelity))
+        if holding := [each for each in tried[size] if each.fidelity and each.fidelity.holds(MAX_FLIPS)]:
             break
-    best = min(tried, key=lambda each: each.fidelity.mean_score_difference if each.fidelity else 1)
+    best = min(
+        holding or tried[min(sizes)], key=lambda each: each.fidelity.mean_score_difference if each.fidelity else 1
+    )
     return best, scales[best.smoothing]
 
 

@@ -18,13 +18,11 @@ TICKET_WAITS = 3
 """How many times the longest wait a request may find before it that comes back as asked."""
 
 EXCHANGE_S = 0.4
-"""How often tickets are exchanged. A caller comes back after a second at the earliest, and what is sent here is known
-everywhere after twice this time."""
+"""How often tickets are exchanged: twice this is less than a second, after which callers come back at the earliest."""
 
 LARGEST_SHARE = 8
 """No refused request books more than this part of the longest wait, so that a large one makes nobody else late."""
 
-_USUAL_LIMIT = 512  # of nearly every DistilBERT
 _FORGET_S = 10.0
 
 
@@ -36,10 +34,6 @@ class _Queue:
     tokens_per_s: float
     pass_s: float
     forget_at: float
-
-    def turn_s(self, tokens: int) -> float:
-        """How long a request of so many guessed tokens keeps others waiting: a pass at most, since they take turns."""
-        return min(tokens / self.tokens_per_s, self.pass_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +79,9 @@ class Admission:
 
         No less than for what has no answer yet: a model that hangs completes nothing.
         """
-        if not self._queues:
-            return 0.0
         now = self._clock()
         queued_s = sum(max(0.0, queue.ready_at - now) for queue in self._queues.values())
-        return max(queued_s, self._unanswered_s) / len(self._queues)
+        return max(queued_s, self._unanswered_s) / max(1, len(self._queues))
 
     def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
         """Count the texts as sent to the model until they `leave`.
@@ -102,11 +94,11 @@ class Admission:
             TooLate: the answer cannot be there by `deadline`, in seconds of `time.monotonic`.
         """
         key = next(iter(texts))
-        longest = self._settings.max_tokens or _USUAL_LIMIT
-        tokens = sum([guess_tokens(text, longest) for text in texts.values()])
+        tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (TICKET_WAITS if self.tickets.redeem(key, now) else 1)
-        turns = [queue.turn_s(tokens) for queue in self._queues.values()]
+        # how long it keeps others waiting: a pass at most, since requests take turns
+        turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
         permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s)
         if wait_s > max_wait_s:
             raise self.refusal(permit, TooBusy)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from serve_app.body_coding import body_coding, decoded, without_mark
+from serve_app.eager import Begun
 from serve_app.errors import BodyTooLarge, BodyTooSlow
 from serve_app.reply import Headers
 from serve_app.unfinished import UnfinishedBodies
@@ -31,10 +32,17 @@ async def read_body(
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise _too_large(max_bytes)
     coding = body_coding(headers)
+    began = Begun(receive())
     try:
-        async with asyncio.timeout(timeout_s) as limit:
-            with unfinished.receiving(limit):
-                body = await _read(receive, max_bytes, lambda size: unfinished.add(limit, size))
+        if began.result is not None and not began.result.get("more_body", False):
+            body = began.result.get("body", b"")
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+        else:
+            async with asyncio.timeout(timeout_s) as limit:
+                with unfinished.receiving(limit):
+                    first = began.result or await began
+                    body = await _read(first, receive, max_bytes, lambda size: unfinished.add(limit, size))
     except TimeoutError:
         raise BodyTooSlow(
             f"The body was not whole within {timeout_s:g} s, or when others needed its room.",
@@ -46,23 +54,20 @@ async def read_body(
     return without_mark(body)
 
 
-async def _read(receive: Receive, max_bytes: int, received: Callable[[int], None]) -> bytes:
+async def _read(message: Message, receive: Receive, max_bytes: int, received: Callable[[int], None]) -> bytes:
     # parts, not one growing body: that would be copied again for each of a million one-byte chunks
     parts: list[bytes] = []
     size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
+    while message["type"] == "http.request":
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:
             raise _too_large(max_bytes)
         parts.append(part)
-        more = message.get("more_body", False)
-        if more:
-            received(len(part))
+        if not message.get("more_body", False):
+            break
+        received(len(part))
+        message = await receive()
     return b"".join(parts)
 
 

@@ -45,7 +45,7 @@ class Classifier:
         directory = open_directory(settings.model_dir)
         self._identity = identify(directory, settings)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
-        threads = _threads()
+        threads = max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
         self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=_stand_back)
         # loaded on one of these threads, since the runtime's own take their priority from it
@@ -69,8 +69,7 @@ class Classifier:
         request = Request([None] * len(texts), sum(guesses), urgent=max_wait_s == math.inf)
         truncated: list[bool] = []
         tokenize_ms = 0.0
-        busy_s = self._passes.busy_s(request, max_wait_s, timeout_s)
-        if not busy_s and texts:
+        if not (busy_s := self._passes.busy_s(request, max_wait_s, timeout_s)) and texts:
             with self._passes.hold(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     for part, guess in zip(slices, guesses, strict=True):
@@ -104,10 +103,8 @@ class Classifier:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What Serve asks for now and then: the work since it last asked, as a share of what this replica can do."""
         # of a list much may wait that is no wait for others, and is to be done within the time-out
-        waiting = (
-            self._passes.wait_s / self._settings.max_wait_s
-            + self._passes.tokens / self._passes.tokens_per_s / self._settings.model_timeout_s
-        )
+        all_s = self._passes.tokens / self._passes.tokens_per_s
+        waiting = self._passes.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
         return {LOAD: self._work.share() + waiting}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
@@ -116,11 +113,6 @@ class Classifier:
         texts = [text for part in slices for text in part]
         lines = iter(await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
         return [[next(lines) for _ in part] for part in slices]
-
-
-def _threads() -> int:
-    resources: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(resources.get("CPU", 1)))
 
 
 def _stand_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import time
 from typing import Any
@@ -13,16 +14,18 @@ from ray.serve.schema import ApplicationStatus
 from starlette.types import ASGIApp
 
 from model.directory import open_directory
+from serve_app import before_serve
 from serve_app.admission import Admission
 from serve_app.api import build_api
 from serve_app.cache.redis import open_redis
 from serve_app.core_dumps import forbid_core_dumps
+from serve_app.counted import Counted
 from serve_app.guard import guarded
 from serve_app.health import HealthMonitor
 from serve_app.identity import identify
 from serve_app.metrics import Metrics
 from serve_app.model_client import RemoteModel
-from serve_app.predict import PredictEndpoint, ShortPath
+from serve_app.predict import PATHS, PredictEndpoint, ShortPath
 from serve_app.predictor import Predictor
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
@@ -33,6 +36,8 @@ a full cache it stops every request for a tenth of a second."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a request waits at most for Ray's own threads to let Python go; by default ten times that."""
+
+logger = logging.getLogger("ray.serve")
 
 
 @serve.ingress()
@@ -49,14 +54,20 @@ class Ingress:
         self._cpu = Meter(time.process_time)  # its loop runs on one CPU, so 1 is all that it can do
         # from its own settings, so that it answers what Redis holds before a model has answered
         identity = identify(open_directory(settings.model_dir), settings)
-        model = RemoteModel(classifier, settings.model_timeout_s, metrics, identity)
+        # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
+        calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
+        model = RemoteModel(calls, settings.model_timeout_s, metrics, identity)
         admission = Admission(settings, metrics)
         shared, probe_s = open_redis(settings, metrics), settings.health_probe_s
         predictor = Predictor(model, shared, admission, settings.cache_entries, metrics, probe_s=probe_s)
         endpoint = PredictEndpoint(settings, predictor, metrics)
         health = HealthMonitor(model, settings, metrics, predictor.saw)
         api = build_api(settings, predictor, endpoint, health, metrics)
-        self._app = guarded(ShortPath(endpoint, api), settings, metrics)
+        self._app = Counted(guarded(ShortPath(endpoint, api), settings, metrics), metrics)
+        if settings.before_serve:
+            before_serve.offer(self._app, PATHS)
+            if reason := before_serve.unavailable():
+                logger.warning("Predict requests pass through Serve, and cache hits are slower: %s.", reason)
         if settings.start_healthy:
             # An upgrade moves on when replicas have started, so a new version whose model gives no answer never takes
             # the place of one that does. Later, a replica answers what Redis holds without the model.

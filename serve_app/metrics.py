@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter as Count
+from collections.abc import Sequence
+from itertools import accumulate
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
@@ -34,6 +37,30 @@ class Tally:
                 self._counter.inc(number, tags={self._tag: value})
 
 
+class Buckets:
+    """A histogram for the road of a cache hit: cumulative counters with the tag `le`, told to Ray once a second.
+
+    Ray's own takes 3 us for each value, and each value by itself.
+    """
+
+    def __init__(self, name: str, description: str, boundaries: Sequence[float]) -> None:
+        self._counter = Counter(f"{name}_bucket", description, ("le",))
+        self._boundaries = boundaries
+        self._tags = [*(f"{boundary:g}" for boundary in boundaries), "+Inf"]
+        self._counts = [0] * len(self._tags)
+
+    def observe(self, value: float) -> None:
+        """Count the value."""
+        self._counts[bisect_left(self._boundaries, value)] += 1
+
+    def flush(self) -> None:
+        """Hand what was counted to Ray."""
+        counts, self._counts = self._counts, [0] * len(self._tags)
+        for tag, number in zip(self._tags, accumulate(counts), strict=True):
+            if number:
+                self._counter.inc(number, tags={"le": tag})
+
+
 class Level:
     """A gauge for the road of a request: keeps the last value, and tells Ray once a second unless there is none."""
 
@@ -51,6 +78,12 @@ class Metrics:
     """The service's counters, gauges and histograms; one instance a replica."""
 
     def __init__(self) -> None:
+        self.requests = Tally(
+            "sentiment_requests", "Requests answered, by HTTP status; 499: the client had gone.", "status"
+        )
+        self.request_ms = Buckets(
+            "sentiment_request_ms", "Requests answered within `le` ms of their arrival in the ingress.", _MILLISECONDS
+        )
         self.texts = Tally(
             "sentiment_texts", "Texts answered, by where the answer came from: hit, miss, coalesced.", "source"
         )
@@ -105,6 +138,8 @@ class Metrics:
 
     def _flush(self) -> None:
         for each in (
+            self.requests,
+            self.request_ms,
             self.texts,
             self.hits,
             self.errors,

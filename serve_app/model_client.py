@@ -45,9 +45,9 @@ class Answer:
     """What the replica completes, in tokens as `guess_tokens` counts them."""
 
 
-def guess_tokens(text: str, max_tokens: int) -> int:
+def guess_tokens(text: str, max_tokens: int | None) -> int:
     """A token for each four bytes, and two around them; to count them would cost a hundred times as much."""
-    return min(2 + len(text.encode()) // 4, max_tokens)
+    return min(2 + len(text.encode()) // 4, max_tokens or 512)  # the limit of nearly every DistilBERT
 
 
 class RemoteModel:
@@ -85,11 +85,7 @@ class RemoteModel:
         return answer
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
-        """Send news of tickets to the replica that relays them; returns the others' events, and how many there are.
-
-        Raises:
-            ModelUnavailable: no replica answered in time.
-        """
+        """Send news of tickets to the replica that relays them; returns the others' events, and how many there are."""
         heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
         return heard
 

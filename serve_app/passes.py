@@ -103,11 +103,10 @@ class Passes:
     def hold(self, request: Request) -> Iterator[None]:
         """Count the request while the block runs, and run what is added to it; what is left then is dropped."""
         self._requests[request] = None
-        self._metrics.waiting_tokens.set(self.tokens)
         try:
             yield
         finally:
-            self._requests.pop(request, None)
+            del self._requests[request]
             request.waiting.clear()
             self._metrics.waiting_tokens.set(self.tokens)
 
@@ -116,6 +115,7 @@ class Passes:
         tokens = sum(map(len, sequences))
         request.waiting.extend(enumerate(sequences, first))
         request.work += tokens - guessed
+        self._metrics.waiting_tokens.set(self.tokens)
         self._tokens_a_guess += min(1.0, tokens / _GUESS_TOKENS) * (tokens / max(1, guessed) - self._tokens_a_guess)
         self._start()
 
@@ -143,9 +143,7 @@ class Passes:
                 room -= len(ids)
         return chosen
 
-    def _end(
-        self, chosen: Sequence[_Waiting], lanes: Sequence[Lane], began: float, run: asyncio.Future[list[Scores]]
-    ) -> None:
+    def _end(self, chosen: list[_Waiting], lanes: list[Lane], began: float, run: asyncio.Future[list[Scores]]) -> None:
         seconds = time.perf_counter() - began
         self._free.extend(lanes)
         self.ran_s += seconds * len(lanes) / len(self._engine.lanes)
@@ -164,8 +162,7 @@ class Passes:
         self._start()
         tokens = sum(len(ids) for _, _, ids in chosen)
         if tokens >= _MIN_FILL * self._pass_tokens:  # of smaller ones the most is overhead
-            seen = tokens * len(self._engine.lanes) / len(lanes) / seconds
-            seen = min(max(seen, self.tokens_per_s / _LARGEST_STEP), self.tokens_per_s * _LARGEST_STEP)
-            self.tokens_per_s += _RATE_WEIGHT * (seen - self.tokens_per_s)
+            seen = tokens * len(self._engine.lanes) / len(lanes) / seconds / self.tokens_per_s
+            self.tokens_per_s *= 1 + _RATE_WEIGHT * (min(max(seen, 1 / _LARGEST_STEP), _LARGEST_STEP) - 1)
         self._metrics.batch_texts.observe(len(chosen))
         self._metrics.batch_tokens.observe(tokens)

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     start_healthy: Annotated[
         bool, Field(description="An ingress replica of a new version counts as started once the model has answered.")
     ] = False
+    before_serve: Annotated[
+        bool, Field(description="Predict requests are answered before Serve handles them; false: behind it, slower.")
+    ] = True
     drain_file: Annotated[
         Path | None, Field(description="While this file exists, health is 503 and everything else answers.")
     ] = None

@@ -69,10 +69,8 @@ class SingleFlight(Generic[K, V, R]):
                 if not flight.callers and not flight.task.done():
                     flight.task.cancel()
                     self._forget(flight)  # at once, or somebody could still join it
-        results = []
         try:
-            for flight in joined:
-                results.append(flight.task.result())  # no comprehension, which is a frame of its own
+            results = list(map(asyncio.Task.result, [flight.task for flight in joined]))  # whose frame is no error's
             return (own.task.result() if own else None), results
         finally:
             # an error's traceback holds this frame, and so would the error itself: a ring that only Python's collector

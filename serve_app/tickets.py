@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 
 LONGEST_S = 600
 _MARGIN = 1.4
-"""How much later than the rate would allow callers are asked back: refusing many costs the model some of its speed, and
-machines have slow minutes. Newcomers take what is left."""
+"""How much later than the rate allows callers are asked back: refusals cost speed, and machines have slow minutes."""
 
 _EARLY_S, _LATE_S = 0.2, 10.0
 """How far from its time a caller may come: timers fire a little early."""

@@ -34,6 +34,7 @@ class Cluster:
 
     def __init__(self, dashboard: str) -> None:
         self._serve = f"{dashboard}/api/serve/applications/"
+        self._config: dict[str, Any] = {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/project"
 
@@ -51,13 +52,28 @@ class Cluster:
                 deployment["autoscaling_config"]["min_replicas"] = classifiers
             else:
                 deployment["autoscaling_config"] |= ingresses
-        httpx.put(self._serve, json=config, timeout=30).raise_for_status()
+        self._send(config)
         until(lambda: self._application()["status"] == "RUNNING", "the application runs", START_S)
         return config
 
     def target(self, deployment: str) -> int:
         """How many replicas Serve wants."""
         return int(self._application()["deployments"][deployment]["target_num_replicas"])
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Send the configuration again, with so many replicas at all times."""
+        for each in self._config["applications"][0]["deployments"]:
+            if each["name"] == deployment:
+                each["autoscaling_config"] |= {"min_replicas": replicas, "max_replicas": replicas}
+        self._send(self._config)
+
+    def replicas(self, deployment: str) -> int:
+        """How many there are, those that start or end included."""
+        return len(self._application()["deployments"][deployment]["replicas"])
+
+    def _send(self, config: dict[str, Any]) -> None:
+        self._config = config
+        httpx.put(self._serve, json=config, timeout=30).raise_for_status()
 
     def nodes(self, deployment: str) -> list[str]:
         """The node of each running replica."""

@@ -78,7 +78,7 @@ async def ask_in_turn(connections: Connections, novelties: Novelties, record: Re
     """A user of a closed loop: the next request when the last one is answered, until that time; obeys Retry-After."""
     while time.perf_counter() < until:
         answer = await ask(connections, novelties.body(), record)
-        await asyncio.sleep(answer.retry_after_s or 0)
+        await asyncio.sleep(min(answer.retry_after_s or 0, max(0.0, until - time.perf_counter())))
 
 
 async def ask_and_obey(connections: Connections, body: bytes, first: Record, second: Record, until: float) -> None:

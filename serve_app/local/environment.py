@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from serve_app import before_serve
 from serve_app.local.loopback import no_proxy
 from serve_app.local.open_files import raise_limit
 from serve_app.local.ports import side_ports
@@ -24,13 +25,13 @@ DEFAULTS = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_LOG_TO_STDERR": "1",
+    before_serve.VARIABLE: before_serve.CALLBACK,
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 0rtt-rejected junk-response",
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
     "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
-    # the replicas then count requests and times themselves, under the same names; HAProxy would write a line for each,
-    # for its actor to parse
+    # the service counts and times requests itself; HAProxy would write a line for each, for its actor to parse
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",

@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,7 +70,8 @@ def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "_threads", lambda: threads)
+    here = SimpleNamespace(get_assigned_resources=lambda: {"CPU": threads})
+    monkeypatch.setattr(module.ray, "get_runtime_context", lambda: here)
     classifier = module.Classifier(Settings(precision="fp32", batch_tokens=512, max_wait_s=0.1))
     runs: list[int] = []
     score = classifier._passes._engine.score

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.metrics import Metrics, Tally
+from serve_app.metrics import Buckets, Metrics, Tally
 
 
 def test_a_tally_hands_over_what_it_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +25,14 @@ async def test_close_flushes_for_the_last_time(monkeypatch: pytest.MonkeyPatch) 
     metrics.texts.add("hit", 4)
     await metrics.close()
     assert handed == [4]
+
+
+def test_buckets_hand_over_how_many_were_within_each_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = Buckets("some_ms", "Times.", [1, 2.5])
+    handed: list[tuple[float, str]] = []
+    monkeypatch.setattr(buckets._counter, "inc", lambda number, tags: handed.append((number, tags["le"])))
+    for value in (0.5, 1.0, 2.0, 9.0):
+        buckets.observe(value)
+    buckets.flush()
+    buckets.flush()
+    assert handed == [(2, "1"), (3, "2.5"), (4, "+Inf")]
