@@ -135,6 +135,10 @@ manifests: ## copy serve_config.yaml to where kustomize may read it, for overlay
 	sed -E 's/(min_replicas:).*/\1 1/; s/(max_replicas:).*/\1 2/' serve_config.yaml > kuberay/overlays/local/serve_config.yaml
 	sed -E 's/(min_replicas:).*/\1 2/; s/(max_replicas:).*/\1 4/' serve_config.yaml > tests/cluster/overlay/serve_config.yaml
 
+.PHONY: openapi
+openapi: $(VENV)/.dev ## write docs/reference/openapi.json, which a test compares with the code
+	$(BIN)/python -m tests.openapi
+
 .PHONY: lock
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
 	$(POETRY) lock

@@ -82,7 +82,7 @@ def main(
         )
     elif len(loads) == len(ALL):
         publish(summary(measured, machine(), seconds))
-        console.print("wrote docs/performance.json, and its figures into README.md and docs/performance.md")
+        console.print("wrote docs/reference/performance.json, and its figures into performance.md there and README.md")
         for picture in draw(results, pictures):
             console.print(f"wrote {picture}")
     console.print(f"wrote {results}")

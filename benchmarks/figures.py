@@ -1,4 +1,4 @@
-"""`python -m benchmarks.figures`: the figures that README and docs quote, written there from docs/performance.json.
+"""`python -m benchmarks.figures`: writes the figures of docs/reference/performance.json into README and docs.
 
 That file is written by a whole `make bench`, which then does this too.
 """
@@ -16,13 +16,13 @@ from benchmarks.published import INFINITY, INFINITY_SOURCE
 from benchmarks.report import BASES, FIELDS, TITLES, Rounds, median, stacks_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FIGURES = REPOSITORY / "docs" / "performance.json"
+FIGURES = REPOSITORY / "docs" / "reference" / "performance.json"
 PACKAGES = {"ray": "Ray", "openvino": "OpenVINO", "transformers": "transformers", "torch": "torch"}
 BLOCK = "<!-- {name}, by benchmarks.figures -->\n{text}\n<!-- end -->"
 
 
 def summary(rounds: Rounds, machine: dict[str, Any], seconds: int) -> dict[str, Any]:
-    """Medians of every stack and this service's ratios, by load and field, as docs/performance.json has them."""
+    """Medians of every stack and this service's ratios, by load and field, as performance.json has them."""
     count = max(len(each) for stacks in rounds.values() for each in stacks.values())
     loads = {load: {field: _compared(stacks, field) for field in FIELDS} for load, stacks in rounds.items()}
     return {"machine": machine, "rounds": count, "seconds": seconds, "loads": loads}
@@ -116,7 +116,7 @@ def ratios(record: dict[str, Any]) -> str:
 
 
 DOCUMENTS: dict[Path, dict[str, Callable[[dict[str, Any]], str]]] = {
-    REPOSITORY / "docs" / "performance.md": {"loads": loads_table, "lengths": lengths_table},
+    REPOSITORY / "docs" / "reference" / "performance.md": {"loads": loads_table, "lengths": lengths_table},
     REPOSITORY / "README.md": {"ratios": ratios},
 }
 
@@ -138,7 +138,7 @@ def written(document: Path, record: dict[str, Any]) -> str:
 
 
 def publish(record: dict[str, Any]) -> None:
-    """Write figures into docs/performance.json and the documents."""
+    """Write figures into docs/reference/performance.json and the documents."""
     FIGURES.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for document in DOCUMENTS:
         document.write_text(written(document, record), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The pictures that the README and docs/performance.md show, from the JSON of a run."""
+"""The pictures that the README and docs/reference/performance.md show, from the JSON of a run."""
 
 from __future__ import annotations
 

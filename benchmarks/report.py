@@ -26,7 +26,7 @@ TITLES = {
 """Every stack that there may be, in the order of the tables."""
 
 BASES = {"lean": "to_lean", "reference": "ratio"}
-"""What this service is compared with, and what the ratio is called in docs/performance.json."""
+"""What this service is compared with, and what the ratio is called in docs/reference/performance.json."""
 
 FIELDS = {"requests_per_s": "requests/s", "p50": "p50 ms", "p99": "p99 ms"}
 Rounds = dict[str, dict[str, list[Figures]]]

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the command ended with; the text of each is its line in docs/kuberay-client.md."""
+    """What the command ended with; the text of each is its line in docs/reference/kuberay-client.md."""
 
     text: str
 

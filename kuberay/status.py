@@ -57,7 +57,7 @@ class Status:
         return grave[0] if grave else ExitCode.OK if self.ready else ExitCode.NOT_READY
 
     def to_json(self) -> dict[str, Any]:
-        """The shape in docs/kuberay-client.md."""
+        """The shape in docs/reference/kuberay-client.md."""
         shape = {"schema": SCHEMA, "ready": self.ready, "exit_code": int(self.code), **dataclasses.asdict(self)}
         for problem, raw in zip(shape["problems"], self.problems, strict=True):
             problem["code"] = raw.code.name

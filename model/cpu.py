@@ -29,8 +29,8 @@ def choose_precision(wanted: str) -> str:
     """What `auto` means on this CPU: bf16 with AMX, else int8 if it multiplies int8 fast, else fp32.
 
     With AMX bf16 was measured to be the faster of the two from a hundred tokens a pass on, twice as fast at five
-    hundred, and nearer to fp32 (docs/performance.md); one short text alone took a millisecond more. Without AMX,
-    bf16 has no more than half of the throughput that int8 has in the same registers.
+    hundred, and nearer to fp32 (docs/decisions/own-graph.md); one short text alone took a millisecond more.
+    Without AMX, bf16 has no more than half of the throughput that int8 has in the same registers.
     """
     if wanted != "auto":
         return wanted

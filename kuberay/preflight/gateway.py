@@ -26,7 +26,7 @@ def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
             elif (labels := found["spec"].get("selector") or {}) and not _admitted(objects, labels):
                 seen = ", ".join(f"{key}={value}" for key, value in labels.items())
                 said = f"the pods of Gateway {name} ({seen}) are not let in by NetworkPolicy/{_POLICY}"
-                yield Finding(Level.WARNING, ExitCode.NOT_FOUND, f"{said}; docs/kubernetes.md says how")
+                yield Finding(Level.WARNING, ExitCode.NOT_FOUND, f"{said}; docs/how-to/kubernetes.md says how")
 
 
 def _admitted(objects: list[Object], labels: Object) -> bool:

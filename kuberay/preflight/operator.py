@@ -73,5 +73,5 @@ def _pods(cluster: Cluster) -> Iterator[Finding]:
         return
     if not any(is_true(pod, "Ready") for pod in pods):
         seen = "is not ready" if pods else f"runs nowhere: no pod has the label {SELECTOR}"
-        said = f"KubeRay's operator {seen}; docs/kubernetes.md has the command that installs it"
+        said = f"KubeRay's operator {seen}; docs/how-to/kubernetes.md has the command that installs it"
         yield Finding(Level.WARNING, ExitCode.OPERATOR, said)

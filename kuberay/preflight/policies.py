@@ -35,7 +35,7 @@ def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
         return
     if _EKS in sets:
         if not _eks_enforces(sets[_EKS]):
-            hint = "docs/kubernetes.md has the command that switches it on"
+            hint = "docs/how-to/kubernetes.md has the command that switches it on"
             said = f"EKS' VPC CNI accepts NetworkPolicies and enforces none; {hint}"
             yield Finding(Level.WARNING, ExitCode.REJECTED, said)
     elif any(name.startswith(_DO_NOT) for name in sets):

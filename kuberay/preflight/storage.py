@@ -37,7 +37,8 @@ def _classes(cluster: Cluster, claims: list[Object]) -> Iterator[Finding]:
         if wanted is None and not default:
             there = ", ".join(sorted(classes)) or "none"
             said = (
-                f"no StorageClass is the default (there are: {there}), so gcs-redis gets no volume; docs/kubernetes.md"
+                f"no StorageClass is the default (there are: {there}), so gcs-redis gets no volume; "
+                "docs/how-to/kubernetes.md"
             )
             yield Finding(Level.WARNING, ExitCode.UNSCHEDULABLE, said)
         elif wanted and wanted not in classes:

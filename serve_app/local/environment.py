@@ -21,7 +21,7 @@ TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  (the name of a variable)
 _MAX_PLACE = 36
 
 DEFAULTS = {
-    # each is a measured choice, see docs/performance.md; a variable that is set already wins
+    # each is a measured choice, see docs/decisions; a variable that is set already wins
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_LOG_TO_STDERR": "1",

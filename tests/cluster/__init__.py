@@ -1,1 +1,1 @@
-"""The service on a real cluster, under load, while it is scaled, upgraded, evicted and killed: docs/cluster-test.md."""
+"""Scales, upgrades, evicts and kills the service on a real cluster under load: docs/how-to/cluster-test.md."""

@@ -1,4 +1,4 @@
-"""Every port that a running service listens on, held against the table in docs/security.md."""
+"""Every port that a running service listens on, held against the table in docs/reference/security.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Listener = tuple[str, str, int]
 
 def table() -> dict[str, str]:
     """Where each process may listen with `make run`, by a part of its command line."""
-    text = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "reference" / "security.md").read_text(encoding="utf-8")
     return dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+) \|", text, re.MULTILINE))
 
 

@@ -28,8 +28,9 @@ def locked() -> dict[str, str]:
     return {package["name"]: package["version"] for package in tomllib.loads(read("poetry.lock"))["package"]}
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    listed = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| (.+) \|$", read("README.md"), re.MULTILINE)
+def test_the_settings_page_lists_every_setting_with_its_default() -> None:
+    page = read("docs/reference/settings.md").partition("\n## ")[0]
+    listed = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| (.+) \|$", page, re.MULTILINE)
     wanted = []
     for name, field in Settings.model_fields.items():
         variable = variables(name)[0]
@@ -41,7 +42,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 
 
 def test_the_loads_document_lists_every_setting_and_scenario() -> None:
-    script, document = read("load.js"), read("docs/load.md")
+    script, document = read("load.js"), read("docs/reference/load.md")
     named = set(re.findall(r'__ENV\.([A-Z_]+)|number\("([A-Z_]+)"', script))
     wanted = {name for pair in named for name in pair if name} | {"REPORT", "SUMMARY", "METRICS_URL"}
     rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", document, re.MULTILINE)

@@ -16,10 +16,11 @@ from tests.support.service import REPOSITORY
 
 TABLES = {
     "README.md": 2,
-    "docs/performance.md": 3,
-    "docs/overload.md": 1,
-    "docs/resilience.md": 2,
-    "docs/image.md": 1,
+    "docs/reference/performance.md": 2,
+    "docs/decisions/own-graph.md": 2,
+    "docs/reference/overload.md": 1,
+    "docs/reference/resilience.md": 2,
+    "docs/how-to/image.md": 1,
 }
 """How many places of each document name the CPU of their figures, at least."""
 
@@ -49,7 +50,7 @@ def test_a_document_has_the_figures_of_the_committed_run(document: Path) -> None
 
 
 def test_the_readme_quotes_the_ratios_of_the_table() -> None:
-    table = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = (REPOSITORY / "docs" / "reference" / "performance.md").read_text(encoding="utf-8")
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     quoted = [float(times) for times in re.findall(r"([\d.]+) times (?:the|on)", readme.partition("## How fast")[2])]
     rows = re.findall(r"^\| ([^|]+) \| requests/s \|.* \| ([\d.]+) \|$", table, re.MULTILINE)
@@ -61,7 +62,7 @@ def test_the_readme_quotes_the_ratios_of_the_table() -> None:
 
 def test_readme_and_table_name_the_runs_commit() -> None:
     commit = json.loads(FIGURES.read_text(encoding="utf-8"))["machine"]["commit"]
-    for name in ("README.md", "docs/performance.md"):
+    for name in ("README.md", "docs/reference/performance.md"):
         assert f"commit {commit}" in (REPOSITORY / name).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""docs/kuberay-client.md says what the code does."""
+"""docs/reference/kuberay-client.md says what the code does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kuberay.wait import Patience
 from tests.support import kubernetes_objects as objects
 from tests.support.service import REPOSITORY
 
-TEXT = (REPOSITORY / "docs" / "kuberay-client.md").read_text(encoding="utf-8")
+TEXT = (REPOSITORY / "docs" / "reference" / "kuberay-client.md").read_text(encoding="utf-8")
 
 
 def test_every_command_is_listed_with_its_help() -> None:

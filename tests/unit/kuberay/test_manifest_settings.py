@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md says that an overlay may set, set in an overlay over `prod` and over `course`."""
+"""What docs/how-to/kubernetes.md says that an overlay may set, set in an overlay over `prod` and over `course`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from tests.support.manifests import KUBERAY, Manifest
 from tests.support.service import REPOSITORY
 
-DOCUMENT = (REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+DOCUMENT = (REPOSITORY / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 ADDRESS, PATCHES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
