@@ -137,7 +137,7 @@ manifests: ## copy serve_config.yaml to where kustomize may read it, for overlay
 
 .PHONY: openapi
 openapi: $(VENV)/.dev ## write docs/reference/openapi.json, which a test compares with the code
-	$(BIN)/python -m tests.openapi
+	$(BIN)/python -m tests.support.openapi
 
 .PHONY: lock
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export

@@ -48,5 +48,5 @@ if __name__ == "__main__":
     ROOMS = arrows()
     FLOORS = floors(ROOMS)
     for name in sorted(ROOMS, key=lambda each: (FLOORS[each], each)):
-        print(f"{FLOORS[name]}  {name:<14} {' '.join(sorted(ROOMS[name]))}")  # noqa: T201
-    print(f"{len(ROOMS)} rooms, {sum(map(len, ROOMS.values()))} arrows, {max(FLOORS.values())} floors")  # noqa: T201
+        print(f"{FLOORS[name]}  {name:<14} {' '.join(sorted(ROOMS[name]))}")
+    print(f"{len(ROOMS)} rooms, {sum(map(len, ROOMS.values()))} arrows, {max(FLOORS.values())} floors")

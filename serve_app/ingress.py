@@ -14,7 +14,6 @@ from ray.serve.schema import ApplicationStatus
 from starlette.types import ASGIApp
 
 from model.directory import open_directory
-from serve_app.web import before_serve
 from serve_app.cache.redis import open_redis
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
@@ -25,6 +24,7 @@ from serve_app.predict.model_client import RemoteModel
 from serve_app.predict.predictor import Predictor
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
+from serve_app.web import before_serve
 from serve_app.web.api import build_api
 from serve_app.web.counted import Counted
 from serve_app.web.guard import guarded

@@ -23,9 +23,9 @@ from benchmarks.model import base_model
 from benchmarks.report import show
 from benchmarks.texts import WORDS
 from benchmarks.trace.stamps import FOLDER
-from serve_app.web.before_serve import VARIABLE
 from serve_app.local.ports import free_port
 from serve_app.settings import MINI_MODEL
+from serve_app.web.before_serve import VARIABLE
 
 STAGES = {
     "received": "client to HAProxy, to the ingress replica",

@@ -13,11 +13,11 @@ import serve_app.local.__main__ as local
 from benchmarks.trace.stamps import wrap
 from model import engine
 from model.tokenizer import TextTokenizer
-from serve_app.web import before_serve
 from serve_app.classifier.replica import Classifier
 from serve_app.local.config import local_config
 from serve_app.predict.model_client import RemoteModel
 from serve_app.settings import Settings
+from serve_app.web import before_serve
 from serve_app.web.predict_endpoint import PredictEndpoint
 
 

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve_app.web import before_serve
 from serve_app.local.loopback import no_proxy
 from serve_app.local.open_files import raise_limit
 from serve_app.local.ports import side_ports
 from serve_app.local.processes import haproxy_of_ours
+from serve_app.web import before_serve
 
 DRAIN_FILE = "SENTIMENT_DRAIN_FILE"
 TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  (the name of a variable)

@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.settings import Settings
 from tests.support.fakes import FakeModel
-from tests.openapi import FILE, openapi_document
+from tests.support.openapi import FILE, openapi_document
 from tests.unit.web.test_api import connect, make_apps
 
 

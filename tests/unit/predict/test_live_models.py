@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from serve_app.identity import MAX_MODELS, Identity
-from serve_app.predict.live_models import SLACK_S, LiveModels
 from serve_app.predict import live_models
+from serve_app.predict.live_models import SLACK_S, LiveModels
 from tests.support.fakes import IDENTITY
 
 PROBE_S = 2.0

@@ -11,9 +11,9 @@ from ray.exceptions import ActorUnavailableError
 from ray.serve._private.request_router.replica_wrapper import RunningReplica
 
 from serve_app.app import build_app
+from serve_app.predict import router as silent_replica
 from serve_app.predict.router import Replica, Router
 from serve_app.settings import Settings
-from serve_app.predict import router as silent_replica
 from tests.support.wait import until_async
 
 

@@ -15,10 +15,10 @@ from ray.serve._private.utils import call_function_from_import_path
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.web import before_serve
 from serve_app.local.environment import DEFAULTS
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
+from serve_app.web import before_serve
 from serve_app.web.counted import Counted
 from serve_app.web.guard import guarded
 from serve_app.web.predict_endpoint import PATHS

@@ -1,17 +1,17 @@
-"""`python -m tests.openapi` (`make openapi`): writes docs/reference/openapi.json from the code."""
+"""`python -m tests.support.openapi` (`make openapi`): writes docs/reference/openapi.json from the code."""
 
 from __future__ import annotations
 
 import json
 
-from serve_app.overload.admission import Admission
-from serve_app.web.api import build_api
 from serve_app.cache.base import NoSharedCache
-from serve_app.predict.health import HealthMonitor
 from serve_app.metrics import Metrics
-from serve_app.web.predict_endpoint import PredictEndpoint
+from serve_app.overload.admission import Admission
+from serve_app.predict.health import HealthMonitor
 from serve_app.predict.predictor import Predictor
 from serve_app.settings import Settings
+from serve_app.web.api import build_api
+from serve_app.web.predict_endpoint import PredictEndpoint
 from tests.support.fakes import FakeModel
 from tests.support.service import REPOSITORY
 
