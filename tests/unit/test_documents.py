@@ -11,6 +11,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from benchmarks.texts import COURSE_FIXED, COURSE_POOL
 from serve_app.app import build_app
 from serve_app.settings import Settings, variables
 from tests.support.service import REPOSITORY
@@ -121,6 +122,25 @@ def test_serve_config_names_what_the_code_has() -> None:
     assert [deployment["name"] for deployment in application["deployments"]] == ["ingress", "classifier"]
     assert all("autoscaling_config" in deployment for deployment in application["deployments"])
     Settings.model_validate(application["args"])
+
+
+def test_serve_config_gives_each_deployment_what_a_run_without_it_has() -> None:
+    (configured,) = yaml.safe_load(read("serve_config.yaml"))["applications"]
+    ingress: Any = build_app(Settings())
+    bound = {
+        each.name: each
+        for each in (ingress._bound_deployment, ingress._bound_deployment.init_args[1]._bound_deployment)
+    }
+    for deployment in configured["deployments"]:
+        code = bound[deployment["name"]]
+        assert code.ray_actor_options["num_cpus"] == deployment["ray_actor_options"]["num_cpus"]
+        assert code.max_ongoing_requests == deployment["max_ongoing_requests"]
+        assert code.max_queued_requests == deployment.get("max_queued_requests", -1)
+
+
+def test_load_js_asks_for_the_benchmarks_texts() -> None:
+    (pool,) = re.findall(r"const POOL = \[(.*?)\];", read("load/texts.js"), re.DOTALL)
+    assert re.findall(r'"(.+?)"', pool) == list(COURSE_POOL[len(COURSE_FIXED) :])
 
 
 def test_serve_reads_serve_config_as_serve_deploy_does() -> None:
