@@ -50,13 +50,13 @@ class Record:
 
 
 class Novelties:
-    """Bodies of `texts` sentences each that nobody has sent before."""
+    """Bodies of `texts` texts each that nobody has sent before: sentences, or texts of so many words."""
 
-    def __init__(self, texts: int) -> None:
+    def __init__(self, texts: int, words: int | None = None) -> None:
         self._texts = texts
         self._numbers = itertools.count(random.getrandbits(32))
         self._sentences = [
-            " ".join(random.choices(WORDS, k=random.choice(WORD_QUANTILES)))  # noqa: S311
+            " ".join(random.choices(WORDS, k=words or random.choice(WORD_QUANTILES)))  # noqa: S311
             for _ in range(2000)
         ]
 
