@@ -76,10 +76,14 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
     return {**haproxy_of_ours(folder, bind), **environment}
 
 
-def ray_status(environment: Mapping[str, str]) -> str:
-    """A line that says how Ray's own commands reach a run with this environment, for whoever may read its token."""
-    names = ("RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
-    variables = [f"{name}={shlex.quote(environment[name])}" for name in names if name in environment]
+def ray_status(environment: Mapping[str, str], address: str | None) -> str:
+    """A line with the command that shows the state of the Ray at this address, for users that may read its token.
+
+    Without an address the command fails if more than one Ray runs on the machine.
+    """
+    names = ("RAY_ADDRESS", "RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
+    given = {**environment, **({} if address is None else {"RAY_ADDRESS": address})}
+    variables = [f"{name}={shlex.quote(given[name])}" for name in names if name in given]
     return f"Ray: {' '.join(variables)} {shlex.quote(str(Path(sys.executable).parent / 'ray'))} status"
 
 
