@@ -30,6 +30,8 @@ from tests import sentences
 from tests.models import save_distilbert
 from tests.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 CALIBRATION = REPOSITORY / "model" / "calibration"
 
 

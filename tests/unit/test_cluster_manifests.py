@@ -16,6 +16,8 @@ from tests.cluster.overlays import BASE, NO_MODEL, Overlays, edit
 from tests.manifests import RESTRICTED
 from tests.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 Manifest = dict[str, Any]
 
 

@@ -25,6 +25,8 @@ from tests import sentences
 from tests.models import save_distilbert
 from tests.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def random_model(tmp_path: Path) -> Path:
