@@ -73,6 +73,7 @@ class Replica(RunningReplica):
     def __init__(self, replica_info: RunningReplicaInfo) -> None:
         super().__init__(replica_info)
         self._question: asyncio.Task[bool] | None = None
+        self._lived_at = -LOOK_S
         self._ready_at = self._avoid_until = 0.0
         self.pass_s = FIRST_PASS_S
 
@@ -108,8 +109,8 @@ class Replica(RunningReplica):
         return WatchedResult(result, self, pr)
 
     def lives(self) -> asyncio.Task[bool]:
-        """Whether it answers within SILENT_S, for any number of callers."""
-        if self._question is None or self._question.done():
+        """Whether it answers within SILENT_S, or has within LOOK_S, for any number of callers."""
+        if self._question is None or (self._question.done() and time.monotonic() > self._lived_at + LOOK_S):
             self._question = asyncio.create_task(self._answers())
         return self._question
 
@@ -119,6 +120,7 @@ class Replica(RunningReplica):
                 await self.get_queue_len(deadline_s=SILENT_S)
         except (RayError, TimeoutError):
             return False
+        self._lived_at = time.monotonic()
         return True
 
 

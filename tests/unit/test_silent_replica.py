@@ -115,6 +115,17 @@ async def test_many_calls_that_wait_ask_once(monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked) == 1
 
 
+async def test_a_sign_of_life_counts_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, _, asked = replica(monkeypatch, 60, 0)
+    monkeypatch.setattr(silent_replica, "LOOK_S", 60)
+    assert await slow.lives()
+    assert await slow.lives()
+    assert len(asked) == 1
+    monkeypatch.setattr(silent_replica, "LOOK_S", 0)
+    assert await slow.lives()
+    assert len(asked) == 2
+
+
 async def test_a_caller_that_gives_up_cancels_the_call_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, results, asked = replica(monkeypatch, 0.3, 0.05)
     calls = [
