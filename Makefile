@@ -14,7 +14,7 @@ FUZZ := tests/integration/fuzz tests/unit/web/test_body.py tests/unit/test_predi
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # An environment counts as made when it is whole and still where it was made: one that was left half, whose Python is
 # gone, or that was moved here would fail in a way of its own each time.
@@ -65,16 +65,25 @@ check: $(VENV)/.dev ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-.PHONY: test
+.PHONY: fix
+fix: $(VENV)/.dev ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: test test-fast coverage
 test: $(VENV)/.dev ## every test; ARGS= goes to pytest
 	$(BIN)/pytest $(ARGS)
+test-fast: $(VENV)/.dev ## unit tests but for the slow ones, in less than a minute
+	$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
+coverage: $(VENV)/.dev ## what the unit tests cover of serve_app, model and kuberay; fails below the floor in pyproject.toml
+	$(BIN)/pytest tests/unit --cov --cov-report=term $(ARGS)
 
 .PHONY: chaos fuzz soak
-chaos: $(VENV)/.dev ## kill, stop and spoil each part under load: table of what it costs; ARGS='--only "Redis|roll"'
+chaos: $(VENV)/.dev ## kill, stop and spoil each part under load, and print what each fault costs; ARGS='--only "Redis|roll"'
 	$(BIN)/python -m tests.e2e.chaos $(ARGS)
 fuzz: $(VENV)/.dev ## 30,000 generated requests, bodies and Redis values, each with its exact status
 	$(BIN)/pytest --hypothesis-profile=fuzz --hypothesis-show-statistics --timeout 1800 $(FUZZ) $(ARGS)
-soak: $(VENV)/.dev ## ten minutes of load, and whether any process grows; ARGS="--minutes 60"
+soak: $(VENV)/.dev ## ten minutes of load, and whether the memory of a process grows; ARGS="--minutes 60"
 	$(BIN)/python -m tests.e2e.soak $(ARGS)
 
 .PHONY: cluster-test
@@ -97,11 +106,11 @@ screenshots: $(VENV)/.dev ## pictures of the try-it page and of the report that 
 	$(BIN)/python -m benchmarks.screenshots --url http://127.0.0.1:$(PORT)
 
 .PHONY: overload
-overload: $(VENV)/.dev ## ten times what the model can do, for a minute: who is served, how fast, and who is told when
+overload: $(VENV)/.dev ## ten times what the model can do, for a minute: how many requests are served, how fast, and how well retry times hold
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 .PHONY: abuse
-abuse: $(VENV)/.dev ## twelve kinds of hostile clients for a minute, and what honest ones notice of them
+abuse: $(VENV)/.dev ## twelve kinds of hostile clients for a minute, and what they cost honest clients
 	$(BIN)/python -m benchmarks.abuse $(ARGS)
 
 .PHONY: canaries
@@ -109,7 +118,7 @@ canaries: $(VENV)/.dev ## send 10,000 marked texts through every path and fault,
 	CANARIES=$(or $(CANARIES),10000) $(BIN)/pytest --timeout=1800 tests/integration/test_canaries.py $(ARGS)
 
 .PHONY: audit sbom
-audit: $(VENV)/.dev ## known vulnerabilities of what the service needs; "Error 3" where the database cannot be asked
+audit: $(VENV)/.dev ## known vulnerabilities of what the service needs; "Error 3" if the database cannot be reached
 	@scripts/audit $(BIN)/pip-audit requirements.txt
 sbom: $(VENV)/.dev ## the image's Python packages as CycloneDX, in build/sbom.json
 	@mkdir -p build

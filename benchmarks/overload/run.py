@@ -30,6 +30,8 @@ class Plan:
     idle_s: float = 15
     peak_s: float = 20
     overload_s: float = 60
+    fill_s: float = 10
+    """How long the queue may fill before goodput is taken; at both ends of what follows as many requests wait."""
     returns_s: float = 60
 
 
@@ -81,8 +83,10 @@ async def run(port: int, plan: Plan) -> Result:
     until = began + plan.overload_s + plan.returns_s
 
     async def measure_goodput() -> float:
-        await asyncio.sleep(plan.overload_s)
-        return (first.statuses[OK] + second.statuses[OK]) / (time.perf_counter() - began)
+        await asyncio.sleep(plan.fill_s)
+        before, filled = first.statuses[OK] + second.statuses[OK], time.perf_counter()
+        await asyncio.sleep(plan.overload_s - plan.fill_s)
+        return (first.statuses[OK] + second.statuses[OK] - before) / (time.perf_counter() - filled)
 
     hits, _, (goodput, overloaded) = await asyncio.gather(
         loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.overload_s),

@@ -181,6 +181,7 @@ def test_without_a_browser_the_line_says_what_to_install(monkeypatch: pytest.Mon
     assert "apt-get install chromium" in ABSENT
 
 
+@pytest.mark.slow
 def test_without_prometheus_its_tests_are_skipped_with_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "test_needs.py").write_text(
         "from tests.support.prometheus import program\ndef test_needs():\n    program('prometheus')\n"

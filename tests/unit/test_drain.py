@@ -24,6 +24,8 @@ from serve_app.local.processes import haproxy_of_ours
 from tests.support.service import REPOSITORY
 from tests.support.wait import until
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 SLOW_S = 1.5
 CONFIG = """global

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 PYTHON = Path(sys.executable).resolve()
 
 

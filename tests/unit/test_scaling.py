@@ -55,6 +55,7 @@ def test_the_meter_tells_the_share_since_it_was_last_asked() -> None:
     assert meter.share() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_meter_sees_this_process_work_and_rest() -> None:
     meter = Meter(time.process_time)
     enough = time.process_time() + 0.2

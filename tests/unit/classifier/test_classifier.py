@@ -219,6 +219,7 @@ async def test_refused_work_counts_as_work_to_be_done(setup: Setup) -> None:
     assert classifier.record_autoscaling_stats()[LOAD] < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [[], [""], ["\u0000"], ["word " * 5000], ["a"] * 1000, ["😀" * 2000, ""]])
 async def test_any_list_of_texts_has_an_answer_for_each(setup: Setup, texts: list[str]) -> None:
     answer = await setup.classifier.classify(texts, 30.0)

@@ -16,6 +16,8 @@ from tests.cluster.overlays import BASE, NO_MODEL, Overlays, edit
 from tests.support.manifests import RESTRICTED
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 Manifest = dict[str, Any]
 
 

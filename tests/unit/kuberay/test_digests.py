@@ -16,6 +16,8 @@ from serve_app.local.ports import free_port
 from tests.support.kuberay_commands import write_overlay
 from tests.support.kubernetes_objects import Object
 
+pytestmark = pytest.mark.slow
+
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 

@@ -13,6 +13,8 @@ import yaml
 from tests.support.manifests import KUBERAY, Manifest
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (REPOSITORY / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 ADDRESS, PATCHES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 

@@ -88,6 +88,7 @@ def test_a_model_that_cannot_be_served_is_refused_before_serve_starts(
     assert re.search(str(specimen.refused), problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "tokenizer.json", "int8/model.xml", "int8/model.bin", "int8/golden.json"]
 )

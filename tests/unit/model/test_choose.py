@@ -30,6 +30,8 @@ from tests.support import sentences
 from tests.support.models import save_distilbert
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 CALIBRATION = REPOSITORY / "model" / "calibration"
 
 

@@ -29,6 +29,8 @@ from tests.support.reference import reference
 from tests.support.service import REPOSITORY
 from tests.zoo.specimen import Specimen
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 
 

@@ -16,6 +16,8 @@ from model.errors import ModelError
 from model.evaluate import main
 from serve_app.settings import MINI_MODEL
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {"I love it": 1, "wonderful and warm": 1, "a great film": 1, "I hate it": 0, "terrible": 0, "an awful film": 0}
 DIGITS = ("0", "1")
 

@@ -25,6 +25,8 @@ from tests.support import sentences
 from tests.support.models import save_distilbert
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def random_model(tmp_path: Path) -> Path:

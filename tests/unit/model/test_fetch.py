@@ -24,6 +24,8 @@ from serve_app.local.ports import free_port
 from tests.support.models import save_distilbert
 from tests.support.service import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 REPO = "somebody/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NEWER = "f" * 40

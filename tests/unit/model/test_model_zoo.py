@@ -22,6 +22,8 @@ from tests.zoo.models import MODELS
 from tests.zoo.specimen import Specimen
 from tests.zoo.tokenizers import TOKENIZERS
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 TEXTS = [
     "I love the film, it is great!",

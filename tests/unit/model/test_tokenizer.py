@@ -49,6 +49,7 @@ pieces = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(pieces, st.integers(1, 40)), max_size=30), st.sampled_from([3, 8, 20]))
 def test_what_is_read_of_a_long_text_gives_the_ids_of_the_whole(parts: list[tuple[str, int]], limit: int) -> None:

@@ -19,6 +19,8 @@ from model.training.shrink import cut_vocabulary, keep_layers, narrow_feed_forwa
 from tests.support import sentences
 from tests.support.models import save_bert, save_distilbert, tokenizer
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent.parent
 
 

@@ -18,6 +18,8 @@ from model.train import Dtype, main
 from model.training.convert import load_start, load_teacher
 from tests.support.models import save_bert, save_distilbert, tokenizer
 
+pytestmark = pytest.mark.slow
+
 THREE = {0: "negative", 1: "neutral", 2: "positive"}
 IDS = torch.tensor([tokenizer().encode("the soup was a joy").ids])
 

@@ -212,6 +212,7 @@ def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
     assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifiers", [1, 4])
 @pytest.mark.parametrize("ingresses", [1, 2, 4, 8])
 def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(ingresses: int, classifiers: int) -> None:

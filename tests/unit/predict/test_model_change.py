@@ -173,6 +173,7 @@ async def test_replicas_that_take_strict_turns_still_give_one_models_answers_to_
     assert len(setup.model.calls) <= 2 + 4, "and all who ask for the list share them"
 
 
+@pytest.mark.slow
 @given(
     requests=st.lists(st.lists(st.sampled_from("abcdef"), max_size=6), max_size=8),
     turns=st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=12),
@@ -203,6 +204,7 @@ async def test_a_list_that_is_too_much_keeps_its_part_also_while_the_model_chang
     assert (await setup.predict(["a", "b", "c"], patient)).identity == B
 
 
+@pytest.mark.slow
 async def test_a_changed_model_answers_within_the_probes_period_and_a_second_though_all_are_hits() -> None:
     probe_s = 0.3
     quick = Settings(health_probe_s=probe_s, health_max_age_s=5)

@@ -47,6 +47,7 @@ def counts(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.hit, outcome.miss, outcome.coalesced
 
 
+@pytest.mark.slow
 @given(st.lists(texts_lists, max_size=6))
 @settings(max_examples=1500, deadline=None)
 def test_n_texts_in_are_n_out_in_order(requests: list[list[str]]) -> None:

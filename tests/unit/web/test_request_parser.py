@@ -102,6 +102,7 @@ def machine() -> float:
     return slowdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", HEAVY.values(), ids=HEAVY.keys())
 def test_no_body_of_a_mebibyte_holds_the_loop_for_ten_milliseconds_or_takes_ten_megabytes(
     body: bytes, machine: float
