@@ -14,10 +14,11 @@ import httpx
 import pytest
 import typer.models
 
-from serve_app import guard, haproxy, metrics
+from serve_app import haproxy, metrics
 from serve_app.errors import ServiceError
 from serve_app.local.__main__ import SIGNALS, Stopped, main
 from serve_app.settings import Settings, variables
+from serve_app.web import guard
 from serve_app.web.request_parser import RequestParser
 from tests.cluster.__main__ import INTERRUPTED
 from tests.support.fakes import FakeModel, answer
