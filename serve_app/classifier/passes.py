@@ -20,6 +20,8 @@ from serve_app.settings import Settings
 _RATE_WEIGHT = 0.1
 _LARGEST_STEP = 2.0
 _MIN_FILL = 0.5
+REPORT_S = 0.1
+"""How long after a change waiting tokens are reported as a metric."""
 _GUESS_TOKENS = 50_000
 """How many tokens it takes to learn how far guesses are off: a few texts cannot move that far."""
 
@@ -60,6 +62,7 @@ class Passes:
         self._free: list[Stream] = list(engine.streams)
         self._requests: OrderedDict[Request, None] = OrderedDict()
         self._tokens_a_guess = 1.0
+        self._next_report: asyncio.TimerHandle | None = None
         self.tokens_per_s = 0.0
         self.ran_s = 0.0
         """How long all streams together were busy so far, a share of them counting as that share."""
@@ -108,14 +111,22 @@ class Passes:
         finally:
             del self._requests[request]
             request.waiting.clear()
-            self._metrics.waiting_tokens.set(self.tokens)
+            self._report()
+
+    def _report(self) -> None:
+        if self._next_report is None:  # each report takes as long as a tenth of a short text
+            self._next_report = asyncio.get_running_loop().call_later(REPORT_S, self._report_now)
+
+    def _report_now(self) -> None:
+        self._next_report = None
+        self._metrics.waiting_tokens.set(self.tokens)
 
     def add(self, request: Request, first: int, sequences: Sequence[Sequence[int]], guessed: int) -> None:
         """Queue the token ids of the request's texts from number `first` on, which were guessed as so many tokens."""
         tokens = sum(map(len, sequences))
         request.waiting.extend(enumerate(sequences, first))
         request.work += tokens - guessed
-        self._metrics.waiting_tokens.set(self.tokens)
+        self._report()
         self._tokens_a_guess += min(1.0, tokens / _GUESS_TOKENS) * (tokens / max(1, guessed) - self._tokens_a_guess)
         self._start()
 

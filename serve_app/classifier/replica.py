@@ -30,6 +30,8 @@ NICENESS = 10
 """How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
+INLINE_CHARS = 2_000
+"""Texts of so many characters together are tokenized at once: a thread would take longer to wake up."""
 SLICE_TEXTS = 16
 """Texts that are tokenized at once: a caller that goes leaves no more than that behind."""
 
@@ -109,7 +111,11 @@ class Classifier:
     async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
         """Tokenize together what arrives together; each caller then queues its own."""
         texts = [text for part in slices for text in part]
-        lines = iter(await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
+        if sum(map(len, texts)) <= INLINE_CHARS:
+            lines = iter(self._tokenizer.encode(texts))
+        else:
+            loop = asyncio.get_running_loop()
+            lines = iter(await loop.run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
         return [[next(lines) for _ in part] for part in slices]
 
 
