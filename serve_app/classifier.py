@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +23,8 @@ from serve_app.model_client import Answer, guess_tokens
 from serve_app.passes import Passes, Request
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
+from serve_app.standing_back import stand_back
 from serve_app.tickets import Event, TicketRelay
-
-NICENESS = 10
-"""How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
 
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
@@ -46,8 +43,8 @@ class Classifier:
         self._identity = identify(directory, settings)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = _threads()
-        self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
-        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=_stand_back)
+        self._threads = ThreadPoolExecutor(threads, "engine", initializer=stand_back)
+        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=stand_back)
         # loaded on one of these threads, since the runtime's own take their priority from it
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
         self._passes = Passes(load.result(), self._threads, settings, Metrics())
@@ -121,15 +118,3 @@ class Classifier:
 def _threads() -> int:
     resources: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     return max(1, int(resources.get("CPU", 1)))
-
-
-def _stand_back() -> None:
-    """Have this thread run only where nothing else of the service wants its CPU.
-
-    What shares the CPU, as an ingress does, works for a moment at a time. SCHED_IDLE lets it begin that moment at once,
-    where a low priority would first let this thread finish its slice.
-    """
-    if sys.platform == "linux":  # where each thread has a policy of its own
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
-        with contextlib.suppress(PermissionError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

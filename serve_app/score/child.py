@@ -52,12 +52,13 @@ def main() -> int:
     teller = Teller()
     try:
         prepared = prepare(job)
-        if not prepared.store.exists():
-            manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
-            _run(job, prepared, teller)
-        else:  # it was about to remove the parts
-            prepared.store.finish()
-            teller.tell(done=None)
+        with contextlib.closing(prepared.store):
+            if not prepared.store.exists():
+                manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
+                _run(job, prepared, teller)
+            else:  # it was about to remove the parts
+                prepared.store.finish()
+                teller.tell(done=None)
     except ScoreError as error:
         teller.tell(error=str(error))
         return 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from model.labels import Scores
 from serve_app.identity import Identity
@@ -14,7 +14,6 @@ from serve_app.score.computed import Computed
 from serve_app.score.formats import Format
 from serve_app.score.memory import Memory, Plan
 from serve_app.score.parts import Kept, Parts
-from serve_app.score.pool import Pool
 from serve_app.score.rows import Part
 from serve_app.score.shared import SharedAnswers
 from serve_app.score.source import Source
@@ -41,6 +40,23 @@ class Progress:
         return asdict(self)
 
 
+class Computes(Protocol):
+    """What computes scores: the workers of a pool."""
+
+    @property
+    def window(self) -> int:
+        """How many parts keep it busy."""
+        ...
+
+    def submit(self, number: int, texts: Sequence[str]) -> None:
+        """Have the texts of a part computed."""
+        ...
+
+    def result(self, number: int) -> Computed:
+        """The scores of a part, when they are there."""
+        ...
+
+
 class _Pending(NamedTuple):
     part: Part
     plan: Plan
@@ -54,7 +70,7 @@ class Run:
     """Scores a source into a store's parts, and puts them together."""
 
     def __init__(
-        self, source: Source, form: Format, identity: Identity, store: Store, pool: Pool, shared: SharedAnswers
+        self, source: Source, form: Format, identity: Identity, store: Store, pool: Computes, shared: SharedAnswers
     ) -> None:
         self._source = source
         self._form = form

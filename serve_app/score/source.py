@@ -17,7 +17,7 @@ from serve_app.score.places import InputFile, input_files
 from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream
 
-PART_ROWS, PART_BYTES = 2048, 2 << 20
+PART_ROWS, PART_BYTES = 1024, 256 << 10
 """A part ends at whichever comes first: a few seconds of one thread's work, and little memory."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}

@@ -54,6 +54,10 @@ class Store(Protocol):
         """Remove the folder."""
         ...
 
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        ...
+
 
 def store_of(output: str) -> Store:
     """The store of an output's parts.
@@ -125,8 +129,12 @@ class LocalStore:
         """Remove the folder."""
         with self._errors():
             shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def room(self) -> int:
         """Bytes that are free where the output is written."""
@@ -192,6 +200,9 @@ class RemoteStore:
         """Remove the folder."""
         with self._errors(self._folder):
             self._system.delete_dir(self._folder)
+
+    def close(self) -> None:
+        """There is no lock."""
 
     @contextlib.contextmanager
     def _whole(self, path: str) -> Iterator[Any]:

@@ -18,7 +18,9 @@ from serve_app.score.places import InputFile
 
 _BUFFER = 1 << 18
 _UTF8 = b"\xef\xbb\xbf"
-_OTHERS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
+"""What such files begin with, and how their names should end."""
 
 
 @dataclass
@@ -58,7 +60,10 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
     with reading(file), file.open() as opened:
         stream: io.BufferedReader[Any] = io.BufferedReader(_uncompressed(Bytes(opened, counter), compression), _BUFFER)
         start = stream.peek(_BUFFER)
-        if start.startswith(_OTHERS):
+        for magic, (compressed, ending) in _COMPRESSED.items():
+            if start.startswith(magic):
+                raise ScoreError(f"{file.name}: it is compressed by {compressed}; have its name end in {ending}")
+        if start.startswith(_UTF16):
             raise ScoreError(f"{file.name}: it is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
         if start.startswith(_UTF8):
             stream.read(len(_UTF8))
