@@ -33,8 +33,9 @@ STORE_BYTES = 100_000_000
 def main(
     rows: Annotated[int | None, typer.Option(help="Measure memory instead, on so many rows.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
-    sst2: Annotated[int, typer.Option(help="Rows of SST-2's lengths.")] = 8192,
-    mixed: Annotated[int, typer.Option(help="Rows of 5 to 512 tokens.")] = 3072,
+    sst2: Annotated[int, typer.Option(help="Rows of SST-2's lengths; 0 leaves them out.")] = 8192,
+    mixed: Annotated[int, typer.Option(help="Rows of 5 to 512 tokens; 0 leaves them out.")] = 3072,
+    nodes: Annotated[int, typer.Option(help="Rows that one and three Ray nodes score; 0 leaves them out.")] = 4096,
 ) -> None:
     """Print rows/s of the command, of the engine alone and of transformers' pipeline, or the peak of memory."""
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,11 @@ def main(
     if rows is not None:
         _memory(rows, model or MINI_MODEL, console)
     else:
-        _speed(model or base_model(BUILD), {"sst2": sst2, "mixed": mixed}, console)
+        model = model or base_model(BUILD)
+        sizes: dict[files.Lengths, int] = {"sst2": sst2, "mixed": mixed}
+        _speed(model, {lengths: size for lengths, size in sizes.items() if size}, console)
+        if nodes:
+            _nodes(model, nodes, console)
 
 
 def _memory(rows: int, model: Path, console: Console) -> None:
@@ -85,8 +90,12 @@ def _speed(model: Path, sizes: dict[files.Lengths, int], console: Console) -> No
         table.add_row(lengths, f"gain of {cpus} workers", f"{gain:.2f}", words)
         words = f"at least {LEAST_RATIO}: {_verdict(ratio >= LEAST_RATIO)}" if lengths == "mixed" else ""
         table.add_row(lengths, "times transformers", f"{ratio:.1f}", words)
-    console.print(table)
-    source = BUILD / "sst2.csv"
+    if sizes:
+        console.print(table)
+
+
+def _nodes(model: Path, rows: int, console: Console) -> None:
+    source = files.write(BUILD / "nodes-in.csv", "sst2", rows)
     for nodes in NODES:
         digest, measured = _on_nodes(nodes, source, model)
         console.print(f"{nodes} local Ray nodes: {measured.rows_per_s:.1f} rows/s, output {digest[:16]}")
@@ -105,11 +114,11 @@ def _cluster(nodes: int) -> Iterator[tuple[str, str]]:
     """So many Ray nodes of one CPU on this machine; their address, and their folder."""
     with run_folder() as folder:
         os.environ["RAY_TMPDIR"] = str(folder)
-        options = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-        cluster = Cluster(initialize_head=True, head_node_args={**options, "temp_dir": str(folder / "ray")})
+        head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "temp_dir": str(folder / "ray")}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(nodes - 1):
-                cluster.add_node(**options)
+                cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
             cluster.wait_for_nodes()
             yield cluster.address, str(folder)
         finally:

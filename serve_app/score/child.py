@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 from typing import Any
 
@@ -22,6 +23,8 @@ from serve_app.score.errors import ScoreError
 from serve_app.score.job import LOCAL, Job, Prepared, prepare
 from serve_app.score.pool import Pool
 from serve_app.score.shared import NoAnswers, RedisAnswers, SharedAnswers
+
+_CLIENT, _CONNECT_S = "ray://", 5.0
 
 STORE_BYTES = 100_000_000
 """Of Ray's object store: texts and scores of the parts under way are all that is in it."""
@@ -92,6 +95,8 @@ def _connect(address: str) -> int:
     Raises:
         ScoreError: there is none at this address.
     """
+    if address.startswith(_CLIENT):
+        _check_listens(address)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
         options |= {"num_cpus": usable_cpus(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
@@ -102,6 +107,20 @@ def _connect(address: str) -> int:
         raise ScoreError(f"Ray cannot be reached at {address}: {reason[:200]}") from None
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     return int(free.get("CPU", 0))
+
+
+def _check_listens(address: str) -> None:
+    """Refuse at once what Ray would try for half a minute.
+
+    Raises:
+        ScoreError: nobody listens there.
+    """
+    host, _, port = address.removeprefix(_CLIENT).partition("?")[0].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "an address is ray://host:10001"
+        raise ScoreError(f"Ray cannot be reached at {address}: {reason}") from None
 
 
 if __name__ == "__main__":
