@@ -23,6 +23,7 @@ from serve_app.score.errors import ScoreError
 from serve_app.score.job import LOCAL, Job, Prepared, prepare
 from serve_app.score.pool import Pool
 from serve_app.score.shared import NoAnswers, RedisAnswers, SharedAnswers
+from serve_app.standing_back import NICENESS
 
 _CLIENT, _CONNECT_S = "ray://", 5.0
 
@@ -51,6 +52,7 @@ class Teller:
 def main() -> int:
     """Run the job; the exit status is 0 once the output has its name."""
     forbid_core_dumps()
+    os.nice(NICENESS)  # as all that it starts: whatever answers users on this machine goes first
     job = Job.load(sys.stdin.buffer.read())
     teller = Teller()
     try:

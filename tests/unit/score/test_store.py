@@ -12,6 +12,7 @@ import pytest
 
 from serve_app.score import places
 from serve_app.score.errors import ScoreError
+from serve_app.score.job import Job, prepare
 from serve_app.score.store import LocalStore, RemoteStore, Store
 from tests.score_runs import score
 
@@ -36,10 +37,14 @@ def test_what_is_put_is_whole_and_read_back(store: Store, tmp_path: Path) -> Non
 
 
 def test_an_output_that_fails_half_way_has_no_name(store: Store, tmp_path: Path) -> None:
+    def fail() -> None:
+        with store.assemble() as output:
+            output.write(b"half")
+            raise KeyboardInterrupt
+
     store.open()
-    with pytest.raises(KeyboardInterrupt), store.assemble() as output:
-        output.write(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert not store.exists()
     with store.assemble() as output:
         output.write(b"whole")
@@ -97,11 +102,18 @@ def test_too_little_room_is_known_before_any_work(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "out.csv.parts").exists()
 
 
-def test_a_run_that_was_stopped_before_it_removed_its_parts_is_done(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_before_it_removed_its_parts_may_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "in.csv").write_text("text\ngood\n")
-    score(tmp_path / "in.csv", tmp_path / "out.csv")
-    with pytest.raises(ScoreError, match="exists"):
-        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "finish", lambda _: None)
+        score(job.input, job.output)
+    prepared = prepare(job)  # which refuses an output that is another's
+    assert prepared.store.exists()
+    prepared.store.finish()
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith("out")] == ["out.csv"]
 
 
 def test_a_folder_that_is_missing_has_its_line(tmp_path: Path) -> None:
