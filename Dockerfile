@@ -35,7 +35,7 @@ RUN mkdir -p models \
  && ln -s "$name" models/served \
  && chmod -R a+rX models
 
-FROM python:3.11-slim
+FROM python:3.11-slim AS service
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
@@ -57,3 +57,15 @@ USER 1000:1000
 EXPOSE 8000
 # One Ray node with everything in it, Serve in HAProxy mode. KubeRay gives its own command, and the manifests the mode.
 CMD ["python", "-m", "serve_app.local", "--log", "/tmp/serve.log"]
+
+# For `python -m serve_app.score` on Parquet, zstd and object stores: docker build --target score -t project-score:dev .
+FROM packages AS score-packages
+COPY requirements-score.txt /tmp/requirements-score.txt
+RUN python -m pip install --require-hashes --no-compile --target /opt/score -r /tmp/requirements-score.txt \
+ && python -m compileall -q -j 0 /opt/score
+
+FROM service AS score
+COPY --from=score-packages /opt/score /opt/venv/lib/python3.11/site-packages
+
+# What is built without a target.
+FROM service

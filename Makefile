@@ -33,6 +33,11 @@ $(VENV)/.run: requirements.txt $(MADE)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
+# What scoring files needs beyond the service: pyarrow, for Parquet, zstd and URLs.
+$(VENV)/.score: requirements-score.txt $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-score.txt
+	@touch $@
+
 # What `python -m kuberay` needs and nothing of the service: seconds, not gigabytes.
 $(VENV)/.deploy: requirements-deploy.txt $(MADE)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-deploy.txt
@@ -58,6 +63,11 @@ run: $(VENV)/.run ## start the service on this machine; PORT=8001 moves it
 .PHONY: architecture
 architecture: $(MADE) ## which room of serve_app imports which
 	@$(BIN)/python scripts/architecture.py
+
+.PHONY: score
+score: $(VENV)/.score ## score the rows of IN=reviews.csv into OUT=scored.csv; ARGS="--column review"
+	@[ -n "$(IN)" ] && [ -n "$(OUT)" ] || { echo "error: name both: make score IN=reviews.csv OUT=scored.csv" >&2; exit 2; }
+	@exec $(BIN)/python -m serve_app.score "$(IN)" "$(OUT)" $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format and types
@@ -152,5 +162,6 @@ openapi: $(VENV)/.dev ## write docs/reference/openapi.json, which a test compare
 lock: ## lock dependencies and export the hashed requirements; needs poetry and poetry-plugin-export
 	$(POETRY) lock
 	$(POETRY) export --format requirements.txt --output requirements.txt
+	$(POETRY) export --only score --format requirements.txt --output requirements-score.txt
 	$(POETRY) export --only deploy --format requirements.txt --output requirements-deploy.txt
-	$(POETRY) export --with dev --with train --with deploy --with audit --format requirements.txt --output requirements-dev.txt
+	$(POETRY) export --with dev --with train --with score --with deploy --with audit --format requirements.txt --output requirements-dev.txt

@@ -43,6 +43,7 @@ from kuberay.redact import redact_object
 from kuberay.render import check_images, check_route, namespace_of
 from kuberay.render import render as render_objects
 from kuberay.scale import scale as scale_objects
+from kuberay.score_command import score
 from kuberay.screen import Progress, show
 from kuberay.status import read_status
 from kuberay.wait import Patience
@@ -234,6 +235,9 @@ def delete(
         report = functools.partial(typer.echo, err=True)
         for name, outcome in delete_objects(cluster, going, wait_s=timeout if wait else 0.0, report=report):
             typer.echo(f"{name} {outcome}")
+
+
+app.command()(score)
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,13 @@ from model.tokenizer import Encoding, TextTokenizer
 from serve_app.classifier.passes import Passes, Request
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
+from serve_app.idle_priority import take_idle_priority
 from serve_app.messages import Answer, Event, guess_tokens
 from serve_app.metrics import Metrics
 from serve_app.overload.retry_reservations import ReservationRelay
 from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
 
-NICENESS = 10
-"""How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """Different ones, since the engine runs equal ones once."""
 INLINE_CHARS = 2_000
@@ -46,8 +44,8 @@ class Classifier:
         self._identity = identify(directory, settings.precision, settings.max_tokens)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-        self._threads = ThreadPoolExecutor(threads, "engine", initializer=_stand_back)
-        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=_stand_back)
+        self._threads = ThreadPoolExecutor(threads, "engine", initializer=take_idle_priority)
+        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=take_idle_priority)
         # loaded on one of these threads, since the runtime's own take their priority from it
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
         self._passes = Passes(load.result(), self._threads, settings, Metrics())
@@ -117,15 +115,3 @@ class Classifier:
             loop = asyncio.get_running_loop()
             lines = iter(await loop.run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
         return [[next(lines) for _ in part] for part in slices]
-
-
-def _stand_back() -> None:
-    """Have this thread run only where nothing else of the service wants its CPU.
-
-    What shares the CPU, as an ingress does, works for a moment at a time. SCHED_IDLE lets it begin that moment at once,
-    where a low priority would first let this thread finish its slice.
-    """
-    if sys.platform == "linux":  # where each thread has a policy of its own
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
-        with contextlib.suppress(PermissionError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

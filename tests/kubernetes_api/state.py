@@ -35,7 +35,11 @@ KINDS = {
     "policy/v1": {"poddisruptionbudgets": ("PodDisruptionBudget", True)},
     "scheduling.k8s.io/v1": {"priorityclasses": ("PriorityClass", False)},
     "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
-    "ray.io/v1": {"rayservices": ("RayService", True), "rayclusters": ("RayCluster", True)},
+    "ray.io/v1": {
+        "rayservices": ("RayService", True),
+        "rayclusters": ("RayCluster", True),
+        "rayjobs": ("RayJob", True),
+    },
 }
 
 

@@ -10,13 +10,23 @@ import pytest
 from tests.support.service import REPOSITORY
 
 LAYERS = (
-    {"core_dumps", "errors", "haproxy", "identity", "metrics", "prediction", "redis_address", "scaling"},
+    {
+        "core_dumps",
+        "errors",
+        "haproxy",
+        "identity",
+        "idle_priority",
+        "metrics",
+        "prediction",
+        "redis_address",
+        "scaling",
+    },
     {"drain", "messages", "settings"},
     {"cache", "overload"},
     {"classifier", "predict"},
     {"web"},
     {"ingress", "local"},
-    {"app"},
+    {"app", "score"},
 )
 """A room may import those of the layers before its own. A new room is to be added here."""
 

@@ -21,6 +21,7 @@ from ray.serve.schema import ReplicaRank
 import serve_app.classifier.replica
 from model.directory import open_directory
 from serve_app.identity import identify
+from serve_app.idle_priority import NICENESS, take_idle_priority
 from serve_app.messages import Answer
 from serve_app.scaling import LOAD
 from serve_app.settings import Settings
@@ -179,15 +180,14 @@ async def test_only_the_engine_stands_back(setup: Setup) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
-async def test_where_its_policy_is_forbidden_a_low_priority_does(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_its_policy_is_forbidden_a_low_priority_does(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
-    module = setup.module
-    with ThreadPoolExecutor(1, initializer=module._stand_back) as threads:
+    with ThreadPoolExecutor(1, initializer=take_idle_priority) as threads:
         niceness = threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
-    assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + module.NICENESS
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
 
 
 async def test_a_full_replica_refuses_and_is_not_full_for_ever(setup: Setup) -> None:

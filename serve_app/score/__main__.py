@@ -1,0 +1,129 @@
+"""`python -m serve_app.score INPUT OUTPUT`: score the rows of files with the service's model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from model.errors import ModelError
+from serve_app.local.__main__ import prepare as export_model
+from serve_app.local.run_folder import NoPlace
+from serve_app.score.errors import ScoreError
+from serve_app.score.job import LOCAL, Job, prepare
+from serve_app.score.launch import Child, child
+from serve_app.score.progress import Display
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN = "the parts that are whole are kept; the same command goes on from there"
+
+
+class Stopped(Exception):
+    """A signal asked us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+def main(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="File, folder, glob in quotes, or URL.")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="File to write; its ending names the format.")],
+    column: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    address: Annotated[
+        str, typer.Option(help="Ray to run on: local for one of its own, auto, or ray://host:10001.")
+    ] = LOCAL,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="CPUs of each worker.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; without it, all CPUs that are free.")] = None,
+    write_cache: Annotated[  # noqa: FBT002
+        bool, typer.Option("--write-cache", help="Write answers to the Redis of REDIS_URL, not only read them.")
+    ] = False,
+) -> None:
+    """Score each row of INPUT and write it to OUTPUT with label, score and one column for each label."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` have said what they want
+            signal.signal(number, _raise_stopped)
+    job = Job(source, output, column, address, threads, workers, write_cache)
+    try:
+        prepare(job)
+        export_model(console)
+        prepare(job)
+        status = _run(job, console)
+    except (ScoreError, ModelError, NoPlace) as error:
+        console.print(f"error: {error}", markup=False)
+        status = 1
+    except Stopped as stopped:
+        console.print(f"{stopped}: stopped; {AGAIN}")
+        status = stopped.status
+    raise typer.Exit(status)
+
+
+def _run(job: Job, console: Console) -> int:
+    began = time.monotonic()
+    done: dict[str, Any] | None = None
+    with child(job, dict(os.environ)) as process:
+        try:
+            with Display(console) as display:
+                for event in process.events():
+                    if "error" in event:
+                        raise ScoreError(event["error"])
+                    if "stage" in event:
+                        display.stage(event["stage"])
+                    if "progress" in event:
+                        display.progress(event["progress"])
+                    if "done" in event:
+                        done = event["done"] or {}
+            if done is None:
+                return _died(process, console)
+        finally:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    console.print(_summary(job, done, time.monotonic() - began), markup=False)
+    return 0
+
+
+def _summary(job: Job, done: dict[str, Any], seconds: float) -> str:
+    if not done:
+        return f"{job.output}: was done already"
+    words = f"{job.output}: {done['rows']:,} rows"
+    if done["kept_rows"]:
+        words += f", {done['kept_rows']:,} of them by an earlier run"
+    words += f", {done['errors']:,} with an error, {done['truncated']:,} truncated"
+    return f"{words}, in {seconds:.0f} s ({(done['rows'] - done['kept_rows']) / seconds:,.0f} rows/s)"
+
+
+def _died(process: Child, console: Console) -> int:
+    status = process.status
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    console.print(f"error: the process that has Ray {how}; {AGAIN}")
+    if lines := process.last_lines():
+        console.print(lines, markup=False)
+    return 1
+
+
+def _raise_stopped(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+def command_line() -> None:
+    """Run `main` with the process' arguments; a wrong one is one line."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        line = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+        typer.echo(f"error: {line}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    command_line()

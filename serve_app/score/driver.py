@@ -1,0 +1,171 @@
+"""One run, in a process of its own: read, compute on Ray, keep each part, and put the parts together."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, Protocol
+
+from model.labels import Scores
+from serve_app.identity import Identity
+from serve_app.score import manifest, memory, write_parquet
+from serve_app.score.computed import Computed
+from serve_app.score.formats import Format
+from serve_app.score.memory import Memory, Plan
+from serve_app.score.parts import Kept, Parts
+from serve_app.score.rows import Part
+from serve_app.score.shared import SharedAnswers
+from serve_app.score.source import Source
+from serve_app.score.store import Store
+from serve_app.score.write import Scored, Writer, failed, scored
+
+Tell = Callable[["Progress"], None]
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    rows: int = 0
+    kept_rows: int = 0
+    """Of those the ones that an earlier run had done."""
+    errors: int = 0
+    truncated: int = 0
+    read_bytes: int = 0
+    size: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """As plain data."""
+        return asdict(self)
+
+
+class Computes(Protocol):
+    """What computes scores: the workers of a pool."""
+
+    @property
+    def window(self) -> int:
+        """How many parts keep it busy."""
+        ...
+
+    def submit(self, number: int, texts: Sequence[str]) -> None:
+        """Have the texts of a part computed."""
+        ...
+
+    def result(self, number: int) -> Computed:
+        """The scores of a part, when they are there."""
+        ...
+
+
+class _Pending(NamedTuple):
+    part: Part
+    plan: Plan
+    kept: Kept | None
+    found: dict[int, tuple[Scores, bool]]
+    """Of the new texts, by number, those that Redis had."""
+    read_bytes: int
+
+
+class Run:
+    """Scores a source into a store's parts, and puts them together."""
+
+    def __init__(
+        self, source: Source, form: Format, identity: Identity, store: Store, pool: Computes, shared: SharedAnswers
+    ) -> None:
+        self._source = source
+        self._form = form
+        self._labels = identity.labels
+        self._store = store
+        self._pool = pool
+        self._shared = shared
+        self._writer = Writer(source, form)
+        self._memory = Memory()
+        self._parts = Parts(store, len(identity.labels))
+        self.progress = Progress(size=source.size)
+
+    def score(self, tell: Tell) -> int:
+        """Have every part whole; how many there are.
+
+        Raises:
+            ScoreError: the input cannot be read on, the parts cannot be written, or nobody computes.
+        """
+        pending: collections.deque[_Pending] = collections.deque()
+        parts = 0
+        for part in self._source.parts():
+            pending.append(self._begin(part))
+            parts += 1
+            while len(pending) >= self._pool.window:
+                self._end(pending.popleft(), tell)
+        while pending:
+            self._end(pending.popleft(), tell)
+        return parts
+
+    def assemble(self, parts: int) -> None:
+        """Put the parts together, give the output its name, and remove the parts.
+
+        Raises:
+            ScoreError: they cannot be read, or the output cannot be written.
+        """
+        self._store.put(manifest.DONE, b"")
+        with self._store.assemble() as output:
+            if self._form.kind == "parquet":
+                write_parquet.merge(self._data(parts), output, self._writer.schema)
+            else:
+                output.write(self._writer.head())
+                for data in self._data(parts):
+                    output.write(data)
+        self._store.finish()
+
+    def _data(self, parts: int) -> Iterator[bytes]:
+        for number in range(parts):
+            yield self._parts.data(number)
+
+    def _begin(self, part: Part) -> _Pending:
+        plan = self._memory.plan(part)
+        whole = self._parts.whole(part, plan)
+        found: dict[int, tuple[Scores, bool]] = {}
+        if whole is not None:
+            memory.fill(plan.new, whole[1].scores, whole[1].truncated)
+        else:
+            found = self._shared.get(plan.keys)
+            texts = [text for number, text in enumerate(plan.texts) if number not in found]
+            if texts:
+                self._pool.submit(part.number, texts)
+        return _Pending(part, plan, whole[0] if whole else None, found, self._source.read_bytes)
+
+    def _end(self, pending: _Pending, tell: Tell) -> None:
+        part, plan, kept = pending.part, pending.plan, pending.kept
+        if kept is None:
+            computed = self._computed(pending)
+            memory.fill(plan.new, computed.scores, computed.truncated)
+            results = [self._result(part, number, plan) for number in range(len(part.rows))]
+            errors = sum(result.error is not None for result in results)
+            truncated = sum(bool(result.truncated) for result in results)
+            kept = Kept(part.number, part.first, len(part.rows), errors, truncated)
+            self._parts.keep(kept, self._writer.part(part, results), computed)
+        else:
+            self.progress.kept_rows += kept.rows
+        self.progress.rows += kept.rows
+        self.progress.errors += kept.errors
+        self.progress.truncated += kept.truncated
+        self.progress.read_bytes = pending.read_bytes
+        tell(self.progress)
+
+    def _computed(self, pending: _Pending) -> Computed:
+        """The scores of the part's new texts, from the workers and from Redis."""
+        plan, found = pending.plan, pending.found
+        computes = len(found) < len(plan.new)
+        fresh = self._pool.result(pending.part.number) if computes else Computed([], [])
+        if found or self._shared.writes:
+            rest = [number for number in range(len(plan.new)) if number not in found]
+            new = dict(zip(rest, zip(fresh.scores, fresh.truncated, strict=True), strict=True))
+            self._shared.put({plan.keys[number]: value for number, value in new.items()})
+            both = found | new
+            return Computed(*zip(*(both[number] for number in range(len(plan.new))), strict=True)) if both else fresh
+        return fresh
+
+    def _result(self, part: Part, number: int, plan: Plan) -> Scored:
+        answer, row = plan.answers[number], part.rows[number]
+        if answer is None:
+            return failed(f"row {part.first_in_file + number + 1}: {row.error}", row.raw, self._labels)
+        return scored(answer.scores, self._labels, truncated=answer.truncated)

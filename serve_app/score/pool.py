@@ -1,0 +1,127 @@
+"""The workers of a run: each gets texts as it has room for them, and what a dead one had goes to another."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from serve_app.identity import Identity
+from serve_app.score.computed import Computed
+from serve_app.score.errors import ScoreError
+from serve_app.score.worker import Worker
+from serve_app.settings import Settings
+
+MAX_TRIES = 3
+"""Workers that one part may be with when they die."""
+MAX_DEATHS = 20
+_WAIT_S = 1.0
+_KEPT = "for lack of memory perhaps; what was scored is kept"
+
+
+@dataclass(eq=False)
+class _Member:
+    actor: Any
+    loading: Any
+    """The reference of its loading; None once it works."""
+    running: dict[Any, int] = field(default_factory=dict)
+    """The part's number by the reference of its result."""
+
+
+class Pool:
+    """Workers of `threads` CPUs each; they are `count`, of which those work that the cluster has room for."""
+
+    def __init__(self, settings: Settings, identity: Identity, threads: int, count: int) -> None:
+        self._arguments = (settings, identity, threads)
+        # one more than there are streams, so that the next part is tokenized meanwhile
+        self._room = threads + 1
+        options = {"num_cpus": threads, "max_concurrency": self._room, "max_restarts": 0, "max_task_retries": 0}
+        self._class: Any = ray.remote(Worker).options(scheduling_strategy="SPREAD", **options)
+        self._members: list[_Member] = []
+        self._waiting: collections.deque[tuple[int, Sequence[str]]] = collections.deque()
+        self._texts: dict[int, Sequence[str]] = {}
+        self._results: dict[int, Computed] = {}
+        self._tries: collections.Counter[int] = collections.Counter()
+        self._deaths = 0
+        for _ in range(count):
+            self._start()
+
+    @property
+    def window(self) -> int:
+        """How many parts keep all workers busy that have loaded their model."""
+        return 2 + self._room * max(1, sum(member.loading is None for member in self._members))
+
+    def submit(self, number: int, texts: Sequence[str]) -> None:
+        """Have the texts of a part computed, in whatever order the workers have room."""
+        self._texts[number] = texts
+        self._waiting.append((number, texts))
+        self._assign()
+
+    def result(self, number: int) -> Computed:
+        """The scores of a part, when they are there.
+
+        Raises:
+            ScoreError: no worker can compute them.
+        """
+        while number not in self._results:
+            self._step()
+        del self._texts[number]
+        return self._results.pop(number)
+
+    def _start(self) -> None:
+        actor: Any = self._class.remote(*self._arguments)
+        self._members.append(_Member(actor, actor.load.remote()))
+
+    def _step(self) -> None:
+        """Wait for something to happen, and act on it."""
+        owners = {reference: member for member in self._members for reference in _references(member)}
+        done, _ = ray.wait(list(owners), num_returns=1, timeout=_WAIT_S)
+        for reference in done:
+            member = owners[reference]
+            if member not in self._members:  # it died of another reference
+                continue
+            try:
+                value = ray.get(reference)
+            except RayTaskError as error:
+                raise ScoreError(f"the model cannot score a part: {type(error.cause).__name__}") from None
+            except RayActorError:
+                self._bury(member)
+            except RayError as error:
+                raise ScoreError(f"Ray has failed: {type(error).__name__}") from None
+            else:
+                self._take(member, reference, value)
+        self._assign()
+
+    def _take(self, member: _Member, reference: Any, value: Any) -> None:
+        if reference is member.loading:
+            if value:
+                raise ScoreError(value)
+            member.loading = None
+        else:
+            self._results[member.running.pop(reference)] = value
+
+    def _bury(self, member: _Member) -> None:
+        self._members.remove(member)
+        self._deaths += 1
+        for number in sorted(member.running.values(), reverse=True):
+            self._tries[number] += 1
+            if self._tries[number] >= MAX_TRIES:
+                raise ScoreError(f"{MAX_TRIES} workers have died of part {number}, {_KEPT}")
+            self._waiting.appendleft((number, self._texts[number]))
+        if self._deaths >= MAX_DEATHS:
+            raise ScoreError(f"{MAX_DEATHS} workers have died, {_KEPT}")
+        self._start()
+
+    def _assign(self) -> None:
+        for member in sorted(self._members, key=lambda each: len(each.running)):
+            while self._waiting and member.loading is None and len(member.running) < self._room:
+                number, texts = self._waiting.popleft()
+                member.running[member.actor.score.remote(texts)] = number
+
+
+def _references(member: _Member) -> list[Any]:
+    return [member.loading] if member.loading is not None else list(member.running)

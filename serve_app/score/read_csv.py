@@ -1,0 +1,103 @@
+"""Rows of CSV and TSV. A row that is not well formed is a row all the same."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+
+from serve_app.score.errors import ScoreError
+from serve_app.score.lines import MAX_LINE_BYTES, Line
+from serve_app.score.rows import Row, printable, text_fault
+
+_BYTES = "surrogateescape"
+"""Bytes that are no UTF-8 are kept in the fields in this way, and written as they were."""
+
+
+class _TooLong(Exception):
+    """A quoted field goes on for more than a line may have."""
+
+
+class Records:
+    """Records of a stream of lines, by the quoting that spreadsheets and pandas write.
+
+    Where a record is not well formed, which a quote that nothing closes makes it, its first line is a record alone
+    and the next line begins another, so that one stray quote never takes the rows behind it.
+    """
+
+    def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
+        csv.field_size_limit(MAX_LINE_BYTES + 2)
+        self._lines = lines
+        self._delimiter = delimiter
+        self._again: deque[Line] = deque()
+        self._taken: list[Line] = []
+        self._size = 0
+        self._reader = self._new_reader()
+
+    def __iter__(self) -> Iterator[tuple[list[str] | None, bytes, bool]]:
+        """The fields of each record or None, its bytes, and whether it was cut. Empty lines are none."""
+        while True:
+            self._taken.clear()
+            self._size = 0
+            try:
+                fields: list[str] | None = next(self._reader)
+            except StopIteration:
+                return
+            except (csv.Error, _TooLong):
+                fields = None
+                first, *rest = self._taken
+                self._again.extendleft(reversed(rest))
+                self._taken[:] = [first]
+                self._reader = self._new_reader()
+            if fields == []:
+                continue
+            cut = any(line.cut for line in self._taken)
+            yield None if cut else fields, b"".join(line.data for line in self._taken), cut
+
+    def _new_reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._feed(), delimiter=self._delimiter, strict=True)
+
+    def _feed(self) -> Iterator[str]:
+        while (line := self._again.popleft() if self._again else next(self._lines, None)) is not None:
+            self._taken.append(line)
+            self._size += len(line.data)
+            if len(self._taken) > 1 and self._size > MAX_LINE_BYTES:
+                raise _TooLong
+            yield line.data.decode("utf-8", _BYTES)
+
+
+def read_header(records: Iterator[tuple[list[str] | None, bytes, bool]], place: str) -> tuple[str, ...]:
+    """The names of the columns, from the first record.
+
+    Raises:
+        ScoreError: there is none, or it is not well formed.
+    """
+    fields, _, _ = next(records, (None, b"", False))
+    if not fields:
+        raise ScoreError(f"{place}: it has no header; the first line must name the columns")
+    try:
+        for name in fields:
+            name.encode()
+    except UnicodeEncodeError:
+        raise ScoreError(f"{place}: its header is not UTF-8; convert it, with iconv for instance") from None
+    return tuple(fields)
+
+
+def read_rows(
+    records: Iterator[tuple[list[str] | None, bytes, bool]], width: int, at: int, max_chars: int
+) -> Iterator[Row]:
+    """The rows behind the header; the text is the field number `at` of `width`."""
+    for fields, data, cut in records:
+        if cut:
+            yield Row(
+                None, None, len(data), f"the line is longer than {MAX_LINE_BYTES >> 20} MiB; cut", printable(data)
+            )
+        elif fields is None:
+            yield Row(None, None, len(data), "the quotes are malformed", printable(data.rstrip(b"\r\n")))
+        elif len(fields) != width:
+            fault = f"it has {len(fields)} fields where the header has {width}"
+            kept = [*fields[:width], *[""] * (width - len(fields))]
+            yield Row(kept, None, len(data), fault, printable(data.rstrip(b"\r\n")))
+        else:
+            fault = text_fault(fields[at], max_chars)
+            yield Row(fields, None if fault else fields[at], len(data), fault)

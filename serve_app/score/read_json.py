@@ -1,0 +1,62 @@
+"""Rows of JSON lines. A line that is no object is a row all the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from serve_app.score.lines import MAX_LINE_BYTES, Line
+from serve_app.score.rows import Row, printable, text_fault
+
+
+def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozenset[str]) -> Iterator[Row]:
+    """The rows of the lines that are not blank; `taken` are the names of the columns that will be added."""
+    for data, cut in lines:
+        line = data.strip()
+        if not line:
+            continue
+        if cut:
+            yield Row(
+                None, None, len(data), f"the line is longer than {MAX_LINE_BYTES >> 20} MiB; cut", printable(line)
+            )
+            continue
+        value = parse(line)
+        if not isinstance(value, dict):
+            fault = "the line is malformed JSON" if value is Malformed else "the line is no JSON object"
+            yield Row(None, None, len(data), fault, printable(line))
+        elif not taken.isdisjoint(value):
+            yield Row(None, None, len(data), "the object has a name that the scores need", printable(line))
+        elif column not in value:
+            yield Row(line, None, len(data), "the object has no text")
+        else:
+            text = value[column]
+            fault = text_fault(text, max_chars)
+            yield Row(line, None if fault else text, len(data), fault)
+
+
+class Malformed:
+    """What `parse` returns of what is no JSON."""
+
+
+def parse(line: bytes) -> Any:
+    """The value of a line, or `Malformed`; NaN and lone surrogates, which many write, are taken."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return Malformed
+
+
+def looks_like_array(start: bytes) -> bool:
+    """Whether a file that begins so is one JSON array of objects instead of lines."""
+    head = start.lstrip()
+    if not head.startswith(b"["):
+        return False
+    first = parse(head.partition(b"\n")[0].rstrip())
+    return not isinstance(first, list) or any(isinstance(each, dict) for each in first)

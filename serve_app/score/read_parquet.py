@@ -1,0 +1,91 @@
+"""Rows of Parquet, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from serve_app.score.arrow import arrow
+from serve_app.score.errors import ScoreError
+from serve_app.score.places import InputFile
+from serve_app.score.rows import Row, text_fault
+from serve_app.score.streams import Counter, reading
+
+BATCH_ROWS = 256
+_BUFFER = 1 << 20
+
+
+class Cell(NamedTuple):
+    """The place of a row: a record batch, and its number in it."""
+
+    batch: Any
+    row: int
+
+
+def read_schema(file: InputFile) -> Any:
+    """The Arrow schema of a file.
+
+    Raises:
+        ScoreError: it is no Parquet, or cannot be read.
+    """
+    with reading(file), file.open() as opened:
+        return _open(file, opened).schema_arrow
+
+
+def check_text(schema: Any, column: str, place: str) -> None:
+    """Refuse a column that holds no text.
+
+    Raises:
+        ScoreError: it is of another type.
+    """
+    types = arrow().types
+    kind = schema.field(column).type
+    value = kind.value_type if types.is_dictionary(kind) else kind
+    if not (
+        types.is_string(value) or types.is_large_string(value) or types.is_string_view(value) or types.is_null(value)
+    ):
+        raise ScoreError(f"{place}: the column {column} is {kind}, not text; cast it, or choose another by --column")
+
+
+def read_rows(file: InputFile, column: str, max_chars: int, counter: Counter) -> Iterator[Row]:
+    """The rows of a file, `BATCH_ROWS` of them in memory at a time.
+
+    Raises:
+        ScoreError: it cannot be read.
+    """
+    pyarrow = arrow()
+    with reading(file), file.open() as opened:
+        try:
+            parquet = _open(file, opened)
+            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+                size = max(1, batch.nbytes // max(1, batch.num_rows))
+                counter.count += size * batch.num_rows
+                for row, text in enumerate(_texts(batch.column(batch.schema.get_field_index(column)))):
+                    fault = text_fault(text, max_chars)
+                    yield Row(Cell(batch, row), None if fault else text, max(size, len(text or "")), fault)
+        except pyarrow.ArrowException as error:
+            raise ScoreError(f"{file.name}: {_line(error)}") from None
+
+
+def _open(file: InputFile, opened: Any) -> Any:
+    pyarrow = arrow()
+    try:
+        return arrow("pyarrow.parquet").ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER)
+    except pyarrow.ArrowException as error:
+        raise ScoreError(f"{file.name}: it is no Parquet that can be read: {_line(error)}") from None
+
+
+def _texts(column: Any) -> list[Any]:
+    pyarrow = arrow()
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        raw = column.cast(pyarrow.large_binary()).to_pylist()
+        values = [None if each is None else each.decode("utf-8", "surrogateescape") for each in raw]
+    return values
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

@@ -1,0 +1,157 @@
+"""An input as a whole: its files, which must be alike, and their rows, cut into parts by the input alone."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve_app.score import read_csv, read_json, read_parquet
+from serve_app.score.columns import Added, added_columns, listed
+from serve_app.score.errors import ScoreError
+from serve_app.score.formats import Format, format_of
+from serve_app.score.lines import lines
+from serve_app.score.places import InputFile, input_files
+from serve_app.score.rows import Part, Row
+from serve_app.score.streams import Counter, open_stream
+
+PART_ROWS, PART_BYTES = 1024, 256 << 10
+"""A part ends at whichever comes first: a few seconds of one thread's work, and little memory."""
+
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+_SAMPLE_LINES, _SAMPLE_BYTES = 2048, 4 << 20
+
+
+@dataclass
+class Source:
+    """Files of one format and with the same columns."""
+
+    files: list[InputFile]
+    format: Format
+    column: str
+    columns: tuple[str, ...]
+    """For JSON lines the names in the first lines, which other formats take for the columns."""
+    added: Added
+    max_chars: int
+    schema: Any = None
+    """Of Parquet, Arrow's."""
+    read_bytes: int = field(default=0, init=False)
+    """How far `parts` has come, of `size`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def parts(self) -> Iterator[Part]:
+        """All rows, in the order of the files; a part is of one file.
+
+        Raises:
+            ScoreError: a file cannot be read any further.
+        """
+        number, first = 0, 0
+        for file in self.files:
+            before = self.read_bytes
+            counter, in_file = Counter(), 0
+            for rows in _cut(self._rows(file, counter)):
+                self.read_bytes = before + min(counter.count, file.size)
+                yield Part(number, first, in_file, self.format.kind, self.columns, rows)
+                number, first, in_file = number + 1, first + len(rows), in_file + len(rows)
+            self.read_bytes = before + file.size
+
+    def _rows(self, file: InputFile, counter: Counter) -> Iterator[Row]:
+        kind = self.format.kind
+        if kind == "parquet":
+            yield from read_parquet.read_rows(file, self.column, self.max_chars, counter)
+            return
+        with open_stream(file, self.format.compression, counter) as stream:
+            if kind == "jsonl":
+                taken = frozenset(self.added.names)
+                yield from read_json.read_rows(lines(stream), self.column, self.max_chars, taken)
+                return
+            records = iter(read_csv.Records(lines(stream), DELIMITERS[kind]))
+            read_csv.read_header(records, file.name)
+            at = self.columns.index(self.column)
+            yield from read_csv.read_rows(records, len(self.columns), at, self.max_chars)
+
+
+def open_source(place: str, column: str, labels: Sequence[str], max_chars: int) -> Source:
+    """Look at every file's beginning.
+
+    Raises:
+        ScoreError: a file is missing, cannot be read, has no such column, or is not like the first.
+    """
+    files = input_files(place)
+    form = format_of(files[0].name)
+    columns: tuple[str, ...] | None = None
+    schema: Any = None
+    for file in files:
+        if format_of(file.name) != form:
+            raise ScoreError(f"{file.name} and {files[0].name} are of different formats; score them one by one")
+        found, file_schema = _look(file, form, column)
+        if form.kind != "jsonl" and columns is not None and (found != columns or file_schema != schema):
+            raise ScoreError(f"{file.name} and {files[0].name} have different columns; score them one by one")
+        if columns is None:
+            columns, schema = found, file_schema
+    names = columns or ()
+    return Source(files, form, column, names, added_columns(labels, names), max_chars, schema)
+
+
+def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], Any]:
+    """The columns of a file, and Arrow's schema of them."""
+    schema: Any = None
+    if form.kind == "parquet":
+        schema = read_parquet.read_schema(file)
+        names = tuple(schema.names)
+    else:
+        with open_stream(file, form.compression, Counter()) as stream:
+            if form.kind == "jsonl":
+                sampled = _sample_names(file, stream)
+                if sampled is None:
+                    return (column,), None
+                names = sampled
+            else:
+                names = read_csv.read_header(iter(read_csv.Records(lines(stream), DELIMITERS[form.kind])), file.name)
+    if column not in names:
+        raise ScoreError(f"{file.name} has no column {column}; there are {listed(names)}; choose one by --column")
+    if names.count(column) > 1:
+        raise ScoreError(f"{file.name} has {names.count(column)} columns {column}; rename all but one")
+    if form.kind == "parquet":
+        read_parquet.check_text(schema, column, file.name)
+    return names, schema
+
+
+def _sample_names(file: InputFile, stream: io.BufferedReader[Any]) -> tuple[str, ...] | None:
+    """The names in the objects of the first lines, in the order in which they come; None where there is no object.
+
+    Raises:
+        ScoreError: the file is one array.
+    """
+    if read_json.looks_like_array(stream.peek(_SAMPLE_BYTES)):
+        raise ScoreError(f"{file.name}: it is one JSON array, not JSON lines; convert it: jq -c '.[]'")
+    names: dict[str, None] = {}
+    objects = size = 0
+    for line in itertools.islice(lines(stream), _SAMPLE_LINES):
+        value = None if line.cut else read_json.parse(line.data.strip())
+        if isinstance(value, dict):
+            names |= dict.fromkeys(value)
+            objects += 1
+        size += len(line.data)
+        if size > _SAMPLE_BYTES:
+            break
+    return tuple(names) if objects else None
+
+
+def _cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    part: list[Row] = []
+    size = 0
+    for row in rows:
+        if part and (len(part) == PART_ROWS or size + row.size > PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += row.size
+    if part:
+        yield part

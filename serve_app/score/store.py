@@ -1,0 +1,240 @@
+"""Files of one folder, each written whole or not at all, on this machine or in an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from serve_app.score.arrow import arrow
+from serve_app.score.errors import ScoreError, explain_os_error
+from serve_app.score.places import file_system, is_url, local_path
+
+_HALF = ".half"
+"""At the end of the name of a file that is being written."""
+_ATOMIC = ("s3", "gcs", "abfs")
+"""pyarrow's file systems in which a file appears when it is whole."""
+
+
+class Store(Protocol):
+    """The folder of an output's parts, and the output beside it."""
+
+    output: str
+    """What the output is called."""
+
+    def exists(self) -> bool:
+        """Whether the output is there."""
+        ...
+
+    def open(self) -> None:
+        """Make the folder, and keep other runs out of it."""
+        ...
+
+    def names(self) -> list[str]:
+        """The whole files in the folder."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """A file of the folder."""
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file of the folder; it is there when this returns, and never half."""
+        ...
+
+    def assemble(self) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """A stream into what becomes the output when the block ends well."""
+        ...
+
+    def finish(self) -> None:
+        """Remove the folder."""
+        ...
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        ...
+
+
+def store_of(output: str) -> Store:
+    """The store of an output's parts.
+
+    Raises:
+        ScoreError: there is no such place.
+    """
+    return RemoteStore(output) if is_url(output) else LocalStore(local_path(output))
+
+
+class LocalStore:
+    """Folder and output on this machine's file system."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = str(output)
+        self._output = output
+        self.folder = output.with_name(output.name + ".parts")
+        self._lock: int | None = None
+        if not output.parent.is_dir():
+            raise ScoreError(f"{output}: there is no folder {output.parent}; make it first")
+
+    def exists(self) -> bool:
+        """Whether the output is there."""
+        return self._output.exists()
+
+    def open(self) -> None:
+        """Make the folder, and keep other runs out of it."""
+        with self._errors():
+            self.folder.mkdir(exist_ok=True)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ScoreError(f"{self.folder}: another run works on it; wait until it has ended") from None
+
+    def names(self) -> list[str]:
+        """The whole files in the folder."""
+        with self._errors():
+            names = [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
+        return sorted(name for name in names if name != "lock" and not name.endswith(_HALF))
+
+    def read(self, name: str) -> bytes:
+        """A file of the folder."""
+        with self._errors():
+            return (self.folder / name).read_bytes()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file of the folder; it is there when this returns, and never half."""
+        half = self.folder / (name + _HALF)
+        with self._errors():
+            with half.open("wb") as file:
+                file.write(data)
+                _to_disk(file)
+            half.replace(self.folder / name)
+            _folder_to_disk(self.folder)
+
+    @contextlib.contextmanager
+    def assemble(self) -> Iterator[IO[bytes]]:
+        """A stream into what becomes the output when the block ends well."""
+        half = self.folder / ("output" + _HALF)
+        with self._errors():
+            with half.open("wb") as file:
+                yield file
+                _to_disk(file)
+            half.replace(self._output)
+            _folder_to_disk(self._output.parent)
+
+    def finish(self) -> None:
+        """Remove the folder."""
+        with self._errors():
+            shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def room(self) -> int:
+        """Bytes that are free where the output is written."""
+        return shutil.disk_usage(self._output.parent).free
+
+    def used(self) -> int:
+        """Bytes of the parts that are there."""
+        return sum((self.folder / name).stat().st_size for name in self.names())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain_os_error(error, str(error.filename or self.folder)) from None
+
+
+class RemoteStore:
+    """Folder and output in a file system that pyarrow knows. It has no lock: two runs at once do the same twice."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self._system, self._output = file_system(output)
+        self._folder = self._output + ".parts"
+        self._atomic = self._system.type_name in _ATOMIC
+
+    def exists(self) -> bool:
+        """Whether the output is there."""
+        with self._errors(self._output):
+            info = self._system.get_file_info(self._output)
+        return bool(info.type != arrow("pyarrow.fs").FileType.NotFound)
+
+    def open(self) -> None:
+        """Make the folder."""
+        with self._errors(self._folder):
+            self._system.create_dir(self._folder, recursive=True)
+
+    def names(self) -> list[str]:
+        """The whole files in the folder."""
+        selector = arrow("pyarrow.fs").FileSelector(self._folder, allow_not_found=True)
+        with self._errors(self._folder):
+            names = [str(each.base_name) for each in self._system.get_file_info(selector) if each.is_file]
+        return sorted(name for name in names if not name.endswith(_HALF))
+
+    def read(self, name: str) -> bytes:
+        """A file of the folder."""
+        with self._errors(name), self._system.open_input_stream(f"{self._folder}/{name}") as file:
+            data: bytes = file.read()
+        return data
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file of the folder; it is there when this returns, and never half."""
+        with self._errors(name), self._whole(f"{self._folder}/{name}") as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def assemble(self) -> Iterator[IO[bytes]]:
+        """A stream into what becomes the output when the block ends well."""
+        with self._errors(self._output), self._whole(self._output) as file:
+            yield cast("IO[bytes]", file)
+
+    def finish(self) -> None:
+        """Remove the folder."""
+        with self._errors(self._folder):
+            self._system.delete_dir(self._folder)
+
+    def close(self) -> None:
+        """There is no lock."""
+
+    @contextlib.contextmanager
+    def _whole(self, path: str) -> Iterator[Any]:
+        target = path if self._atomic else path + _HALF
+        stream = self._system.open_output_stream(target)
+        try:
+            yield stream
+        except BaseException:
+            # a stream that is closed becomes a file; one that is let go of does not
+            if not self._atomic:
+                stream.close()
+            raise
+        stream.close()
+        if not self._atomic:
+            self._system.move(target, path)
+
+    @contextlib.contextmanager
+    def _errors(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain_os_error(error, place) from None
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,97 @@
+"""Open an input file as a stream of bytes: uncompressed, without a byte-order mark, its progress counted."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from serve_app.score.arrow import arrow
+from serve_app.score.errors import ScoreError, explain_os_error
+from serve_app.score.formats import Compression
+from serve_app.score.lines import CarriageReturns
+from serve_app.score.places import InputFile
+
+_BUFFER = 1 << 18
+_UTF8 = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
+"""What such files begin with, and how their names should end."""
+
+
+@dataclass
+class Counter:
+    """How many bytes were read."""
+
+    count: int = 0
+
+
+class Bytes(io.RawIOBase):
+    """Anything with `read` as a stream that counts."""
+
+    def __init__(self, stream: IO[bytes], counter: Counter) -> None:
+        self._stream = stream
+        self._counter = counter
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill the buffer as far as the stream goes."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        self._counter.count += len(data)
+        return len(data)
+
+
+@contextmanager
+def open_stream(file: InputFile, compression: Compression, counter: Counter) -> Iterator[io.BufferedReader[Any]]:
+    """The file's bytes, uncompressed; the counter says how far the file was read as it lies there.
+
+    Raises:
+        ScoreError: it cannot be read, or not be uncompressed, or is in UTF-16.
+    """
+    with reading(file), file.open() as opened:
+        stream: io.BufferedReader[Any] = io.BufferedReader(_uncompressed(Bytes(opened, counter), compression), _BUFFER)
+        start = stream.peek(_BUFFER)
+        for magic, (compressed, ending) in _COMPRESSED.items():
+            if start.startswith(magic):
+                raise ScoreError(f"{file.name}: it is compressed by {compressed}; have its name end in {ending}")
+        if start.startswith(_UTF16):
+            raise ScoreError(f"{file.name}: it is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+        if start.startswith(_UTF8):
+            stream.read(len(_UTF8))
+            start = start[len(_UTF8) :]
+        if b"\r" in start and b"\n" not in start:
+            stream = io.BufferedReader(CarriageReturns(stream), _BUFFER)
+        yield stream
+
+
+@contextmanager
+def reading(file: InputFile) -> Iterator[None]:
+    """Say in one line what is wrong with the file.
+
+    Raises:
+        ScoreError: it cannot be read or uncompressed.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise ScoreError(f"{file.name}: it is no whole gzip; what was scored of it is kept") from None
+    except OSError as error:
+        raise explain_os_error(error, file.name) from None
+
+
+def _uncompressed(stream: Bytes, compression: Compression) -> io.RawIOBase:
+    if compression == "gzip":
+        return cast("io.RawIOBase", gzip.GzipFile(fileobj=io.BufferedReader(stream, _BUFFER), mode="rb"))
+    if compression == "zstd":
+        opened = arrow().CompressedInputStream(io.BufferedReader(stream, _BUFFER), "zstd")
+        return Bytes(cast("IO[bytes]", opened), Counter())
+    return stream

@@ -1,0 +1,83 @@
+"""One engine of the service in a Ray actor."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from model.directory import open_directory
+from model.engine import Stream, load_engine
+from model.errors import ModelError
+from model.tokenizer import TextTokenizer
+from serve_app.core_dumps import forbid_core_dumps
+from serve_app.identity import Identity, identify
+from serve_app.idle_priority import take_idle_priority
+from serve_app.score.computed import Computed
+from serve_app.settings import Settings
+
+CALL_TOKENS = 8192
+"""Tokens that are packed at once: more would hardly be packed any better, and take longer than in proportion."""
+
+_local = threading.local()
+
+
+class Worker:
+    """Scores the texts of parts, one part on each of the engine's streams, while the next is tokenized."""
+
+    def __init__(self, settings: Settings, identity: Identity, threads: int) -> None:
+        self._settings = settings.model_copy(update={"precision": identity.precision})
+        self._identity = identity
+        self._threads = threads
+        self._streams: queue.SimpleQueue[Stream] = queue.SimpleQueue()
+        self._tokenizer: TextTokenizer | None = None
+
+    def load(self) -> str:
+        """Load the model; empty, or what is wrong with it here in a line."""
+        forbid_core_dumps()
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        try:
+            directory = open_directory(self._settings.model_dir)
+            if (
+                identify(directory, self._settings.precision, self._settings.max_tokens).fingerprint
+                != self._identity.fingerprint
+            ):
+                return f"{directory.path} is another model on {os.uname().nodename} than where this was started"
+            self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
+            # on a thread that stands back, since the runtime's own take their priority from it
+            with ThreadPoolExecutor(1, initializer=take_idle_priority) as loader:
+                engine = loader.submit(load_engine, directory, self._identity.precision, self._threads).result()
+        except ModelError as error:
+            return str(error)
+        for stream in engine.streams:
+            self._streams.put(stream)
+        return ""
+
+    def score(self, texts: Sequence[str]) -> Computed:
+        """The scores of each text, in order. The same texts have the same scores whoever computes them when."""
+        if self._tokenizer is None:
+            raise RuntimeError("the model is not loaded")
+        if not hasattr(_local, "stands_back"):
+            take_idle_priority()
+            _local.stands_back = True
+        encodings = self._tokenizer.encode(texts)
+        stream = self._streams.get()
+        try:
+            scores = [each for ids in calls([line.ids for line in encodings]) for each in stream.score(ids)]
+        finally:
+            self._streams.put(stream)
+        return Computed(scores, [line.truncated for line in encodings])
+
+
+def calls(sequences: Sequence[Sequence[int]], tokens: int = CALL_TOKENS) -> Iterator[Sequence[Sequence[int]]]:
+    """The sequences in groups of at most so many tokens, or of one longer sequence."""
+    start = size = 0
+    for at, ids in enumerate(sequences):
+        if size + len(ids) > tokens and at > start:
+            yield sequences[start:at]
+            start, size = at, 0
+        size += len(ids)
+    if start < len(sequences):
+        yield sequences[start:]

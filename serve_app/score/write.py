@@ -1,0 +1,100 @@
+"""A part's rows with their scores as bytes of the output's format."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.labels import Scores
+from serve_app.score import write_csv, write_json, write_parquet
+from serve_app.score.arrow import arrow
+from serve_app.score.errors import ScoreError
+from serve_app.score.formats import Compression, Format
+from serve_app.score.rows import Part
+from serve_app.score.source import DELIMITERS, Source
+
+DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is written behind a row: its best label, that one's score and all, or what is wrong with it."""
+
+    label: str | None
+    score: float | None
+    scores: tuple[float | None, ...]
+    truncated: bool | None
+    error: str | None
+    raw: str | None
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """In the order of `Added.names`."""
+        return (self.label, self.score, *self.scores, self.truncated, self.error, self.raw)
+
+
+def scored(scores: Scores, labels: Sequence[str], *, truncated: bool) -> Scored:
+    """What a row gets whose text has these scores; of equal ones the model's first label is the best, as in answers."""
+    best = max(range(len(scores)), key=scores.__getitem__)
+    rounded = tuple(round(score, DIGITS) for score in scores)
+    return Scored(labels[best], rounded[best], rounded, truncated, None, None)
+
+
+def failed(error: str, raw: str, labels: Sequence[str]) -> Scored:
+    """What a row gets that has no scores."""
+    return Scored(None, None, (None,) * len(labels), None, error, raw or None)
+
+
+class Writer:
+    """Makes the bytes of an output: a head, then those of each part behind each other."""
+
+    def __init__(self, source: Source, form: Format) -> None:
+        """For this source and output.
+
+        Raises:
+            ScoreError: the source's columns cannot be had in that format.
+        """
+        self._source = source
+        self._form = form
+        if form.kind != source.format.kind and {form.kind, source.format.kind} != {"csv", "tsv"}:
+            _check_names(source.columns, form.kind)
+        if form.kind == "parquet":
+            self.schema = write_parquet.output_schema(source)
+
+    def head(self) -> bytes:
+        """What stands before the first part."""
+        if self._form.kind in DELIMITERS:
+            names = (*self._source.columns, *self._source.added.names)
+            return self._compressed(write_csv.to_csv([names], DELIMITERS[self._form.kind]))
+        return b""
+
+    def part(self, part: Part, results: Sequence[Scored]) -> bytes:
+        """The bytes of a part; for Parquet a file of its own."""
+        match self._form.kind:
+            case "parquet":
+                return write_parquet.to_parquet(part, results, self._source, self.schema)
+            case "jsonl":
+                return self._compressed(write_json.to_json_lines(part, results, self._source.added))
+            case kind:
+                rows = write_csv.rows(part, results)
+                return self._compressed(write_csv.to_csv(rows, DELIMITERS[kind]))
+
+    def _compressed(self, data: bytes) -> bytes:
+        return compress(data, self._form.compression)
+
+
+def compress(data: bytes, compression: Compression) -> bytes:
+    """Whole members of gzip or frames of zstd, which may stand behind each other."""
+    if compression == "gzip":
+        return gzip.compress(data, compresslevel=6, mtime=0)
+    if compression == "zstd":
+        packed: bytes = arrow().compress(data, codec="zstd", asbytes=True)
+        return packed
+    return data
+
+
+def _check_names(columns: Sequence[str], kind: str) -> None:
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise ScoreError(f"two columns are called {twice}, which {kind} cannot have; rename one, or write csv")

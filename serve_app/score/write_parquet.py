@@ -1,0 +1,91 @@
+"""Rows as Parquet: each part a small file, which are merged at the end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from serve_app.score.arrow import arrow
+from serve_app.score.rows import Part
+from serve_app.score.source import Source
+from serve_app.score.values import records, to_text
+
+if TYPE_CHECKING:
+    from serve_app.score.write import Scored
+
+_COMPRESSION = "zstd"
+
+
+def output_schema(source: Source) -> Any:
+    """The input's columns as they were, text where its format knows no other type, and the added ones."""
+    pa = arrow()
+    if source.schema is None:
+        fields = [pa.field(name, pa.large_string()) for name in source.columns]
+        metadata = None
+    else:
+        fields, metadata = list(source.schema), source.schema.metadata
+    added = source.added
+    fields += [pa.field(added.label, pa.string()), pa.field(added.score, pa.float64())]
+    fields += [pa.field(name, pa.float64()) for name in added.scores]
+    fields += [pa.field(added.truncated, pa.bool_()), pa.field(added.error, pa.string())]
+    fields += [pa.field(added.raw, pa.large_string())]
+    return pa.schema(fields, metadata=metadata)
+
+
+def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: Any) -> bytes:
+    """A Parquet file of the part."""
+    pa = arrow()
+    rests = [""] * len(results)
+    if source.schema is not None:
+        own = pa.Table.from_batches(list(_batches(part)), source.schema).columns
+    else:
+        values, rests = _texts(part)
+        own = [pa.array(column, pa.large_string()) for column in values]
+    columns = list(zip(*(result.values for result in results), strict=True))
+    columns[-1] = tuple(raw or rest or None for raw, rest in zip(columns[-1], rests, strict=True))
+    kinds = [field.type for field in list(schema)[len(own) :]]
+    added = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_arrays([*own, *added], schema=schema)
+    arrow("pyarrow.parquet").write_table(table, sink, compression=_COMPRESSION)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def merge(
+    parts: Iterator[bytes], sink: Any, schema: Any, group_rows: int = 1 << 16, group_bytes: int = 32 << 20
+) -> None:
+    """Write the parts' rows as one file, several parts to a row group."""
+    pa, parquet = arrow(), arrow("pyarrow.parquet")
+    with parquet.ParquetWriter(sink, schema, compression=_COMPRESSION) as writer:
+        waiting: list[Any] = []
+        for data in parts:
+            waiting.append(parquet.read_table(pa.BufferReader(data), schema=schema, use_threads=False))
+            if (
+                sum(each.num_rows for each in waiting) >= group_rows
+                or sum(each.nbytes for each in waiting) >= group_bytes
+            ):
+                writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
+
+
+def _batches(part: Part) -> Iterator[Any]:
+    """The record batches that the part's rows are in, cut to those rows."""
+    for batch, rows in itertools.groupby(part.rows, key=lambda row: id(row.values.batch)):
+        cells = [row.values for row in rows]
+        yield cells[0].batch.slice(cells[0].row, len(cells))
+        del batch
+
+
+def _texts(part: Part) -> tuple[list[list[str | None]], list[str]]:
+    """Each column's values as text, None where there is none, and each row as it stood if it has more."""
+    columns: list[list[str | None]] = [[] for _ in part.columns]
+    rests = []
+    for values, rest in records(part):
+        rests.append(rest)
+        for column, value in zip(columns, values or [None] * len(columns), strict=True):
+            column.append(None if value is None else to_text(value))
+    return columns, rests

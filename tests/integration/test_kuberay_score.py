@@ -1,0 +1,131 @@
+"""`python -m kuberay score` against an API server that answers as a real one does."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+
+from kuberay.errors import ExitCode
+from kuberay.score import job_name, score_objects
+from tests.support.kuberay_commands import Commands
+from tests.support.kubernetes_objects import Object
+from tests.support.manifests import RESTRICTED, of_kind
+from tests.support.wait import until
+
+OUTPUT = "s3://bucket/scored.csv"
+NAME = job_name(OUTPUT)
+ARGUMENTS = ("score", "s3://bucket/reviews.csv", OUTPUT, "--workers", "3", "--secret", "s3-keys", "--claim", "reviews")
+
+
+@pytest.fixture
+def job() -> dict[str, Object]:
+    found = score_objects("in.csv", OUTPUT, [], namespace="dev", image="project:1", workers=3)
+    return {obj["kind"]: obj for obj in found}
+
+
+def finish(commands: Commands, state: str, job_status: str, **status: str) -> threading.Thread:
+    """Once the job is there, what KubeRay would say of it, and a line in its submitter's log."""
+
+    def run() -> None:
+        until(lambda: commands.api.get("rayjobs", NAME), "the job is there")
+        with commands.api.lock:
+            found = commands.api.get("rayjobs", NAME)
+            assert found is not None
+            pod = {"kind": "Pod", "metadata": {"name": "submitter", "namespace": "dev", "labels": {"job-name": NAME}}}
+            commands.api.put(pod)
+            commands.api.state.logs["submitter", "ray-job-submitter", False] = "scoring: 2,048 rows\n"
+            commands.api.put({**found, "status": {"jobDeploymentStatus": state, "jobStatus": job_status, **status}})
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def namespaced(commands: Commands) -> Commands:
+    commands.api.put({"kind": "Namespace", "metadata": {"name": "dev"}})
+    return commands
+
+
+def test_it_submits_a_job_with_a_cluster_of_its_own_and_watches_it(namespaced: Commands) -> None:
+    operator = finish(namespaced, "Complete", "SUCCEEDED")
+    assert namespaced(*ARGUMENTS) == ExitCode.OK, namespaced.err
+    operator.join()
+    assert f"RayJob/{NAME} created" in namespaced.out
+    assert "scoring: 2,048 rows" in namespaced.out
+    assert namespaced.out.splitlines()[-1] == f"{OUTPUT} is written"
+    found = namespaced.api.get("rayjobs", NAME)
+    assert found is not None
+    spec = found["spec"]
+    assert spec["entrypoint"] == (
+        "python -m serve_app.score s3://bucket/reviews.csv s3://bucket/scored.csv --address auto"
+        " --column text --workers 6"
+    )
+    assert "clusterSelector" not in spec
+    (group,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    assert group["replicas"] == group["maxReplicas"] == 3
+    head = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    assert head["containers"][0]["image"] == "registry.example/dev/project:0a1b2c3"
+    assert head["containers"][0]["envFrom"] == [{"secretRef": {"name": "s3-keys"}}]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "reviews"}} in head["volumes"]
+
+
+def test_a_job_that_failed_says_why_and_the_same_command_begins_it_again(namespaced: Commands) -> None:
+    operator = finish(namespaced, "Failed", "FAILED", reason="AppFailed", message="exit 1")
+    assert namespaced(*ARGUMENTS) == ExitCode.FAILED
+    operator.join()
+    assert "Failed, FAILED, AppFailed, exit 1; the same command goes on" in namespaced.err
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    assert f"RayJob/{NAME} had ended, and begins again" in namespaced.out
+    assert len(namespaced.api.sent("DELETE")) == 1
+
+
+def test_a_job_that_runs_is_watched_and_not_submitted_twice(namespaced: Commands) -> None:
+    running = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
+    namespaced.api.put(
+        {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": NAME, "namespace": "dev"}, "status": running}
+    )
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    assert "it goes on" in namespaced.err
+    assert not namespaced.api.sent("PATCH")
+
+
+def test_its_pods_are_restricted_and_none_of_the_services_selectors_finds_them(job: dict[str, Object]) -> None:
+    spec = job["RayJob"]["spec"]
+    cluster = spec["rayClusterSpec"]
+    found = [
+        spec["submitterPodTemplate"],
+        cluster["headGroupSpec"]["template"],
+        *(group["template"] for group in cluster["workerGroupSpecs"]),
+    ]
+    for template in found:
+        assert template["metadata"]["labels"]["app"] == "project-score"
+        assert template["spec"]["priorityClassName"] == "project-score"
+        assert not template["spec"]["automountServiceAccountToken"]
+        for container in template["spec"]["containers"]:
+            assert RESTRICTED.items() <= container["securityContext"].items()
+            assert container["image"] == "project:1"
+    for kind in ("Service", "NetworkPolicy"):
+        for each in of_kind("prod", kind).values():
+            selector = each["spec"].get("selector") or each["spec"]["podSelector"].get("matchLabels") or {}
+            assert selector.get("app") != "project-score"
+
+
+def test_it_never_goes_before_the_service(job: dict[str, Object]) -> None:
+    (services,) = of_kind("prod", "PriorityClass").values()
+    assert job["PriorityClass"]["value"] < 0 < services["value"]
+    assert job["PriorityClass"]["preemptionPolicy"] == "Never"
+
+
+def test_its_own_kinds_are_valid_to_the_last_field(job: dict[str, Object]) -> None:
+    for kind in ("NetworkPolicy", "PriorityClass"):
+        kubernetes_validate.validate(job[kind], "1.33", strict=True)
+
+
+def test_the_same_output_is_the_same_job() -> None:
+    assert job_name("/data/a.csv") == job_name("/data/a.csv") != job_name("/data/b.csv")
+    assert len(job_name("/data/" + "a" * 1000)) <= 47
+    assert Path("/data/a.csv").name not in job_name("/data/a.csv")

@@ -1,0 +1,123 @@
+"""Scoring files with a real Ray: what a kill -9 costs, and that the answers are the service's."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serve_app.score.source import PART_ROWS
+from serve_app.settings import Settings
+from tests.support.score_command import PATTERNS, Command, write_reviews
+from tests.support.sentences import ALL
+
+ROWS = 6 * PART_ROWS
+KILLS = int(os.environ.get("KILLS", "1"))
+"""Kills of each kind of process; five take ten minutes."""
+TOLERANCE = 0.005
+"""How far a text's scores may differ with its neighbours (docs/reference/performance.md)."""
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("reviews") / "in.csv", ROWS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(reviews: Path) -> bytes:
+    """The output of a run that nobody disturbs, with a worker for all CPUs."""
+    output = reviews.with_name("undisturbed.csv")
+    command = Command(reviews, output, "--threads", str(os.cpu_count()))
+    assert command.wait() == 0, command.err
+    assert not output.with_name("undisturbed.csv.parts").exists()
+    return output.read_bytes()
+
+
+def test_every_row_is_there_in_order(reviews: Path, undisturbed: bytes) -> None:
+    with reviews.open(newline="") as file:
+        _, *before = csv.reader(file)
+    header, *rows = csv.reader(undisturbed.decode().splitlines())
+    assert header == ["id", "text", "label", "score", "NEGATIVE", "POSITIVE", "truncated", "error", "raw"]
+    assert [row[:2] for row in rows] == before
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_a_kill_at_any_moment_costs_no_part_and_changes_no_byte(
+    kind: str, reviews: Path, undisturbed: bytes, tmp_path: Path
+) -> None:
+    output, rng = tmp_path / "out.csv", random.Random(kind)
+    for _ in range(KILLS):
+        command = Command(reviews, output)
+        command.wait_for(kind)
+        command.wait_for_parts(output, rng.randrange(3))
+        for victim in command.find(kind)[:1]:
+            victim.kill()
+        status = command.wait()
+        # a worker's texts go to another one; without the driver or Ray it ends, and says how to go on
+        assert status == 0 if kind == "worker" else status in (0, 1), command.err
+        if status:
+            assert "the same command goes on" in command.err
+            again = Command(reviews, output)
+            assert again.wait() == 0, again.err
+        assert output.read_bytes() == undisturbed
+        assert not output.with_name("out.csv.parts").exists()
+        output.unlink()
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(reviews: Path, undisturbed: bytes, tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    command = Command(reviews, output)
+    command.wait_for_parts(output, 1)
+    command.process.send_signal(signal.SIGINT)
+    assert command.wait() == 130
+    assert command.err.splitlines()[-1] == (
+        "SIGINT: stopped; the parts that are whole are kept; the same command goes on from there"
+    )
+    again = Command(reviews, output)
+    assert again.wait() == 0, again.err
+    assert "by an earlier run" in again.err
+    assert output.read_bytes() == undisturbed
+
+
+def test_the_answers_are_those_of_the_service(client: httpx.Client, tmp_path: Path) -> None:
+    texts = [text for text in ALL if len(text) <= Settings().max_text_chars]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    command = Command(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert command.wait() == 0, command.err
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    answer = client.post("/project/predict", json={"text": texts})
+    assert [row["text"] for row in rows] == texts
+    truncated = [int(index) for index in answer.headers["X-Truncated"].split(",")]
+    assert [number for number, row in enumerate(rows) if row["truncated"]] == truncated
+    for row, prediction in zip(rows, answer.json()["predictions"], strict=True):
+        scores = {each["label"]: each["score"] for each in prediction}
+        assert row["label"] == prediction[0]["label"]
+        assert all(abs(row[label] - score) <= TOLERANCE for label, score in scores.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["none.csv", "out.csv"], "none.csv: there is no such file"),
+        (["in.csv", "out.docx"], "out.docx: the ending names no format"),
+        (["in.csv", "no/out.csv"], "there is no folder"),
+        (["in.csv", "out.csv", "--column", "review"], "has no column review; there are id, text"),
+        (["in.csv", "out.csv", "--address", "ray://127.0.0.1:1"], "Ray cannot be reached at ray://127.0.0.1:1"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
+    write_reviews(tmp_path / "in.csv", 3)
+    places = [str(tmp_path / each) if "." in each and "//" not in each else each for each in arguments]
+    command = Command(*places)
+    assert command.wait() == 1
+    (said,) = command.err.splitlines()
+    assert said.startswith("error: ")
+    assert line in said
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,69 @@
+"""Runs of `serve_app.score` without Ray: the same reading, parts and writing around a pool in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from serve_app.score import manifest
+from serve_app.score.computed import Computed
+from serve_app.score.driver import Progress, Run
+from serve_app.score.job import Job, prepare
+from serve_app.score.shared import NoAnswers, SharedAnswers
+from serve_app.score.worker import Worker
+
+
+class LengthPool:
+    """Instead of an engine: the longer a text, the more positive."""
+
+    @property
+    def window(self) -> int:
+        return 3
+
+    def __init__(self) -> None:
+        self.parts: dict[int, Sequence[str]] = {}
+        self.asked: list[str] = []
+
+    def submit(self, number: int, texts: Sequence[str]) -> None:
+        self.parts[number] = texts
+        self.asked += texts
+
+    def result(self, number: int) -> Computed:
+        texts = self.parts.pop(number)
+        shares = [len(text) / (len(text) + 10) for text in texts]
+        return Computed([(1 - share, share) for share in shares], [len(text) > 1000 for text in texts])
+
+
+class EnginePool(LengthPool):
+    """The engine of the service, in this process."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def result(self, number: int) -> Computed:
+        return self._worker.score(self.parts.pop(number))
+
+
+def score(
+    source: Path | str,
+    output: Path | str,
+    column: str = "text",
+    pool: LengthPool | None = None,
+    shared: SharedAnswers | None = None,
+) -> Progress:
+    """Score as the command does."""
+    prepared = prepare(Job(str(source), str(output), column))
+    with contextlib.closing(prepared.store):
+        manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
+        run = Run(
+            prepared.source,
+            prepared.form,
+            prepared.identity,
+            prepared.store,
+            pool or LengthPool(),
+            shared or NoAnswers(),
+        )
+        run.assemble(run.score(lambda _: None))
+    return run.progress

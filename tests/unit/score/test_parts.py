@@ -1,0 +1,140 @@
+"""Parts, their manifest, and going on."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import orjson
+import pytest
+
+from serve_app.score.computed import Computed
+from serve_app.score.errors import ScoreError
+from serve_app.score.source import PART_ROWS
+from tests.score_runs import LengthPool, score
+
+ROWS = 5 * PART_ROWS + 7
+
+
+class Dies(LengthPool):
+    """Ends the run at a part."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def result(self, number: int) -> Computed:
+        if number == self._at:
+            raise KeyboardInterrupt
+        return super().result(number)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Rows of which one in three has a text that another one has."""
+    rng = random.Random(1)
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text"])
+        writer.writerows([number, f"text {rng.randrange(ROWS)}"] for number in range(ROWS))
+    return tmp_path / "in.csv"
+
+
+def test_a_run_that_ended_goes_on_and_ends_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    score(source, tmp_path / "whole.csv")
+    for at in (1, 3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            score(source, tmp_path / "out.csv", pool=Dies(at))
+    pool = LengthPool()
+    progress = score(source, tmp_path / "out.csv", pool=pool)
+    assert (progress.rows, progress.kept_rows) == (ROWS, 4 * PART_ROWS)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not (tmp_path / "out.csv.parts").exists()
+    assert 0 < len(pool.asked) <= ROWS - 4 * PART_ROWS
+
+
+def test_a_part_that_is_gone_is_made_again_from_the_same_texts(source: Path, tmp_path: Path) -> None:
+    whole = LengthPool()
+    score(source, tmp_path / "whole.csv", pool=whole)
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.csv", pool=Dies(4))
+    (lost,) = (tmp_path / "out.csv.parts").glob("00000002-*.part")
+    lost.unlink()
+    pool = LengthPool()
+    score(source, tmp_path / "out.csv", pool=pool)
+    assert set(pool.asked) <= set(whole.asked)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("spoil", [b"", b"\0" * 10])
+def test_scores_beside_a_part_that_are_spoilt_are_computed_again(source: Path, tmp_path: Path, spoil: bytes) -> None:
+    score(source, tmp_path / "whole.csv")
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.csv", pool=Dies(4))
+    (tmp_path / "out.csv.parts" / "00000001.scores").write_bytes(spoil)
+    score(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_repeated_text_is_computed_once_across_parts(source: Path, tmp_path: Path) -> None:
+    pool = LengthPool()
+    score(source, tmp_path / "out.csv", pool=pool)
+    assert len(pool.asked) == len(set(pool.asked)) < ROWS
+
+
+def test_files_that_were_being_written_do_not_count(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.csv", pool=Dies(2))
+    parts = tmp_path / "out.csv.parts"
+    (parts / f"00000002-{2 * PART_ROWS}-{PART_ROWS}-0-0.part.half").write_bytes(b"half a line")
+    assert score(source, tmp_path / "out.csv").kept_rows == 2 * PART_ROWS
+
+
+def test_the_manifest_says_what_differs(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.csv", pool=Dies(2))
+    with pytest.raises(ScoreError, match=r"another value of: the column; go on with that, or remove .*out\.csv\.parts"):
+        score(source, tmp_path / "out.csv", column="id")
+    monkeypatch.setenv("SENTIMENT_MAX_TOKENS", "16")
+    with pytest.raises(ScoreError, match="another value of: the model"):
+        score(source, tmp_path / "out.csv")
+    monkeypatch.delenv("SENTIMENT_MAX_TOKENS")
+    with source.open("a") as file:
+        file.write("one,more\n")
+    with pytest.raises(ScoreError, match="the input, which has changed"):
+        score(source, tmp_path / "out.csv")
+
+
+def test_the_manifest_is_there_before_any_part(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.csv", pool=Dies(0))
+    parts = tmp_path / "out.csv.parts"
+    assert orjson.loads((parts / "manifest.json").read_bytes())["column"] == "text"
+    assert not list(parts.glob("*.part"))
+
+
+def test_an_output_that_exists_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(ScoreError, match="exists; remove it"):
+        score(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert not (tmp_path / "out.csv.parts").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.parts").mkdir()
+    (tmp_path / "out.csv.parts" / "mine").write_text("mine")
+    with pytest.raises(ScoreError, match="other files"):
+        score(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv.parts" / "mine").read_text() == "mine"
+
+
+def test_two_runs_at_once_are_refused(source: Path, tmp_path: Path) -> None:
+    class Meets(LengthPool):
+        def result(self, number: int) -> Computed:
+            with pytest.raises(ScoreError, match="another run works on it"):
+                score(source, tmp_path / "out.csv")
+            return super().result(number)
+
+    assert score(source, tmp_path / "out.csv", pool=Meets()).rows == ROWS

@@ -1,0 +1,121 @@
+"""Where parts and outputs lie: this machine's file system, and those that pyarrow knows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from serve_app.score import places
+from serve_app.score.errors import ScoreError
+from serve_app.score.job import Job, prepare
+from serve_app.score.store import LocalStore, RemoteStore, Store
+from tests.score_runs import score
+
+
+@pytest.fixture(params=["local", "remote"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    # pyarrow's own view of this file system stands for an object store: the same calls, all by pyarrow
+    output = tmp_path / "out.csv"
+    return LocalStore(output) if request.param == "local" else RemoteStore(f"file://{output}")
+
+
+def test_what_is_put_is_whole_and_read_back(store: Store, tmp_path: Path) -> None:
+    store.open()
+    store.put("a", b"one")
+    store.put("a", b"two")
+    assert (store.read("a"), store.names()) == (b"two", ["a"])
+    (tmp_path / "out.csv.parts" / "b.half").write_bytes(b"half")
+    assert store.names() == ["a"]
+    store.finish()
+    store.close()
+    assert store.names() == []
+
+
+def test_an_output_that_fails_half_way_has_no_name(store: Store, tmp_path: Path) -> None:
+    def fail() -> None:
+        with store.assemble() as output:
+            output.write(b"half")
+            raise KeyboardInterrupt
+
+    store.open()
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not store.exists()
+    with store.assemble() as output:
+        output.write(b"whole")
+    assert (tmp_path / "out.csv").read_bytes() == b"whole"
+    assert store.exists()
+    store.close()
+
+
+def test_files_by_url_are_those_by_path(tmp_path: Path) -> None:
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden"):
+        (folder / name).write_text("text\ngood\n")
+    for wild in ("", "/*.csv", "/a.csv"):
+        remote = places._remote(f"file://{folder}{wild}")
+        local = places.input_files(f"{folder}{wild}")
+        assert [(Path(each.name.removeprefix("file://")).name, each.size, each.mtime_ns) for each in remote] == [
+            (Path(each.name).name, each.size, each.mtime_ns) for each in local
+        ]
+        with remote[0].open() as file:
+            assert file.read() == b"text\ngood\n"
+
+
+def test_a_url_of_no_file_system_has_its_line() -> None:
+    with pytest.raises(ScoreError, match=r"^gopher://a/b\.csv: "):
+        places.input_files("gopher://a/b.csv")
+
+
+def test_a_full_disk_has_its_line_and_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.csv").write_text("text\n" + "".join(f"text {number}\n" for number in range(3000)))
+    left = [4]  # the manifest, its folder's entry, and so on
+
+    def full(descriptor: int, real: object = os.fsync) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert callable(real)
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ScoreError, match="no space is left; free some, and the same command goes on"):
+            score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert score(tmp_path / "in.csv", tmp_path / "out.csv").rows == 3000
+
+
+def test_too_little_room_is_known_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    (tmp_path / "in.csv").write_text("text\ngood\n" * 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000))
+    with pytest.raises(ScoreError, match="parts and output need about"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv.parts").exists()
+
+
+def test_a_run_that_was_stopped_before_it_removed_its_parts_may_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "finish", lambda _: None)
+        score(job.input, job.output)
+    prepared = prepare(job)  # which refuses an output that is another's
+    assert prepared.store.exists()
+    prepared.store.finish()
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith("out")] == ["out.csv"]
+
+
+def test_a_folder_that_is_missing_has_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ScoreError, match="there is no folder"):
+        LocalStore(tmp_path / "none" / "out.csv")
