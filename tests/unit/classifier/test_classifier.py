@@ -186,7 +186,7 @@ async def test_where_its_policy_is_forbidden_a_low_priority_does(setup: Setup, m
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
     module = setup.module
-    with ThreadPoolExecutor(1, initializer=module._stand_back) as threads:
+    with ThreadPoolExecutor(1, initializer=module._run_at_idle_priority) as threads:
         niceness = threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
     assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + module.NICENESS
 
