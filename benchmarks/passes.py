@@ -1,4 +1,4 @@
-"""How many passes of the model a new text waits for, in a busy service: `python -m benchmarks.passes`."""
+"""Measures how many passes of the model a new text waits for in a busy service: `python -m benchmarks.passes`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUILD = Path("build/passes").absolute()
 USERS, SHARE, LIST = 50, 0.9, 1000
 OPEN, BESIDE = f"open at {SHARE:.0%}, p50", f"beside lists of {LIST}, p99"
 BARS = {OPEN: 4, BESIDE: 3}
-"""Passes that the row may take longer than the same percentile of an idle service."""
+"""Passes by which the row may be slower than the same percentile of an idle service."""
 
 
 def main(
@@ -68,7 +68,7 @@ async def _run(port: int, seconds: float) -> tuple[Record, float, dict[str, tupl
         await asyncio.gather(*(ask_in_turn(connections, novelties, record, end) for _ in range(users)))
         return record
 
-    await closed(USERS, single, seconds / 4)  # which teaches the service its rate
+    await closed(USERS, single, seconds / 4)  # so that the service learns its rate
     idle = await closed(1, single, seconds)
     texts_per_s = (await closed(USERS, single, seconds)).statuses[OK] / seconds
     busy = Record()
@@ -83,7 +83,7 @@ async def _run(port: int, seconds: float) -> tuple[Record, float, dict[str, tupl
 
 
 def _pass_ms(model: Path, texts_per_s: float, streams: int) -> float:
-    """How long a full pass takes, of which there are so many at a time."""
+    """Time of a full pass if `streams` of them run at a time."""
     settings = Settings()
     texts = orjson.loads(Novelties(LIST).body())["text"]
     lines = TextTokenizer(model, settings.max_tokens or 512).encode(texts)
