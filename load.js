@@ -30,7 +30,7 @@ const CACHE_RATE = number("CACHE_RATE", 0.95, 0, 1);
 const BASE_URL = __ENV.BASE_URL || `https://${__ENV.NAMESPACE}.${__ENV.DOMAIN || "mids255.com"}`;
 const { REPORT: REPORT_ASKED = "load-report.html", SUMMARY: SUMMARY_ASKED = "load-report.json", METRICS_URL, PWD } = __ENV;
 const [REPORT, SUMMARY] = [REPORT_ASKED, SUMMARY_ASKED].map(whereItCan);
-const LEAST_PER_SECOND = 1; // predicts of the whole load, below which a run counts as idle
+const MIN_PER_SECOND = 1; // predicts of the whole load, below which a run counts as idle
 const NO_ANSWER_WAIT_S = 0.5; // a port that refuses would be asked thousands of times a second, with a line of log each
 const SETUP_TIMEOUT = "25s"; // two of them are less than k6 gives all of setup, so that a service that hangs is still reported
 
@@ -104,7 +104,7 @@ export const options = {
     http_req_failed: ["rate==0"],
     checks: ["rate==1"],
     predict_duration: ["p(99)<2000"],
-    "http_reqs{route:predict}": [`rate>=${LEAST_PER_SECOND}`],
+    "http_reqs{route:predict}": [`rate>=${MIN_PER_SECOND}`],
     ...slices.kept(),
     ...Object.fromEntries([...STATUSES, "another"].map((status) => [`failures{status:${status}}`, []])),
   },

@@ -28,11 +28,11 @@ from model.cpu import choose_precision
 BUILD = Path("build/bench").absolute()
 ALL = (*LOADS, *LENGTHS)
 MIN_ANSWERS = 5
-PAIRS_A_ROUND = 8
-"""One pair differs from the next by some 4 %, and the median of many is asked about 3 %."""
+PAIRS_PER_ROUND = 8
+"""Pairs differ by some 4 %, and the median of many must resolve 3 %."""
 
 ENGINE, START, CACHE_COST = "engine", "start", "cache cost"
-"""What is measured besides loads over HTTP."""
+"""The measurements besides loads over HTTP."""
 
 console = Console(stderr=True)
 
@@ -92,7 +92,7 @@ def _chosen(only: str) -> list[Load]:
     """The loads that `--only` names.
 
     Raises:
-        RuntimeError: it names nothing that is measured.
+        RuntimeError: it names no measurement.
     """
     groups = {"": ALL, "loads": ALL, "lengths": LENGTHS, ENGINE: (), START: (), CACHE_COST: ()}
     groups |= {load.name: (load,) for load in ALL}
@@ -102,10 +102,10 @@ def _chosen(only: str) -> list[Load]:
 
 
 def _cache_cost(model: Path, rounds: int, seconds: int) -> list[float]:
-    """What the caches cost where they never help: throughput with them over throughput without, by pair of runs.
+    """The cost of caches that never hit: throughput with them over throughput without, by pair of runs.
 
-    Both services are up all the time and are loaded in turn, in short runs: a start of one, and the minutes
-    between, would differ by more than what is measured.
+    Both services run all the time and are loaded alternately, in short runs: restarts, and minutes between runs, would
+    change the result by more than the cost.
     """
     load = next(load for load in LOADS if load.name == "no cache, 10 users")
     golden = golden_answers(model, choose_precision("auto"))
@@ -115,8 +115,8 @@ def _cache_cost(model: Path, rounds: int, seconds: int) -> list[float]:
         stacks.ours(model, redis_url, BUILD / "cached") as cached,
         stacks.ours(model, redis_url, BUILD / "plain", SENTIMENT_CACHE_ENTRIES="0", REDIS_URL="") as plain,
     ):
-        for turn in range(PAIRS_A_ROUND * rounds):
-            console.print(f"pair {turn + 1}/{PAIRS_A_ROUND * rounds}: ours, {load.name}, caches on and off")
+        for turn in range(PAIRS_PER_ROUND * rounds):
+            console.print(f"pair {turn + 1}/{PAIRS_PER_ROUND * rounds}: ours, {load.name}, caches on and off")
             rates = {}
             for url in (cached, plain) if turn % 2 == 0 else (plain, cached):
                 rates[url] = _run(load, url, seconds, golden).requests_per_s
@@ -156,7 +156,7 @@ def _json(module: str, *arguments: str, python: Path = Path(sys.executable)) -> 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it ends what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it ends its child processes
     try:
         app()
     except (RuntimeError, subprocess.CalledProcessError) as error:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.against CHECKOUT`: this engine's time for a pass against another checkout's, in turns."""
+"""`python -m benchmarks.against CHECKOUT`: compares this engine's time for a pass with another checkout's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.machine import where
 from benchmarks.report import show
 
 HERE = Path(__file__).resolve().parent.parent
-# each checkout prepares a model of its own, since an export belongs to the code that wrote it
+# each checkout prepares its own model, since an export belongs to the code that wrote it
 MODEL = "import pathlib, sys, benchmarks.model as m; print(m.base_model(pathlib.Path(sys.argv[1])))"
 
 

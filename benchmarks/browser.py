@@ -1,4 +1,4 @@
-"""A headless Chromium, as installed on the machine: none is downloaded."""
+"""A headless Chromium that is installed on the machine; none is downloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VARIABLE = "CHROME_BIN"
-"""Environment variable that names another one."""
+"""Environment variable that names another Chromium."""
 ABSENT = f"none of {', '.join(NAMES)} is installed; on Debian: apt-get install chromium, or name one in {VARIABLE}"
 ARGUMENTS = (
     "--no-sandbox",  # containers run as root, where Chromium has no sandbox; only our own pages are opened
@@ -27,7 +27,7 @@ PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
 def find_chromium() -> str | None:
-    """Path of the Chromium that CHROME_BIN names, or else of one that is installed; or None."""
+    """Path of the Chromium that CHROME_BIN names, otherwise of an installed one, or None."""
     named = os.environ.get(VARIABLE)
     return next((path for path in map(shutil.which, [named] if named else NAMES) if path), None)
 

@@ -1,4 +1,4 @@
-"""The columns of the benchmark: which stacks are compared, and what each must answer."""
+"""The columns of the benchmark: the stacks, and the answers that each must give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_WAIT_S = "30"
 
 @dataclass(frozen=True)
 class Column:
-    """A stack: how it is started, and the POSITIVE scores that it must give within a tolerance."""
+    """A stack: the function that starts it, and the POSITIVE scores that it must give within a tolerance."""
 
     name: str
     start: Callable[[], AbstractContextManager[str]]
@@ -42,7 +42,7 @@ def columns(model: Path, build: Path, precision: str, old: Path | None, peers: b
             continue
         found.append(Column(name, partial(stacks.peer, name, model, build), fp32))
     if old is not None:
-        # its weights are the same and its int8 is its own, so only fp32 says what it should answer
+        # its weights are the same, but its int8 may differ, so its answers are compared with fp32's
         start = partial(stacks.lean, prepare_model(old.resolve()), precision, build, old.resolve())
         found.append(Column("old", start, fp32, TOLERANCE if precision == "fp32" else GOLDEN_TOLERANCE))
     found.append(Column("lean", partial(stacks.lean, model, precision, build), ours))

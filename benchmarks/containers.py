@@ -1,4 +1,4 @@
-"""Run an image with loopback alone, a read-only root and no capability: by docker, podman, or buildah as root."""
+"""Runs an image with only loopback, a read-only root and no capabilities, by docker, podman, or buildah as root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 MODELS = "/app/models"
-# What an engine does, where only buildah is there: its chroot isolation has no network and no root of its own.
+# The part of a container engine, for buildah, whose chroot isolation has no network and no root of its own.
 _ENTER = """set -e
 root=$1; shift
 ip link set lo up
@@ -28,11 +28,11 @@ exec chroot "$root" setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-
 
 
 class ImageError(Exception):
-    """An image is missing or does not run; the message says which and why."""
+    """An image is missing or does not run; the message names it and the reason."""
 
 
 def find_builder() -> str:
-    """The tool that has the images: BUILDER, or the first of docker, podman and buildah that works here."""
+    """The tool to run images with: BUILDER, or the first of docker, podman and buildah that works here."""
     for tool in [os.environ["BUILDER"]] if os.environ.get("BUILDER") else ["docker", "podman", "buildah"]:
         if shutil.which(tool) and _output([tool, "images"]) is not None:
             return tool
@@ -41,9 +41,9 @@ def find_builder() -> str:
 
 @contextmanager
 def hardened(builder: str, image: str) -> Iterator[list[str]]:
-    """The start of a command line: what follows it runs in the image, as its user, until the block ends.
+    """The start of a command line: the command after it runs in the image, as its user, until the block ends.
 
-    Raises ImageError where the image is missing.
+    Raises ImageError if the image is missing.
     """
     if _output([builder, "inspect", "--type", "image", image]) is None:
         raise ImageError(f"{builder} has no image {image}; build it with make image")
@@ -57,7 +57,7 @@ def hardened(builder: str, image: str) -> Iterator[list[str]]:
         raise ImageError("buildah alone runs an image only for root; use podman or docker")
     config = json.loads(_output(["buildah", "inspect", "--type", "image", image]) or "{}")["OCIv1"]["config"]
     name = (_output(["buildah", "from", "--pull-never", image]) or "").strip()
-    before = signal.signal(signal.SIGTERM, _exit)  # or a container would stay where we are told to end
+    before = signal.signal(signal.SIGTERM, _exit)  # or a container would outlive this process
     try:
         root = (_output(["buildah", "mount", name]) or "").strip()
         yield [
@@ -70,7 +70,7 @@ def hardened(builder: str, image: str) -> Iterator[list[str]]:
 
 
 def sizes(inside: Sequence[str]) -> dict[str, float]:
-    """Unpacked size in MB of 10^6 bytes: `total_mb`, and of it `models_mb`. `inside` is what `hardened` gives."""
+    """Unpacked size in MB of 10^6 bytes: `total_mb`, and of it `models_mb`. `inside` comes from `hardened`."""
     found = {}
     for key, path in (("total_mb", "/"), ("models_mb", MODELS)):
         done = subprocess.run(  # noqa: S603  (our own command)

@@ -17,7 +17,7 @@ from benchmarks.engines import Run, load
 
 SHAPES = ((1, 8), (1, 16), (8, 16), (32, 16), (1, 128), (8, 128), (1, 512))
 SECONDS_A_SHAPE = 1.0
-LEAST_RUNS = 3
+MIN_RUNS = 3
 BATCH = 32
 
 
@@ -56,7 +56,7 @@ def _median_ms(run: Run, sequences: list[list[int]]) -> float:
         run(sequences)
     times: list[float] = []
     end = time.perf_counter() + SECONDS_A_SHAPE
-    while time.perf_counter() < end or len(times) < LEAST_RUNS:
+    while time.perf_counter() < end or len(times) < MIN_RUNS:
         began = time.perf_counter()
         run(sequences)
         times.append((time.perf_counter() - began) * 1000)

@@ -1,7 +1,7 @@
-"""Engines to compare: the service's own, what it replaces, and what else was tried.
+"""Engines to compare: the service's own, the ones it replaces, and others that were tried.
 
-Each loader imports what it needs when it is called: a process has one engine, and torch and OpenVINO each bring
-threads of their own.
+Each loader imports its packages when it is called: a process has one engine, and torch and OpenVINO each start their
+own threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _ours(precision: str) -> Callable[[Path, int], Run]:
 
 
 def _streams(precision: str) -> Callable[[Path, int], Run]:
-    """The engine's streams side by side, each with its part of the sequences."""
+    """The engine's streams in parallel, each with its part of the sequences."""
 
     def load_streams(directory: Path, threads: int) -> Run:
         from model.directory import open_directory  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """`python -m benchmarks.figures`: writes the figures of docs/reference/performance.json into README and docs.
 
-That file is written by a whole `make bench`, which then does this too.
+A complete `make bench` writes that file, and then runs this too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _compared(stacks: dict[str, list[Figures]], field: str) -> dict[str, float]:
 
 
 def loads_table(record: dict[str, Any]) -> str:
-    """What was measured where, and requests a second and latencies of every stack, in Markdown."""
+    """The run's description, and requests a second and latencies of every stack, in Markdown."""
     loads = {load: fields for load, fields in record["loads"].items() if load not in INFINITY}
     columns, ratios = _columns(loads)
     lines = [f"{_caption(record)}.", "", *_head("load", "", *columns.values(), *ratios.values())]
@@ -48,7 +48,7 @@ def loads_table(record: dict[str, Any]) -> str:
 
 
 def lengths_table(record: dict[str, Any]) -> str:
-    """Requests a second of one user by a text's length, beside what others have published, in Markdown."""
+    """Requests a second of one user by a text's length, beside published figures of others, in Markdown."""
     loads = {load.name: record["loads"][load.name] for load in LENGTHS if load.name in record["loads"]}
     if not loads:
         return "The run above had no rows by length; `make bench` has them."
@@ -125,7 +125,7 @@ def written(document: Path, record: dict[str, Any]) -> str:
     """The document's text with those figures.
 
     Raises:
-        ValueError: it has no place for them.
+        ValueError: it does not have one block for each.
     """
     text = document.read_text(encoding="utf-8")
     for name, render in DOCUMENTS[document].items():

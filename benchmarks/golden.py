@@ -1,4 +1,4 @@
-"""Golden answers: what each stack must say of the course's texts, from its own engine run apart from it."""
+"""Golden answers: each stack's scores of the course's texts, from its engine alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOLERANCE = 1e-3
 
 
 def golden_answers(model: Path, precision: str) -> dict[str, float]:
-    """The POSITIVE score of each of the course's texts. fp32 is also what the reference must say."""
+    """The POSITIVE score of each of the course's texts. The reference must give fp32's too."""
     engine = load_engine(open_directory(model), precision, threads=1)
     ids = [line.ids for line in TextTokenizer(model, 512).encode(COURSE_POOL)]
     return {text: scores[1] for text, scores in zip(COURSE_POOL, engine.score(ids), strict=True)}

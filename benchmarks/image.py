@@ -21,7 +21,7 @@ TIMEOUT_S = 180.0
 def measure(image: str, builder: str) -> dict[str, Any]:
     """Run the image with loopback alone, a read-only root and no capability; sizes in MB, times in seconds.
 
-    Raises ImageError where the image is missing or does not answer.
+    Raises ImageError if the image is missing or does not answer.
     """
     with hardened(builder, image) as inside:
         unpacked = sizes(inside)

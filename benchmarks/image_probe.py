@@ -1,4 +1,4 @@
-"""Runs inside the container with what the image holds: start the service, predict once, tell what was seen."""
+"""Runs inside the container, with the image's packages: starts the service, predicts once, prints its findings."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TIMEOUT_S = 120.0
 
 
 def predict() -> tuple[float, dict[str, object]]:
-    """When the first prediction was there, in seconds since the epoch, and its body."""
+    """The time of the first prediction, in seconds since the epoch, and its body."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""The loads over HTTP, and how one is run: wrk for hits where it is installed, k6 for the rest."""
+"""The loads over HTTP, and their runs: by wrk for hits if it is installed, otherwise by k6."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ LOADS = (
     Load("no cache, 50 users", "new", users=50),
 )
 LENGTHS = tuple(
-    Load(f"1x{tokens}", "new", users=1, tokens=tokens)  # each is a row of what others have published
+    Load(f"1x{tokens}", "new", users=1, tokens=tokens)  # the lengths of published figures
     for tokens in (8, 16, 32, 64, 128, 512)
 )
 CAPACITY = "no cache, 50 users"
 OPEN = {"no cache, open at 50 %": 0.5, "no cache, open at 90 %": 0.9}
-"""Open loads: their arrival rates, as shares of what the stack could do for 50 users in the same round."""
+"""Open loads: their arrival rates, as shares of the stack's throughput for 50 users in the same round."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run of a load measured; times in ms, and the means of the stages that the service tells."""
+    """The figures of a run of a load; times in ms, and the means of the stages that the service reports."""
 
     requests_per_s: float
     p50: float
@@ -57,13 +57,13 @@ class Figures:
     p99: float
     requests: int
     wrong: int
-    """Answers that are not right, refusals among them."""
+    """Wrong answers, refusals included."""
     stages: dict[str, float] = field(default_factory=dict)
     refused: int = 0
 
 
 class WrongAnswers(RuntimeError):
-    """A stack gave a wrong answer, or none at all: its speed counts for nothing."""
+    """A stack gave a wrong answer, or none: its speed does not count."""
 
 
 def run_load(load: Load, url: str, seconds: int, golden: Golden, tolerance: float, build: Path) -> Figures:

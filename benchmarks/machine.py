@@ -1,4 +1,4 @@
-"""What figures were measured on and with."""
+"""The machine and the versions that figures were measured with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.metrics_url PORT`: where Ray tells the metrics of the service on this port of this machine.
+"""`python -m benchmarks.metrics_url PORT`: the URL of Ray's metrics of the service on this port.
 
-Prints the URL, or nothing where it is not found: `serve run` leaves the choice of the port to Ray's agent.
+Prints nothing if it is not found. With `serve run`, Ray's agent chooses that port.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MARKER = "ray_serve_"
 
 
 def find_metrics(port: int) -> str | None:
-    """URL of the metrics that belong to what listens on `port`, or None."""
+    """URL of the metrics of the service that listens on `port`, or None."""
     for process in psutil.process_iter(["cmdline"]):
         if "serve_app.local" in (process.info["cmdline"] or []) and port in _ports_below(process, "haproxy"):
             urls = (f"http://127.0.0.1:{each}/metrics" for each in _ports_below(process, _AGENT))

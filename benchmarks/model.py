@@ -1,4 +1,4 @@
-"""A model of production size: DistilBERT-base with random weights, whose speed and size are the real ones."""
+"""A model of production size: DistilBERT-base with random weights, of the real model's speed and size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serve_app.settings import MINI_MODEL
 
 
 def base_model(folder: Path) -> Path:
-    """The directory of the random model, made and exported where it is not there yet."""
+    """The directory of the random model, which is made and exported if it does not exist."""
     directory = folder / "distilbert-base-random"
     if not (directory / "model.safetensors").is_file():
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""How many passes of the model a new text waits for, in a busy service: `python -m benchmarks.passes`."""
+"""Measures how many passes of the model a new text waits for in a busy service: `python -m benchmarks.passes`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONG_LIST, LONG_WORDS = 300, 520
 OPEN = f"open at {SHARE:.0%}, p50"
 BESIDE, BESIDE_LONG = f"beside lists of {LIST} sentences, p99", f"beside lists of {LONG_LIST} texts of 512 tokens, p99"
 BARS = {OPEN: 4, BESIDE: 3, BESIDE_LONG: 3}
-"""Passes that the row may take longer than the same percentile of an idle service; of the last, the longest passes."""
+"""Passes by which the row may be slower than the same percentile of an idle service; of the last row, longest passes."""
 BESIDE_TIMES = 4
 """How many times as long as the others a load beside lists runs, so that its percentile is one of hundreds."""
 
@@ -74,7 +74,7 @@ async def _run(port: int, seconds: float) -> tuple[Record, float, dict[str, tupl
         await asyncio.gather(*(ask_in_turn(connections, novelties, record, end) for _ in range(users)))
         return record
 
-    await closed(USERS, single, seconds / 4)  # which teaches the service its rate
+    await closed(USERS, single, seconds / 4)  # so that the service learns its rate
     idle = await closed(1, single, seconds)
     texts_per_s = (await closed(USERS, single, seconds)).statuses[OK] / seconds
     busy = Record()
@@ -89,7 +89,7 @@ async def _run(port: int, seconds: float) -> tuple[Record, float, dict[str, tupl
 
 
 def _pass_ms(model: Path, texts_per_s: float, streams: int) -> tuple[float, float]:
-    """How long a full pass and the longest one take, of which there are so many at a time."""
+    """Times of a full pass and of the longest one, if `streams` of them run at a time."""
     settings = Settings()
     texts = orjson.loads(Novelties(LIST).body())["text"]
     lines = TextTokenizer(model, settings.max_tokens or 512).encode(texts)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.precisions --data DIR`: what was tried for the engine, its speed and how far it strays."""
+"""`python -m benchmarks.precisions --data DIR`: speed and fidelity of the engines that were tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each process of a running service holds: `python -m benchmarks.processes $(pgrep -f serve_app.local)`."""
+"""The memory of each process of a running service: `python -m benchmarks.processes $(pgrep -f serve_app.local)`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = {
 def main(
     pid: Annotated[int, typer.Argument(help="Process that was started: `serve_app.local`, or `ray start`.")],
 ) -> None:
-    """Print the memory of a process and of all that it started, largest first."""
+    """Print the memory of a process and its descendants, largest first."""
     console = Console()
     try:
         root = psutil.Process(pid)
@@ -42,7 +42,7 @@ def main(
 
 
 def _megabytes(process: psutil.Process) -> tuple[float, float]:
-    """Memory with pages that are shared counted in equal parts, as a container's limit counts them, and resident."""
+    """Memory with shared pages divided equally, as a container's limit counts them, and resident memory."""
     try:
         memory = process.memory_full_info()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""What others have published of the same kind of model, to stand beside our figures."""
+"""Figures that others have published for the same kind of model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Medians and ratios of what was measured, as a table, JSON and plots."""
+"""Medians and ratios of the measurements, as tables and JSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ TITLES = {
     "lean": "lean server",
     "ours": "this service",
 }
-"""Every stack that there may be, in the order of the tables."""
+"""Every possible stack, in the order of the tables."""
 
 BASES = {"lean": "to_lean", "reference": "ratio"}
-"""What this service is compared with, and what the ratio is called in docs/reference/performance.json."""
+"""The stacks that this service is compared with, and the names of the ratios in docs/reference/performance.json."""
 
 FIELDS = {"requests_per_s": "requests/s", "p50": "p50 ms", "p99": "p99 ms"}
 Rounds = dict[str, dict[str, list[Figures]]]
@@ -52,23 +52,23 @@ def load_table(rounds: Rounds) -> Table:
     return table
 
 
-def too_few(rounds: Rounds, least: int) -> list[str]:
-    """Rows and stacks of which a run had fewer answers than `least`, which say nothing of a speed."""
+def too_few(rounds: Rounds, minimum: int) -> list[str]:
+    """Rows and stacks with a run of fewer answers than `minimum`, too few for a throughput."""
     return [
         f"{load} of {TITLES[stack]}"
         for load, stacks in rounds.items()
         for stack, runs in stacks.items()
-        if min(each.requests for each in runs) < least
+        if min(each.requests for each in runs) < minimum
     ]
 
 
 def stacks_of(rounds: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Which stacks the rows have, in the order of the tables."""
+    """The stacks of the rows, in the order of the tables."""
     return [stack for stack in TITLES if all(stack in stacks for stacks in rounds.values())]
 
 
 def engine_table(engines: dict[str, dict[str, float]]) -> Table:
-    """Milliseconds a forward pass by shape, and how often faster than transformers."""
+    """Milliseconds per forward pass by shape, and how many times faster than transformers."""
     shapes = list(next(iter(engines.values())))
     table = Table(
         "engine, threads", *shapes, title=f"a forward pass, median ms (times faster than transformers); {where()}"

@@ -1,4 +1,4 @@
-"""Rounds of the loads over HTTP: every stack in turn, each started anew, in the other order every second time."""
+"""Rounds of the loads over HTTP: every stack in turn, restarted each time, in reverse order every second round."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _open(loads: Sequence[Load]) -> list[Load]:
 
 
 def check(url: str, golden: Golden, tolerance: float = TOLERANCE) -> None:
-    """Ask for each golden text alone: it warms the caches, and wrk checks statuses only.
+    """Request each golden text alone: this warms the caches, and wrk checks statuses only.
 
     Raises:
         WrongAnswers: an answer is off by more than the tolerance.
@@ -72,7 +72,7 @@ def check(url: str, golden: Golden, tolerance: float = TOLERANCE) -> None:
 
 
 def settle(url: str) -> None:
-    """Wait until the stack has done what the last load's clients left behind, which the next row would pay for.
+    """Wait until the stack has finished the last load's work, which would slow the next row.
 
     Raises:
         WrongAnswers: it answers no new text within SETTLE_S.
@@ -83,12 +83,12 @@ def settle(url: str) -> None:
         with contextlib.suppress(httpx.TimeoutException):
             if httpx.post(f"{url}/project/predict", json=body, timeout=SETTLE_S).is_success:
                 return
-        time.sleep(0.2)  # it refuses for a moment, as one that is still busy may
+        time.sleep(0.2)  # it may refuse while it is still busy
     raise WrongAnswers(f"{url} answers no new text within {SETTLE_S} s after a load")
 
 
 def memory_of_service() -> dict[str, float]:
-    """Resident megabytes of the service's own processes, now and at most, by deployment."""
+    """Resident megabytes of the service's processes, present and peak, by deployment."""
     found: dict[str, float] = {}
     for process in psutil.process_iter(["cmdline"]):
         title = " ".join(process.info["cmdline"] or [])

@@ -24,7 +24,7 @@ def main(
     ),
     pictures: Annotated[Path, typer.Option(file_okay=False, help="Where the pictures go.")] = Path("docs/images"),
 ) -> None:
-    """Take pictures of the load report and, typed into and answered, of the try-it page."""
+    """Take pictures of the load report, and of the try-it page with texts and answers."""
     pictures.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         page = _open(browser, report.resolve().as_uri(), DESKTOP)

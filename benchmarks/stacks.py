@@ -1,4 +1,4 @@
-"""Start and stop the stacks that are compared."""
+"""Starts and stops the stacks to compare."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEERS = {
     "litserve": ["litserve_server.py"],
     "bentoml": ["-m", "bentoml", "serve", "bentoml_service:Sentiment", "--host", "127.0.0.1", "--port"],
 }
-"""What Python runs for each other project's server; the port follows."""
+"""Python's arguments for each other project's server, before the port."""
 
 
 @contextmanager
@@ -106,8 +106,8 @@ def reference_python(build: Path) -> Path:
 def service_python() -> Path:
     """The Python of an environment as `make install` makes it, made at the first call.
 
-    Not that of the benchmark itself: Ray imports pandas where it finds it, as among what training needs, and every
-    process of the service would pay for that.
+    Not the benchmark's own: Ray imports pandas if it is installed, as training needs it, and that would cost memory in
+    every process of the service.
     """
     requirements = HERE.parent / "requirements.txt"
     name = f"service-venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
@@ -145,7 +145,7 @@ def onnx_python(build: Path) -> Path:
 
 
 def _torch() -> list[list[str]]:
-    """What installs torch by its hash, and then what it requires."""
+    """The arguments of pip that install torch by its hash, and then its requirements."""
     version = next(
         line.split()[2] for line in (HERE.parent / "Makefile").read_text().splitlines() if "TORCH :=" in line
     )
@@ -164,7 +164,7 @@ def running(
     port: int,
     health: str = "/project/health",
 ) -> Iterator[str]:
-    """A server in a session of its own, which Ctrl-C does not reach: what it started is then known and ended here."""
+    """A server in its own session, which Ctrl-C does not reach, so that its child processes are ended here."""
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603
@@ -179,7 +179,7 @@ def running(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # it, or what it left behind
+            os.killpg(process.pid, signal.SIGKILL)  # it, or its remaining children
         for alive in psutil.wait_procs(children, timeout=20)[1]:
             alive.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""What a model replica does until its first prediction, in a process alone: `python -m benchmarks.startup DIR CPUS`."""
+"""Times a model replica's start to its first prediction, alone: `python -m benchmarks.startup DIR CPUS`."""
 
 from __future__ import annotations
 

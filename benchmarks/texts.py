@@ -1,4 +1,4 @@
-"""Texts for the loads: the course's few, and new ones without end, in the lengths of film-review sentences."""
+"""Texts for the loads: the course's few, and any number of new ones, in the lengths of film-review sentences."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The manifests for Kubernetes, and `python -m kuberay`, which applies them and tells what is wrong."""
+"""The manifests for Kubernetes, and `python -m kuberay`, which applies them and reports faults."""

@@ -1,4 +1,4 @@
-"""`python -m kuberay`; without what deploying needs it says so in one line."""
+"""`python -m kuberay`; if a package for deploying is missing, it says so in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-side apply of a rendered overlay: what others lean on first."""
+"""Server-side apply of a rendered overlay, dependencies first."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FIRST = (
     "PersistentVolumeClaim",
     "Service",
 )
-"""Namespace, config, services, then the rest; policies stand before the pods that they guard."""
+"""Namespace, config, services, then the rest; policies come before the pods that they protect."""
 CLUSTER_SCOPED = ("Namespace", "PriorityClass")
 Outcome = tuple[str, str]
-"""An object's label, and what was done to it."""
+"""An object's label, and the result of its apply."""
 
 
 def in_order(objects: list[Object]) -> list[Object]:
@@ -39,12 +39,12 @@ def apply(
 ) -> Iterator[Outcome]:
     """Apply each object and yield its label with created, configured, unchanged or a remark.
 
-    Where it stops at an error, what came before stays applied; the same command goes on from there.
+    If it stops at an error, earlier objects stay applied; the same command continues from there.
     """
     has_budget = any(map(bounds.is_budget, objects))
     for obj in in_order(objects):
         if bounds.is_budget(obj):
-            continue  # it follows from the RayService's bounds
+            continue  # it is derived from the RayService's bounds
         try:
             before = find(cluster, obj)
             check_selector(obj, before)
@@ -57,17 +57,17 @@ def apply(
         except ClientError as error:
             if obj["kind"] not in CLUSTER_SCOPED or error.code not in (ExitCode.FORBIDDEN, ExitCode.CRD_MISSING):
                 raise
-            # a namespace that an admin has made for somebody is the admin's
+            # an admin owns a namespace that an admin has made
             yield label(obj), f"left as it is: {error}"
 
 
 def apply_budget(cluster: Cluster, ray_service: Object, *, dry_run: bool = False) -> Iterator[Outcome]:
-    """Bring the workers' PodDisruptionBudget in line with the bounds of the RayService, where that is allowed."""
-    least = bounds.least_workers(ray_service["spec"]["rayClusterConfig"])
-    obj = bounds.budget(ray_service["metadata"].get("namespace"), least)
+    """Fit the workers' PodDisruptionBudget to the bounds of the RayService, if that is allowed."""
+    minimum = bounds.min_workers(ray_service["spec"]["rayClusterConfig"])
+    obj = bounds.budget(ray_service["metadata"].get("namespace"), minimum)
     try:
         before = find(cluster, obj)
-        if least > 1:
+        if minimum > 1:
             yield label(obj), _apply(cluster, obj, before, force=True, dry_run=dry_run)
         elif before is not None:
             # with one worker it would block every drain of that worker's node
@@ -80,13 +80,13 @@ def apply_budget(cluster: Cluster, ray_service: Object, *, dry_run: bool = False
 
 
 def find(cluster: Cluster, obj: Object) -> Object | None:
-    """What the cluster holds under the object's name."""
+    """The cluster's object of this kind and name, or None."""
     meta = obj["metadata"]
     return cluster.find(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace"))
 
 
 def check_selector(obj: Object, before: Object | None) -> None:
-    """Refuse to apply a workload whose selector the cluster holds in another form: Kubernetes never changes one."""
+    """Refuse to apply a workload whose selector differs from the cluster's: Kubernetes never changes a selector."""
     if before is None or obj["kind"] not in ("Deployment", "StatefulSet"):
         return
     held, wanted = before["spec"].get("selector"), obj["spec"]["selector"]
@@ -101,7 +101,7 @@ def check_selector(obj: Object, before: Object | None) -> None:
 def _with_kept(
     cluster: Cluster, obj: Object, before: Object | None, *, dry_run: bool, reset_scale: bool
 ) -> Generator[Outcome, None, Object]:
-    """The object with the bounds that `scale` set on the one that is there, unless they are to be forgotten."""
+    """The object with the bounds that `scale` set on the cluster's one, unless they are to be reset."""
     kept = bounds.of(before)
     if before is None or not kept:
         return obj
@@ -114,7 +114,7 @@ def _with_kept(
 
 
 def _sized(cluster: Cluster, wanted: Object, live: Object | None, *, force: bool) -> Generator[Outcome, None, Object]:
-    """The RayService with the size of the one that runs."""
+    """The RayService with the size of the running one."""
     if live is None:
         return wanted
     same = upgrade.as_it_runs(wanted, live)

@@ -53,7 +53,7 @@ _DEFAULTS = Patience()
 
 
 class Interrupted(BaseException):
-    """Ctrl-C, past typer, which would end with 1."""
+    """Ctrl-C, not handled by typer, which would exit with 1."""
 
 
 app = typer.Typer(
@@ -89,14 +89,14 @@ def preflight(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Say what the cluster lacks for the overlay, and write nothing; `apply` asks the same first."""
+    """Report what the cluster lacks for the overlay, and write nothing; `apply` checks the same first."""
     objects = render_objects(overlay, namespace=namespace)
     with Cluster(kubeconfig, context) as cluster:
         findings = find_obstacles(cluster, objects)
     for finding in findings:
         typer.echo(f"{finding.level.name.lower()}: {finding.message}")
     if not any(finding.level is not Level.UNKNOWN for finding in findings):
-        typer.echo(f"{cluster.host} has all that the overlay {overlay} needs, as far as it can be asked")
+        typer.echo(f"{cluster.host} has all that the overlay {overlay} needs, as far as that can be checked")
     raise typer.Exit(next((finding.code for finding in findings if finding.level is Level.FAULT), ExitCode.OK))
 
 
@@ -147,7 +147,7 @@ def status(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Say whether the service is up and what is wrong; the exit code says it too."""
+    """Report whether the service is up and what is wrong; the exit code says it too."""
     place = _place(overlay, namespace)
     with Cluster(kubeconfig, context) as cluster:
         now = read_status(cluster, place)
@@ -175,9 +175,9 @@ def wait(
 
 @app.command()
 def scale(
-    least: Annotated[int, typer.Argument(metavar="MIN", help="Fewest workers.")],
-    most: Annotated[int | None, typer.Argument(metavar="[MAX]", help="Most workers; default MIN.")] = None,
-    group: Annotated[str | None, typer.Option(help="Worker group, where there are several.")] = None,
+    minimum: Annotated[int, typer.Argument(metavar="MIN", help="Min workers.")],
+    maximum: Annotated[int | None, typer.Argument(metavar="[MAX]", help="Max workers; default MIN.")] = None,
+    group: Annotated[str | None, typer.Option(help="Worker group, if there are several.")] = None,
     overlay: Overlay = "local",
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -186,7 +186,7 @@ def scale(
     """Set how many Ray workers there are, in the RayService and in its RayClusters; in course, the HPA's pods."""
     place = _place(overlay, namespace)
     with Cluster(kubeconfig, context) as cluster:
-        for name, outcome in scale_objects(cluster, place, least, least if most is None else most, group):
+        for name, outcome in scale_objects(cluster, place, minimum, minimum if maximum is None else maximum, group):
             typer.echo(f"{name} {outcome}")
 
 
@@ -201,7 +201,7 @@ def logs(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Print log lines of the service's pods, what looks like a credential replaced."""
+    """Print log lines of the service's pods; anything that looks like a credential is replaced."""
     if follow and previous:
         raise ClientError(ExitCode.USAGE, "--follow and --previous exclude each other")
     place = _place(overlay, namespace)
@@ -224,7 +224,7 @@ def delete(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Delete the overlay's objects, after asking; the namespace stays unless told."""
+    """Delete the overlay's objects, after asking; the namespace stays without --namespace-too."""
     going: list[Object] = to_delete(render_objects(overlay, namespace=namespace), namespace_too=namespace_too)
     with Cluster(kubeconfig, context) as cluster:
         if not yes:
@@ -263,7 +263,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _preflight(cluster: Cluster, objects: list[Object]) -> None:
-    """Print what is wanting, and raise the first certain fault."""
+    """Print the findings, and raise the first certain fault."""
     for finding in find_obstacles(cluster, objects):
         if finding.level is Level.FAULT:
             raise ClientError(

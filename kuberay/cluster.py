@@ -1,4 +1,4 @@
-"""The Kubernetes API, as plain objects and as errors that say what to do."""
+"""A client of the Kubernetes API, with plain objects and with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kuberay.redact import redact_text
 from kuberay.refusals import explain
 
 TIMEOUT_S = (5.0, 30.0)
-"""To connect, and for each read."""
-_LEAST_S = 0.5
+"""Time-outs of connecting, and of each read."""
+_MIN_S = 0.5
 _OPERATORS = {
     "ray.io": "KubeRay's operator",
     "networking.istio.io": "Istio",
@@ -36,26 +36,26 @@ class _Client(DynamicClient):  # type: ignore[misc]  # the library is untyped
     """The dynamic client, which would wait forever by default."""
 
     deadline: float | None = None
-    """On the monotonic clock: no request takes longer."""
+    """On the monotonic clock: requests time out then."""
 
     def request(self, method: str, path: str, body: object = None, **params: Any) -> Any:
-        left = TIMEOUT_S[1] if self.deadline is None else max(_LEAST_S, self.deadline - time.monotonic())
+        left = TIMEOUT_S[1] if self.deadline is None else max(_MIN_S, self.deadline - time.monotonic())
         params.setdefault("_request_timeout", tuple(min(each, left) for each in TIMEOUT_S))
         return super().request(method, path, body=body, **params)
 
 
 class Cluster:
-    """One API server; every method raises ClientError, `Unreachable` where another try may help."""
+    """One API server; every method raises ClientError, or `Unreachable` if a retry may help."""
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
         self._api = client.ApiClient(configuration(kubeconfig, context))
         self.host = str(self._api.configuration.host)
         with tempfile.TemporaryDirectory(prefix="kuberay-") as folder, self._errors("discovery"):
-            # a cache file of our own: the default is shared by all users of the machine, and outlives clusters
+            # a cache file of its own: the default is shared by all users of the machine, and outlives clusters
             self._client = _Client(self._api, cache_file=str(Path(folder) / "discovery.json"))
 
     def give_up_at(self, deadline: float) -> None:
-        """Let no request take longer than until then, on the monotonic clock."""
+        """Time out all requests at the deadline, on the monotonic clock."""
         self._client.deadline = deadline
 
     def __enter__(self) -> Cluster:
@@ -67,7 +67,7 @@ class Cluster:
         self._api.rest_client.close()
 
     def find(self, api_version: str, kind: str, name: str, namespace: str | None) -> Object | None:
-        """The object, or None where it is not there."""
+        """The object, or None if it does not exist."""
         try:
             with self._errors(f"get {kind}/{name}"):
                 got = self._resource(api_version, kind).get(name=name, namespace=namespace)
@@ -78,7 +78,7 @@ class Cluster:
         return dict(got.to_dict())
 
     def items(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
-        """All objects of a kind in the namespace, or in the cluster, whose labels the selector takes."""
+        """All objects of a kind in the namespace, or in the cluster, whose labels match the selector."""
         with self._errors(f"list {kind}s in {namespace or 'the cluster'}"):
             got = self._resource(api_version, kind).get(namespace=namespace, label_selector=selector or None).to_dict()
         return [{"kind": kind, "apiVersion": api_version, **item} for item in got.get("items") or []]
@@ -104,7 +104,7 @@ class Cluster:
             return dict(json.loads(answer.data)["components"]["schemas"])
 
     def plural(self, api_version: str, kind: str) -> str:
-        """The resource's name in paths and rights; CRD_MISSING where the cluster does not know the kind."""
+        """The resource's name in paths and rights; CRD_MISSING if the cluster does not know the kind."""
         return str(self._resource(api_version, kind).name)
 
     def apply(self, obj: Object, *, force: bool, dry_run: bool) -> Object:
@@ -120,7 +120,7 @@ class Cluster:
         return dict(got.to_dict())
 
     def patch(self, obj: Object, operations: list[Object]) -> Object:
-        """A JSON patch of the object that has its kind, name and namespace."""
+        """Apply a JSON patch to the object of this kind, name and namespace."""
         with self._errors(f"patch {label(obj)}"):
             got = self._resource(obj["apiVersion"], obj["kind"]).patch(
                 body=operations,
@@ -132,7 +132,7 @@ class Cluster:
         return dict(got.to_dict())
 
     def delete(self, obj: Object) -> bool:
-        """Delete it and what it owns; False where it was not there."""
+        """Delete it and the objects that it owns; False if it did not exist."""
         meta = obj["metadata"]
         try:
             with self._errors(f"delete {label(obj)}"):
@@ -148,7 +148,7 @@ class Cluster:
     def logs(
         self, pod: str, namespace: str, container: str, *, tail: int, previous: bool = False, follow: bool = False
     ) -> Iterator[str]:
-        """Lines of a container's log with credentials taken out; with `follow` until the container ends."""
+        """Lines of a container's log, credentials removed; with `follow` until the container ends."""
         query = [("container", container), ("tailLines", str(tail))]
         query += [(name, "true") for name, wanted in (("previous", previous), ("follow", follow)) if wanted]
         with self._errors(f"read the log of Pod/{pod}"):

@@ -1,4 +1,4 @@
-"""Taking an overlay's objects away again."""
+"""Deletes an overlay's objects."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _STEPS = (
     ("ConfigMap", "Secret", "ResourceQuota"),
     ("NetworkPolicy",),
 )
-"""Traffic first; Ray's clusters before the redis that holds their state; the policies stand until no pod is left."""
+"""Traffic first; Ray's clusters before the redis that holds their state; policies last, when no pod is left."""
 _APPS = ("project-prediction", "lab", "redis", "gcs-redis")
 _POLL_S = 1.0
 
 
 def to_delete(objects: list[Object], *, namespace_too: bool) -> list[Object]:
-    """What goes, in order: what is the cluster's only when told, since a namespace takes everything in it along."""
+    """The objects to delete, in order; cluster-scoped ones only on request: a namespace's deletion takes all in it."""
     kept = [obj for obj in objects if obj["kind"] not in CLUSTER_SCOPED]
     services = [obj for obj in objects if obj["kind"] == "RayService"]
     if services and not any(bounds.is_budget(obj) for obj in objects):
@@ -39,10 +39,10 @@ def delete(
 ) -> Iterator[tuple[str, str]]:
     """Delete each and yield its label with deleted or `not there`.
 
-    With `wait_s` above 0 each step waits until the pods of the one before are gone, that long at most in all.
+    With `wait_s` above 0 each step waits until the pods of the one before are gone, at most that long in total.
 
     Raises:
-        ClientError: NOT_READY where pods are left after `wait_s`; what comes later was not deleted.
+        ClientError: NOT_READY if pods are left after `wait_s`; later objects were not deleted.
     """
     deadline = time.monotonic() + wait_s
     namespaces = {obj["metadata"]["namespace"] for obj in objects if obj["metadata"].get("namespace")}
@@ -65,7 +65,7 @@ def _step(obj: Object) -> int:
 
 
 def _wait_for_pods(cluster: Cluster, namespace: str, step: int, deadline: float, report: Callable[[str], None]) -> None:
-    """Wait for Ray's pods before the workloads go, and for all pods of ours before the policies go."""
+    """Wait until Ray's pods are gone before workloads are deleted, and all our pods before policies are."""
     if step not in (2, 3):
         return
     while left := _left(cluster, namespace, ray_only=step == 2):  # noqa: PLR2004
@@ -76,7 +76,7 @@ def _wait_for_pods(cluster: Cluster, namespace: str, step: int, deadline: float,
 
 
 def _left(cluster: Cluster, namespace: str, *, ray_only: bool) -> list[str]:
-    """What is still there of Ray's: service, clusters and pods; or all pods of the overlay's workloads."""
+    """Remaining objects of Ray (service, clusters and pods), or all pods of the overlay's workloads."""
     left = []
     if ray_only:
         try:

@@ -1,4 +1,4 @@
-"""Why the service does not come up: problems found in a snapshot, causes before what follows from them."""
+"""Finds the problems that keep the service from coming up in a snapshot, causes before effects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _of_pods(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _events(snapshot: Snapshot, pod: Object) -> list[Object]:
-    """The pod's own and those of its volumes' claims."""
+    """The events of the pod and of its volumes' claims."""
     volumes = (pod.get("spec") or {}).get("volumes") or []
     claims = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
     owners = [pod, *({"kind": "PersistentVolumeClaim", "metadata": {"name": name}} for name in claims)]

@@ -1,4 +1,4 @@
-"""From an image's tag, which may come to mean another image, to its digest, by asking its registry."""
+"""Resolves an image's tag, which may be moved to another image, to its digest, from its registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kuberay.names import Object
 from kuberay.templates import containers, templates
 
 HUB = "registry-1.docker.io"
-"""Who answers for images whose name has no registry, such as redis:8."""
+"""The registry of images whose name has none, such as redis:8."""
 TIMEOUT_S = 10.0
 _TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -28,7 +28,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def pin(objects: list[Object], but: Iterable[str] = ()) -> str:
-    """Put digests in the place of tags, except of the images in `but`; one line about those that stay as they are."""
+    """Replace tags by digests, except of the images in `but`; returns a line on images that keep their tag."""
     pods = [each for _, template, _ in templates(objects) for each in containers(template)]
     tagged = {each["image"] for each in pods if "@" not in each["image"]}
     digests, unknown = resolve(sorted(tagged.difference(but)))
@@ -39,7 +39,7 @@ def pin(objects: list[Object], but: Iterable[str] = ()) -> str:
 
 
 def resolve(images: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """The digest of each image by its name and tag, and the images whose registry did not say."""
+    """The digest of each image by its name and tag, and the images whose registry gave none."""
     digests: dict[str, str] = {}
     unknown = []
     for image in images:
@@ -51,9 +51,9 @@ def resolve(images: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _ask(image: str) -> str:
-    """The digest that the registry has for the tag, of all platforms together where it has several."""
+    """The registry's digest for the tag; for several platforms, that of their index."""
     registry, repository, tag = _parts(image)
-    scheme = "http" if registry.partition(":")[0] in ("localhost", "127.0.0.1") else "https"  # as Docker has it
+    scheme = "http" if registry.partition(":")[0] in ("localhost", "127.0.0.1") else "https"  # as Docker does
     url = f"{scheme}://{registry}/v2/{repository}/manifests/{tag}"
     headers = {"Accept": ", ".join(_TYPES)}
     try:
@@ -70,7 +70,7 @@ def _ask(image: str) -> str:
 
 
 def _token(challenge: str | None) -> str:
-    """What a registry asks for that lets anybody read: a token from the place that its challenge names."""
+    """An anonymous token, from the address in the registry's challenge."""
     values = dict(re.findall(r'(\w+)="([^"]*)"', challenge or ""))
     query = urllib.parse.urlencode({name: values[name] for name in ("service", "scope") if name in values})
     _, body = _send(f"{values['realm']}?{query}", {}, "GET")

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the command ended with; the text of each is its line in docs/reference/kuberay-client.md."""
+    """The exit codes; the text of each is its line in docs/reference/kuberay-client.md."""
 
     text: str
 
@@ -45,7 +45,7 @@ class ExitCode(IntEnum):
 
 
 class ClientError(Exception):
-    """Something the user can act on: one line, and the code to exit with."""
+    """An error that the user can act on: one line, and the code to exit with."""
 
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """The API server did not answer, or answered that it cannot now; a later try may succeed."""
+    """The API server did not answer, or is not available now; a retry may succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(ExitCode.NO_CLUSTER, message)

@@ -1,4 +1,4 @@
-"""Which API server to speak to, and as whom."""
+"""The API server to use, and the credentials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kuberay.redact import redact_text
 
 
 def configuration(kubeconfig: str | None, context: str | None) -> Any:
-    """Kubectl's own rules: the option, KUBECONFIG, ~/.kube/config, and inside a pod its account."""
+    """The configuration by kubectl's rules: the option, KUBECONFIG, ~/.kube/config, or, in a pod, its account."""
     found = client.Configuration()
     found.retries = False
     try:

@@ -1,4 +1,4 @@
-"""Log lines of the service's pods, one after the other or followed together."""
+"""Reads log lines of the service's pods, one after the other, or follows them together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOK_AGAIN_S = 3.0
 
 
 def read(cluster: Cluster, namespace: str, role: str | None, tail: int, *, previous: bool) -> Iterator[tuple[str, str]]:
-    """The last lines of each pod of the role, or of all; pod and line."""
+    """The last lines of each pod of the role, or of all pods, as pairs of pod and line."""
     targets = _targets(take(cluster, namespace), role)
     if not targets:
         raise ClientError(ExitCode.NOT_FOUND, f"namespace {namespace} has no {role or 'running'} pod to read")
@@ -26,18 +26,18 @@ def read(cluster: Cluster, namespace: str, role: str | None, tail: int, *, previ
 
 
 def follow(cluster: Cluster, namespace: str, role: str | None, tail: int) -> Generator[tuple[str, str], None, None]:
-    """Lines as they come, from pods that start later too, until the caller stops; pod and line."""
+    """Pairs of pod and line as they arrive, from later pods too, until the caller stops."""
     lines: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=10_000)
     readers: dict[str, threading.Thread] = {}
     while True:
         for pod, container in _targets_now(cluster, namespace, role, first=not readers):
             if pod not in readers or not readers[pod].is_alive():
-                # whoever was read before goes on with what is new
+                # a pod that was read before continues with its new lines
                 lines_first = tail if pod not in readers else 0
                 arguments = (cluster, namespace, pod, container, lines_first, lines)
                 readers[pod] = threading.Thread(target=_pump, args=arguments, daemon=True)
                 readers[pod].start()
-        look_again = time.monotonic() + _LOOK_AGAIN_S  # however many lines come: a new pod's are among those missing
+        look_again = time.monotonic() + _LOOK_AGAIN_S  # even while lines arrive, since a new pod's are missing
         with contextlib.suppress(queue.Empty):
             while (left := look_again - time.monotonic()) > 0:
                 yield lines.get(timeout=left)
@@ -63,7 +63,7 @@ def _targets_now(cluster: Cluster, namespace: str, role: str | None, *, first: b
 
 
 def _targets(snapshot: Snapshot, role: str | None) -> list[tuple[str, str]]:
-    """Pod and first container of what has started."""
+    """Pod and first container of each pod that has started."""
     found = []
     for pod in snapshot.pods:
         its = snapshot.role(pod)

@@ -1,4 +1,4 @@
-"""Which manager's fields an apply may take over, by the rules of server-side apply.
+"""Takes over fields of other managers in an apply, by the rules of server-side apply.
 
 Sources: Kubernetes' documentation of server-side apply, and kubectl's own migration from client-side apply.
 """
@@ -13,17 +13,17 @@ from kuberay.errors import Conflict
 from kuberay.names import FIELD_MANAGER, Object, pointer
 
 KUBECTL = frozenset({"kubectl-client-side-apply", "kubectl", "kubectl-last-applied"})
-"""What `kubectl apply` calls itself, client-side and server-side; people who edit or patch have other names."""
+"""Manager names of `kubectl apply`, client-side and server-side; `kubectl edit` and `patch` have others."""
 OPERATOR = "kuberay-operator"
-"""It writes whole objects and so comes to own fields that it never changed, such as the list of worker groups."""
+"""It writes whole objects, so it owns fields that it never changed, such as the list of worker groups."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def apply(cluster: Cluster, obj: Object, before: Object | None, *, force: bool, dry_run: bool) -> Object:
-    """Apply an object, taking over what kubectl applied and what KubeRay's operator holds.
+    """Apply an object, taking over the fields that kubectl applied and that KubeRay's operator owns.
 
     Raises:
-        Conflict: anybody else owns a field that would change, and `force` is not given.
+        Conflict: another manager owns a field that would change, and `force` is not given.
     """
     if before is not None and not dry_run:
         _take_over_from_kubectl(cluster, before)
@@ -46,7 +46,7 @@ def merged(fields: Object, others: Object) -> Object:
 
 
 def _take_over_from_kubectl(cluster: Cluster, before: Object) -> None:
-    """Make kubectl's fields ours, so that one that the overlay drops goes away instead of staying for ever."""
+    """Take over kubectl's fields, so that a field that the overlay drops is removed, not kept for ever."""
     entries: list[Any] = before["metadata"].get("managedFields") or []
     theirs = [entry for entry in entries if entry.get("manager") in KUBECTL and not entry.get("subresource")]
     if not theirs:
@@ -63,7 +63,7 @@ def _take_over_from_kubectl(cluster: Cluster, before: Object) -> None:
 
 
 def _cut_loose(cluster: Cluster, obj: Object, before: Object) -> None:
-    """Have a Service that KubeRay once made outlive its RayService, and lose the labels of what the operator keeps."""
+    """Detach a Service that KubeRay once made from its RayService, and remove the operator's labels."""
     owners = [owner.get("kind") for owner in before["metadata"].get("ownerReferences") or []]
     if obj["kind"] != "Service" or "RayService" not in owners:
         return

@@ -1,4 +1,4 @@
-"""What is wrong with one pod, from its status and its events."""
+"""Finds a pod's problems in its status and its events."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Finding = tuple[ExitCode, str, str]
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _STUCK = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
-"""No volume, or no network: the container cannot even be made."""
+"""No volume, or no network: the container cannot be created."""
 _REDIS_PATIENCE_S = 15
 _MODEL_PATIENCE_S = 120
 _HEAD_PATIENCE_S = 120
 
 
 def find(pod: Object, events: list[Object], now: datetime) -> Iterator[Finding]:
-    """At most one problem of each container, and those of the pod as a whole."""
+    """At most one problem per container, and those of the pod as a whole."""
     status = pod.get("status") or {}
     if (lost := _lost(status)) or pod["metadata"].get("deletionTimestamp"):
         yield from lost
@@ -36,7 +36,7 @@ def find(pod: Object, events: list[Object], now: datetime) -> Iterator[Finding]:
 
 
 def _lost(status: Object) -> list[Finding]:
-    """Its node has gone silent, or the kubelet has thrown it out."""
+    """Its node no longer answers, or the kubelet has evicted it."""
     reason = status.get("reason", "")
     if reason in {"Evicted", "NodeLost", "NodeShutdown", "Terminated", "Preempting", "OutOfmemory", "OutOfcpu"}:
         return [(ExitCode.CRASH_LOOP, f"{reason}: {status.get('message', '')}", "")]
@@ -55,7 +55,7 @@ def _pending(status: Object, events: list[Object]) -> Iterator[Finding]:
 
 
 def _unbound(said: str, events: list[Object]) -> str:
-    """Why a volume is not there, which the scheduler does not know."""
+    """The reason of a missing volume, which the scheduler does not know."""
     if "PersistentVolumeClaim" not in said:
         return ""
     claims = [event for event in events if (event.get("involvedObject") or {}).get("kind") == "PersistentVolumeClaim"]
@@ -72,7 +72,7 @@ def _unbound(said: str, events: list[Object]) -> str:
 
 
 def _no_model(status: Object, events: list[Object], now: datetime) -> Iterator[Finding]:
-    """A worker that runs and whose model gives no right answer gets no traffic."""
+    """A running worker whose model does not answer correctly, and which therefore gets no traffic."""
     refused = [event for event in events if "Startup probe failed" in said_of(event) and "503" in said_of(event)]
     for container in status.get("containerStatuses") or []:
         running = (container.get("state") or {}).get("running")
@@ -84,7 +84,7 @@ def _no_model(status: Object, events: list[Object], now: datetime) -> Iterator[F
 
 
 def said_of(event: Object) -> str:
-    """An event's message, which it may lack."""
+    """An event's message; empty if it has none."""
     return str(event.get("message") or event.get("reason") or "")
 
 

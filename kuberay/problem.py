@@ -1,4 +1,4 @@
-"""One thing that is wrong, and which comes first where there are several."""
+"""A problem, and the order of several."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from kuberay.errors import ExitCode
 from kuberay.redact import redact_text
 
 TERMINAL = (ExitCode.VALIDATION_FAILED, ExitCode.INITIALIZING_TIMEOUT)
-"""Nothing but a user's edit ends these, so waiting is pointless."""
+"""Only a user's edit ends these, so waiting is pointless."""
 THOUGH_READY = (ExitCode.VALIDATION_FAILED, ExitCode.AUTOSCALER)
-"""The service answers, and yet is not in the form that was asked for, or cannot change any more."""
+"""The service answers, but does not match the last apply, or can no longer change."""
 _CAUSES_FIRST = (
     *TERMINAL,
     ExitCode.IMAGE_PULL,
@@ -28,23 +28,23 @@ _CAUSES_FIRST = (
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem."""
 
     code: ExitCode
     subject: str
     """Kind/name."""
     message: str
     container: str = ""
-    """Of a crash loop: whose log tells more."""
+    """Of a crash loop: the container whose log says more."""
     lines: list[str] = field(default_factory=list)
     """The end of that log."""
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """Causes before what follows from them."""
+    """The problems, causes before effects."""
     return sorted(problems, key=lambda problem: _CAUSES_FIRST.index(problem.code))
 
 
 def line(text: str) -> str:
-    """A cluster's words as one line without credentials."""
+    """A message of the cluster as one line without credentials."""
     return redact_text(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What is wrong with the RayService, its Ray clusters and the operator that should look after them."""
+"""Finds problems of the RayService, its Ray clusters and their operator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kuberay.snapshot import Snapshot, when
 
 _FAILED_STATUSES = ("DEPLOY_FAILED", "UNHEALTHY")
 _OPERATOR_PATIENCE_S = 15
-"""The operator looks at a new object within a second or two."""
+"""The operator reconciles a new object within a second or two."""
 _HEAD_PATIENCE_S = 10
-"""From the head's first readiness until its dashboard answers the operator."""
+"""Time from the head's first readiness until its dashboard answers the operator."""
 _UNREACHABLE = re.compile(r'(?:Put|Get|Post|Delete) "?https?://|dial tcp|deadline exceeded|no such host|i/o timeout')
 _TERMINATED = re.compile(r"ExitCode:(?P<code>\d+).*?Reason:(?P<reason>\w*)")
 _REFUSED = ("FailedToCreateHeadPod", "FailedToCreateWorkerPod")
@@ -24,7 +24,7 @@ _SUBMITTED = "UpdatedServeApplications"
 
 
 def find(snapshot: Snapshot) -> Iterator[Problem]:
-    """Problems of the RayService itself, of what KubeRay says of it, and of the Ray clusters that count."""
+    """Problems of the RayService, those that KubeRay reports, and those of the current Ray clusters."""
     service = snapshot.ray_service
     if service is None:
         return
@@ -56,7 +56,7 @@ def _of_state(service: Object) -> Iterator[Problem]:
 
 
 def _of_operator(snapshot: Snapshot, service: Object) -> Iterator[Problem]:
-    """Whether the operator runs, looks at this namespace, and reaches the heads."""
+    """Problems of the operator: it does not run, ignores this namespace, or cannot reach the heads."""
     subject, state = label(service), rayservice.read(service)
     if state.observed_generation < state.generation:
         seconds = _age(_changed(service), snapshot.taken)
@@ -79,7 +79,7 @@ def _of_operator(snapshot: Snapshot, service: Object) -> Iterator[Problem]:
 
 
 def _unreachable_head(snapshot: Snapshot, service: Object, cluster: str) -> str:
-    """The operator's last failure to speak to a head that is ready, unless it has succeeded since."""
+    """The operator's last failure to reach a head that is ready, unless it has succeeded since."""
     ready = _head_ready_since(snapshot, cluster)
     if ready is None:
         return ""
@@ -100,7 +100,7 @@ def _unreachable_head(snapshot: Snapshot, service: Object, cluster: str) -> str:
 
 
 def _head_ready_since(snapshot: Snapshot, cluster: str) -> str | None:
-    """The time as the pod has it, empty where it has none; None while the head is not ready."""
+    """The pod's time of readiness, empty if it has none; None while the head is not ready."""
     for pod in snapshot.pods:
         labels = pod["metadata"].get("labels") or {}
         if labels.get("ray.io/node-type") == "head" and labels.get("ray.io/cluster") == cluster:
@@ -109,7 +109,7 @@ def _head_ready_since(snapshot: Snapshot, cluster: str) -> str | None:
 
 
 def _refused_pods(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
-    """A quota, LimitRange or PodSecurity lets no pod come to be, so that there is none to look at."""
+    """A quota, LimitRange or PodSecurity refuses the pods, so that none can be examined."""
     if is_true(cluster, "ReplicaFailure"):
         refusal = conditions(cluster)["ReplicaFailure"]
         yield Problem(ExitCode.ROLLOUT, label(cluster), line(refusal.get("message") or refusal.get("reason", "")))
@@ -118,7 +118,7 @@ def _refused_pods(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
 
 
 def _refused_pods_by_events(snapshot: Snapshot) -> Iterator[Problem]:
-    """The same where the Ray clusters cannot be read."""
+    """The same if the Ray clusters cannot be read."""
     involved = [(event.get("involvedObject") or {}, event) for event in snapshot.events]
     for name in sorted({of.get("name", "") for of, _ in involved if of.get("kind") == "RayCluster"}):
         yield from _last_refusal([event for of, event in involved if of.get("name") == name], f"RayCluster/{name}")
@@ -134,7 +134,7 @@ def _last_refusal(events: list[Object], subject: str) -> Iterator[Problem]:
 
 
 def _killed_workers(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
-    """Workers that end are made anew under another name, each with no restart: only events of the cluster tell."""
+    """Workers that end are replaced under another name, without a restart, so only the cluster's events show it."""
     ends = [
         match
         for event in snapshot.events_of(cluster)
@@ -149,7 +149,7 @@ def _killed_workers(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
 
 
 def _changed(service: Object) -> str:
-    """When somebody other than the status writer last changed it."""
+    """The time of the last change by another manager than the status writer."""
     meta = service["metadata"]
     entries = meta.get("managedFields") or []
     times = [str(entry.get("time", "")) for entry in entries if entry.get("subresource") != "status"]

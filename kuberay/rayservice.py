@@ -1,4 +1,4 @@
-"""Reading a RayService: what KubeRay says of it, and whether that means ready."""
+"""Reads the state of a RayService from its status, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Application:
     status: str
     message: str
     deployments: dict[str, str] = field(default_factory=dict)
-    """Status of each Serve deployment, with its message behind a colon."""
+    """Status of each Serve deployment, with its message after a colon."""
 
 
 @dataclass(frozen=True)
 class RayServiceState:
-    """What decides."""
+    """The fields of a RayService that decide whether it is ready."""
 
     name: str
     generation: int
@@ -41,7 +41,7 @@ class RayServiceState:
 
     @property
     def is_ready(self) -> bool:
-        """Ready alone means only that some endpoint exists: the rest decides."""
+        """Ready alone means only that some endpoint exists, so all fields are checked."""
         return (
             self.ready == "True"
             and self.observed_generation == self.generation

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is printed."""
+"""Removes secrets from printed text and objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IN_TEXT = (
 
 
 def redact_text(text: str) -> str:
-    """A line with what looks like a credential replaced."""
+    """The line with anything that looks like a credential replaced."""
     for pattern in _IN_TEXT:
         text = pattern.sub(_replace, text)
     return text

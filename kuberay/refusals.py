@@ -17,7 +17,7 @@ _MANAGER = re.compile(r'conflicts? with "([^"]+)"')
 
 
 def explain(error: DynamicApiError, doing: str, *, secret: bool) -> ClientError:
-    """What a refused request means for the user; of a Secret, nothing that the answer quotes."""
+    """Explain a refused request to the user; of a Secret, without the text of the answer."""
     try:
         status = json.loads(error.body)
         quotes = secret and error.status in _QUOTE_VALUES

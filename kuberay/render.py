@@ -1,4 +1,4 @@
-"""From an overlay to its objects, by `kubectl kustomize`; the user's tree is never written to."""
+"""Renders an overlay's objects by `kubectl kustomize`, and never writes to the user's tree."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, Object, l
 from kuberay.templates import templates
 
 UNSET_TAG = "set-by-deploy"
-"""The tag of an image that an overlay leaves to whoever deploys."""
+"""The tag of an image that an overlay leaves open; `apply` must be given one."""
 UNSET_DOMAIN = "example.com"
 UNSET_GATEWAYS = ("project-gateway", "course-gateway")
-"""A host below it, and these gateways of any namespace, are left to whoever deploys too."""
+"""A host below UNSET_DOMAIN, and these gateways of any namespace, are left open too."""
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 LAB = OVERLAYS.parent / "components" / "lab"
 
@@ -32,12 +32,12 @@ def render(
     host: str | None = None,
     gateway: str | None = None,
 ) -> list[Object]:
-    """The overlay's objects, in kustomize's order, with what is given put in.
+    """The overlay's objects, in kustomize's order, with the given values put in.
 
     Args:
         overlay: the name of a folder in kuberay/overlays, or a path with a slash in it.
         image: image of the project's own containers, with a tag other than latest or a digest.
-        lab_image: the same for lab, which is added where the overlay has none.
+        lab_image: the same for lab, which is added if the overlay has none.
         namespace: instead of the overlay's own.
         host: that the VirtualService answers to.
         gateway: of Istio, as namespace/name, that the VirtualService belongs to.
@@ -75,7 +75,7 @@ def namespace_of(objects: list[Object]) -> str:
 
 
 def check_images(objects: list[Object]) -> None:
-    """Refuse objects whose image the overlay leaves open: it would be found out minutes later, by a failed pull."""
+    """Refuse objects whose image the overlay leaves open: otherwise a pull fails minutes later."""
     for obj in objects:
         for image in _images(obj):
             if image.endswith(f":{UNSET_TAG}"):
@@ -85,7 +85,7 @@ def check_images(objects: list[Object]) -> None:
 
 
 def check_route(objects: list[Object], host: str | None, gateway: str | None) -> str:
-    """What a VirtualService lacks whose host or gateway the overlay leaves open, and how to give it; else empty."""
+    """The host or gateway that the overlay leaves open, and how to give it; empty if there is none."""
     for obj in objects:
         if obj["kind"] != "VirtualService":
             continue

@@ -1,4 +1,4 @@
-"""Reading the rollout of a Deployment or StatefulSet, as `kubectl rollout status` does."""
+"""Reads the rollout of a Deployment or StatefulSet, as `kubectl rollout status` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kuberay.names import Object, conditions
 
 @dataclass(frozen=True)
 class Rollout:
-    """How far a Deployment or StatefulSet is."""
+    """The progress of a Deployment or StatefulSet."""
 
     kind: str
     role: str
@@ -31,7 +31,7 @@ def read(role: str, workload: Object) -> Rollout:
 
 
 def complaint(workload: Object) -> str:
-    """Why it does not progress, in the controller's words; empty where it does."""
+    """The controller's reason why it does not progress; empty if it does."""
     for condition in conditions(workload).values():
         refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         stuck = condition["type"] == "Progressing" and condition["status"] == "False"

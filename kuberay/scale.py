@@ -1,4 +1,4 @@
-"""Scaling, in the objects that decide."""
+"""Sets the bounds of workers or pods in all objects that determine them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object, label
 _HPA_API = "autoscaling/v2"
 
 
-def scale(cluster: Cluster, namespace: str, least: int, most: int, group: str | None) -> Iterator[Outcome]:
-    """Set the bounds of the Ray workers, or of the HPA where a plain Deployment serves; yield object and bounds.
+def scale(cluster: Cluster, namespace: str, minimum: int, maximum: int, group: str | None) -> Iterator[Outcome]:
+    """Set the bounds of the Ray workers, or of the plain Deployment's HPA; yield object and bounds.
 
-    The RayService and its RayClusters are both patched: KubeRay ignores new bounds in the RayService alone, and
-    the next upgrade would undo them in the RayCluster alone. Serve's bounds of what a worker holds one of follow, and
-    so does the workers' PodDisruptionBudget. An annotation keeps the bounds for later applies.
+    The RayService and its RayClusters are both patched: KubeRay ignores new bounds in the RayService alone, and the
+    next upgrade would undo them in the RayCluster alone. Serve's bounds of deployments with one replica per worker
+    follow, and so does the workers' PodDisruptionBudget. An annotation keeps the bounds.
     """
-    if not 0 <= least <= most:
-        raise ClientError(ExitCode.USAGE, f"the bounds {least} and {most} are wrong; 0 <= least <= most")
-    wanted = Bounds(least, most)
+    if not 0 <= minimum <= maximum:
+        raise ClientError(ExitCode.USAGE, f"the bounds {minimum} and {maximum} are wrong; 0 <= MIN <= MAX")
+    wanted = Bounds(minimum, maximum)
     service = _ray_service(cluster, namespace)
     if service is None:
         yield _scale_hpa(cluster, namespace, wanted)
@@ -88,11 +88,11 @@ def _annotate(obj: Object, value: str) -> Object:
 def _scale_hpa(cluster: Cluster, namespace: str, wanted: Bounds) -> Outcome:
     for hpa in cluster.items(_HPA_API, "HorizontalPodAutoscaler", namespace):
         if hpa["spec"]["scaleTargetRef"]["name"] == COURSE_DEPLOYMENT:
-            if wanted.least < 1:
+            if wanted.minimum < 1:
                 raise ClientError(ExitCode.USAGE, "an HPA keeps at least 1 pod")
             operations = [
-                {"op": "add", "path": "/spec/minReplicas", "value": wanted.least},
-                {"op": "add", "path": "/spec/maxReplicas", "value": wanted.most},
+                {"op": "add", "path": "/spec/minReplicas", "value": wanted.minimum},
+                {"op": "add", "path": "/spec/maxReplicas", "value": wanted.maximum},
                 _annotate(hpa, bounds.annotation({bounds.PODS: wanted})),
             ]
             cluster.patch(hpa, operations)

@@ -1,4 +1,4 @@
-"""Showing a status to people, on one screen."""
+"""Shows a status in the terminal."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Progress:
             self._live.stop()
 
     def update(self, status: Status | None, note: str) -> None:
-        """Show a poll's result: a status, or a note where there is none."""
+        """Show a poll's result: a status, or a note if there is none."""
         self._status = status or self._status
         if self._live:
             parts = [show(self._status)] if self._status else []

@@ -1,4 +1,4 @@
-"""Editing the Serve configuration that a RayService carries as text."""
+"""Edits the Serve configuration that a RayService has as text."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import yaml
 from kuberay.names import Object
 
 
-def with_bounds(text: str, least: int, most: int) -> str:
-    """The text with these bounds for each deployment that a worker holds one replica of."""
+def with_bounds(text: str, minimum: int, maximum: int) -> str:
+    """The text with these bounds for each deployment with one replica per worker."""
 
     def change(deployment: Object) -> None:
         if deployment.get("max_replicas_per_node") == 1:
-            # Serve wants at least one; a worker more than replicas would never be ready
-            deployment["autoscaling_config"] |= {"min_replicas": max(1, least), "max_replicas": max(1, most)}
+            # Serve needs at least one; a worker without a replica would never be ready
+            deployment["autoscaling_config"] |= {"min_replicas": max(1, minimum), "max_replicas": max(1, maximum)}
 
     return _changed(text, change)
 
 
 def with_initial(text: str, replicas: int | None) -> str:
-    """The text with this many replicas to start with, within each deployment's bounds; None takes the number away."""
+    """The text with this many initial replicas, within each deployment's bounds; None removes the number."""
 
     def change(deployment: Object) -> None:
         config = deployment["autoscaling_config"]
         config.pop("initial_replicas", None)
-        least = int(config.get("min_replicas", 1))
-        if replicas is not None and (start := min(replicas, int(config.get("max_replicas", 1)))) > least:
+        minimum = int(config.get("min_replicas", 1))
+        if replicas is not None and (start := min(replicas, int(config.get("max_replicas", 1)))) > minimum:
             config["initial_replicas"] = start
 
     return _changed(text, change)
@@ -42,7 +42,7 @@ def same(one: str, other: str) -> bool:
 
 
 def _changed(text: str, change: Callable[[Object], None]) -> str:
-    """The text after the change of each deployment that scales by itself; the very same text where nothing changes."""
+    """The text after a change of each autoscaled deployment; the same text if nothing changes."""
     try:
         config = yaml.safe_load(text)
         for application in config.get("applications") or []:
@@ -50,5 +50,5 @@ def _changed(text: str, change: Callable[[Object], None]) -> str:
                 if isinstance(deployment.get("autoscaling_config"), dict):
                     change(deployment)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
-        return text  # KubeRay will say what is wrong with it
+        return text  # KubeRay will report its fault
     return text if config == yaml.safe_load(text) else yaml.safe_dump(config, sort_keys=False)

@@ -1,4 +1,4 @@
-"""What the cluster holds of the service at one moment."""
+"""The service's objects in the cluster at one moment."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_API, RAY_SERVICE, 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The raw objects, as the API server gave them."""
+    """The raw objects of the API server."""
 
     namespace: str
     ray_service: Object | None
     workloads: dict[str, Object]
     """Deployments and StatefulSets by role."""
     pods: list[Object]
-    """Without those of Ray clusters that do not count any more."""
+    """Without the pods of former Ray clusters."""
     ray_clusters: list[Object] = field(default_factory=list)
-    """The active one and the pending one; all of them where KubeRay names none."""
+    """The active one and the pending one; all if KubeRay names none."""
     events: list[Object] = field(default_factory=list)
-    """Oldest first; empty where they may not be read."""
+    """Oldest first; empty if the caller may not read them."""
     taken: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def events_of(self, obj: Object) -> list[Object]:
-        """What was said of an object, oldest first."""
+        """The events of an object, oldest first."""
         wanted = (obj.get("kind"), obj["metadata"]["name"])
         return [
             event
@@ -49,7 +49,7 @@ class Snapshot:
 
 
 def take(cluster: Cluster, namespace: str) -> Snapshot:
-    """Read it; NOT_FOUND where nothing of the service is there, CRD_MISSING where it could not be."""
+    """Read it; NOT_FOUND if the service is not there, CRD_MISSING if the cluster cannot have it."""
     missing: ClientError | None = None
     try:
         ray_service = cluster.find(RAY_API, "RayService", RAY_SERVICE, namespace)
@@ -76,7 +76,7 @@ def take(cluster: Cluster, namespace: str) -> Snapshot:
 
 
 def _that_count(cluster: Cluster, ray_service: Object | None, namespace: str) -> dict[str, Object | None]:
-    """The Ray clusters that serve or are about to, by name: one that was given up or replaced says nothing any more."""
+    """The Ray clusters that serve or will serve, by name; abandoned and replaced ones do not count."""
     if ray_service is None:
         return {}
     found = {item["metadata"]["name"]: item for item in _readable(cluster, RAY_API, "RayCluster", namespace)}
@@ -100,7 +100,7 @@ def when(event: Object) -> str:
 
 
 def _readable(cluster: Cluster, api_version: str, kind: str, namespace: str) -> list[Object]:
-    """What only helps to explain, and is left out where it may not be read."""
+    """Objects that only help to explain; empty if the caller may not read them."""
     try:
         return cluster.items(api_version, kind, namespace)
     except ClientError as error:

@@ -39,7 +39,7 @@ class Status:
 
     namespace: str
     ray_service: RayServiceState | None
-    """None where a plain Deployment serves."""
+    """None if a plain Deployment serves."""
     workloads: list[Rollout]
     pods: list[PodState]
     problems: list[Problem]
@@ -52,12 +52,12 @@ class Status:
 
     @property
     def code(self) -> ExitCode:
-        """What to exit with."""
+        """The exit code."""
         grave = [problem.code for problem in self.problems if not self.ready or problem.code in THOUGH_READY]
         return grave[0] if grave else ExitCode.OK if self.ready else ExitCode.NOT_READY
 
     def to_json(self) -> dict[str, Any]:
-        """The shape in docs/reference/kuberay-client.md."""
+        """The status as JSON; docs/reference/kuberay-client.md describes its shape."""
         shape = {"schema": SCHEMA, "ready": self.ready, "exit_code": int(self.code), **dataclasses.asdict(self)}
         for problem, raw in zip(shape["problems"], self.problems, strict=True):
             problem["code"] = raw.code.name
@@ -77,12 +77,12 @@ def summarize(snapshot: Snapshot) -> Status:
 
 
 def read_status(cluster: Cluster, namespace: str) -> Status:
-    """The status now, with the end of the log of what crashes."""
+    """The present status, with the last log lines of crash loops."""
     return with_logs(cluster, summarize(take(cluster, namespace)))
 
 
 def with_logs(cluster: Cluster, status: Status) -> Status:
-    """The same with the last log lines of the first few crash loops, where they can be read."""
+    """The status with the last log lines of the first few crash loops, if they can be read."""
     crashed = [problem for problem in status.problems if problem.code is ExitCode.CRASH_LOOP][:_LOGS_OF]
     problems = [
         dataclasses.replace(problem, lines=_last_lines(cluster, status.namespace, problem))

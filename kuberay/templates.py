@@ -1,4 +1,4 @@
-"""The pods that objects make."""
+"""The pod templates of objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kuberay.names import Object
 
 
 def templates(objects: list[Object]) -> Iterator[tuple[Object, Object, int]]:
-    """Each pod template with its owner and the number of pods at the start."""
+    """Each pod template with its owner and its initial number of pods."""
     for obj in objects:
         spec = obj.get("spec") or {}
         if obj["kind"] in ("Deployment", "StatefulSet"):
@@ -22,6 +22,6 @@ def templates(objects: list[Object]) -> Iterator[tuple[Object, Object, int]]:
 
 
 def containers(template: Object) -> list[Object]:
-    """Its containers, those that run first included."""
+    """Its containers, init containers first."""
     spec = template["spec"]
     return [*(spec.get("initContainers") or []), *spec["containers"]]

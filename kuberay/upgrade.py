@@ -1,4 +1,4 @@
-"""What an apply takes over from the RayService that runs: its bounds, and how large it is at the moment."""
+"""Takes over the bounds and the present size of the running RayService in an apply."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from kuberay.cluster import Cluster
 from kuberay.names import RAY_API, Object
 
 _COUNTS = ("replicas", "minReplicas", "maxReplicas", "scaleStrategy")
-"""What KubeRay leaves out when it decides whether a new cluster is needed."""
+"""Fields that KubeRay ignores when it decides whether a new cluster is needed."""
 
 
 def as_it_runs(wanted: Object, live: Object) -> Object:
-    """The wanted RayService with the live one's number of workers and of replicas to start with.
+    """The wanted RayService with the live one's number of workers and of initial replicas.
 
-    Applied to a service that needs no new cluster, it changes nothing that was not asked for.
+    Applied to a service that needs no new cluster, it makes only the wanted changes.
     """
     changed = copy.deepcopy(wanted)
     _set_counts(changed, _counts(live["spec"]["rayClusterConfig"]))
@@ -26,10 +26,10 @@ def as_it_runs(wanted: Object, live: Object) -> Object:
 
 
 def as_large_as(cluster: Cluster, wanted: Object, live: Object) -> tuple[Object, int]:
-    """The wanted RayService, its new cluster as large as the one that runs, and the number of workers.
+    """The wanted RayService with a new cluster as large as the running one, and the number of workers.
 
     KubeRay does not count `replicas` as a change, and Serve starts with `initial_replicas`: without both the new
-    cluster would get the whole load at its smallest.
+    cluster would get the whole load at its minimum size.
     """
     name = rayservice.read(live).active_cluster
     running = cluster.find(RAY_API, "RayCluster", name, live["metadata"].get("namespace")) if name else None
@@ -44,7 +44,7 @@ def as_large_as(cluster: Cluster, wanted: Object, live: Object) -> tuple[Object,
 
 
 def needs_new_cluster(before: Object, after: Object) -> bool:
-    """Whether KubeRay makes a new cluster, by what the API server held before and would hold after."""
+    """Whether KubeRay makes a new cluster, by the objects before and after the apply."""
     return _without_counts(before) != _without_counts(after)
 
 
@@ -56,8 +56,8 @@ def _counts(spec: Object) -> dict[str, int]:
 def _set_counts(ray_service: Object, counts: dict[str, int]) -> None:
     for name, group in bounds.groups_of(ray_service["spec"]["rayClusterConfig"]).items():
         if name in counts:
-            least, most = int(group.get("minReplicas") or 0), int(group.get("maxReplicas") or counts[name])
-            group["replicas"] = min(max(counts[name], least), most)
+            minimum, maximum = int(group.get("minReplicas") or 0), int(group.get("maxReplicas") or counts[name])
+            group["replicas"] = min(max(counts[name], minimum), maximum)
 
 
 def _without_counts(ray_service: Object) -> Object:

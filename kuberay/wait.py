@@ -1,4 +1,4 @@
-"""Waiting until the service is up, or until it is clear that it will not be."""
+"""Waits until the service is up, or until it is clear that it will not come up."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from kuberay.snapshot import take
 from kuberay.status import Status, summarize, with_logs
 
 OPERATOR_LOOP_S = 2.0
-"""KubeRay reads statuses before it submits an edited Serve config, so what holds must hold a loop longer."""
+"""KubeRay reads statuses before it submits an edited Serve config, so a state must last a loop longer."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds."""
+    """Time limits of a wait, in seconds."""
 
     timeout_s: float = 1200.0
     problem_s: float = 300.0
-    """A problem that stays this long will not go away; nodes and images may take minutes."""
+    """A problem that lasts this long is final; nodes and images may take minutes."""
     settle_s: float = 2 * OPERATOR_LOOP_S
     poll_s: float = 2.0
 
@@ -30,16 +30,16 @@ class Patience:
 def wait(
     cluster: Cluster, namespace: str, patience: Patience, report: Callable[[Status | None, str], None]
 ) -> tuple[Status | None, ExitCode]:
-    """Poll until ready for good, until a problem is terminal or stays, or until the time is up.
+    """Poll until it is stably ready, a problem is terminal or lasts, or the time is up.
 
     Args:
         cluster: where.
         namespace: of the service.
         patience: how long.
-        report: called after each poll with the status, or None where the connection is lost, and a note.
+        report: called after each poll with the status, or None if the connection is lost, and a note.
 
     Returns:
-        the last status, with the logs of what crashes, and the code to exit with.
+        the last status, with the logs of crash loops, and the code to exit with.
     """
     began = time.monotonic()
     cluster.give_up_at(began + patience.timeout_s)
@@ -79,7 +79,7 @@ def _is_hopeless(status: Status, since: dict[tuple[ExitCode, str], float], now: 
     if terminal:
         state = status.ray_service
         current = state is None or state.observed_generation == state.generation
-        # the refusal may be of an older edit, until KubeRay has had time to look at this one
+        # the refusal may be of an older edit, until KubeRay has had time to read this one
         return current or now - min(terminal) > patience.settle_s
     return any(now - start >= patience.problem_s for start in since.values())
 

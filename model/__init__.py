@@ -1,4 +1,4 @@
-"""Where the model comes from and how it is made ready; imports nothing of serve_app."""
+"""Fetches, trains, exports and runs the model; imports nothing of serve_app."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The tokens that a tokenizer has besides its vocabulary, and the special ones, as transformers 5 adds them."""
+"""A tokenizer's added and special tokens, read as transformers 5 reads them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class AddedTokens:
-    """Added tokens in the order of their numbers, special tokens by what they are for, and others that are special."""
+    """Added tokens in the order of their ids, special tokens by purpose, and other special ones."""
 
     numbered: list[AddedToken]
     named: dict[str, AddedToken]
@@ -41,7 +41,7 @@ class AddedTokens:
         return str(self.named[key].content)
 
     def add_to(self, tokenizer: Tokenizer) -> None:
-        """Add them all; one that the vocabulary has keeps its number, and another gets the next one."""
+        """Add them all; a token in the vocabulary keeps its id, any other gets the next one."""
         names = {token.content for token in self.named.values()}
         tokens = list(self.numbered)
         there = {token.content for token in [*tokenizer.get_added_tokens_decoder().values(), *tokens]}
@@ -56,12 +56,12 @@ class AddedTokens:
 def read_added_tokens(
     settings: Json, special_map: Json, by_content: Json, serialized: Iterable[Json], *, usual: bool, where: str
 ) -> AddedTokens:
-    """Put together what tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json say.
+    """Merge the tokens of tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json.
 
     With `usual`, special tokens that no file names are BERT's. `where` is for errors.
 
     Raises:
-        ModelError: a token is none, one that is needed is missing, or there is one that only other models have.
+        ModelError: a token is invalid, a needed one is missing, or there is one that only other models have.
     """
     if unknown := special_map.keys() - {*_USUAL, *_EXTRA}:
         raise ModelError(
@@ -84,9 +84,9 @@ def read_added_tokens(
         )
 
     tokens: dict[int, AddedToken] = {}
-    # those that are special by default only do not count here
+    # tokens that are special only by default do not count here
     special = {token.content for token in [*given.values(), *extra] if token is not None}
-    # transformers 4 writes {} for none, which leaves room for those of the older file
+    # transformers 4 writes {} for none, and those of the older file then count
     if all(settings.get(key, {}) == {} for key in _EXTRA) and "extra_special_tokens" not in special_map:
         extra = _tokens(special_map, "additional_special_tokens", where)
     for content, number in by_content.items():
@@ -126,7 +126,7 @@ def _tokens(source: Json, key: str, where: str, *, special: bool = False) -> lis
 
 
 def _token(value: Any, key: str, where: str, *, special: bool) -> AddedToken:
-    """A token as tokenizer_config.json writes it, or as special_tokens_map.json does, where each is special."""
+    """A token in the form of tokenizer_config.json, or of special_tokens_map.json, in which each is special."""
     if isinstance(value, str):
         return _special(value)
     if isinstance(value, dict) and isinstance(value.get("content"), str):

@@ -1,4 +1,4 @@
-"""The sizes of a DistilBERT, as its config.json gives them, and the tensors that follow from them."""
+"""The sizes of a DistilBERT, read from its config.json, and the tensors that they imply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTIVATIONS = {
     "swish": "silu",
     "tanh": "tanh",
 }
-"""The activations of transformers that are served, and what the graph has for them."""
+"""The supported activations by transformers' names, and the graph's operations for them."""
 
 MAX_LAYERS = 1000
 
@@ -70,10 +70,10 @@ class Architecture:
 
 
 def read_architecture(config: dict[str, Any], file: Path) -> Architecture:
-    """The sizes in config.json, where the names that all models share win, as in transformers.
+    """The sizes in config.json; the names that all models share win, as in transformers.
 
     Raises:
-        ModelError: it is no DistilBERT, a size is no positive whole number, or an option is not served.
+        ModelError: it is not a DistilBERT, a size is not a positive whole number, or an option is not supported.
     """
     kind = config.get("model_type")
     if kind != "distilbert":

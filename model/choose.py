@@ -1,4 +1,4 @@
-"""Choose how int8 quantizes a model: the fastest way whose answers on labelled texts are fp32's."""
+"""Chooses the int8 quantization of a model: the fastest whose answers on labelled texts agree with fp32's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CALIBRATION_TEXTS = 256
 _SHAPES = ((1, 16), (32, 16), (8, 128))
 _ROUNDS = 5
 _FASTER = 0.97
-"""A larger group that is not faster by 3 % than a smaller one is not worth its answers."""
+"""A larger group counts as faster than a smaller one if it takes at most this share of its time."""
 
 Times = Mapping[int, float]
 """Ms of a forward pass by group size, the geometric mean over shapes of texts."""
@@ -37,11 +37,11 @@ Times = Mapping[int, float]
 def choose(
     directory: ModelDirectory, data: Split, times: Times | None, say: Callable[[str], None]
 ) -> tuple[Quantization, Scales]:
-    """The quantization of the fastest group size with which answers hold, and its scales.
+    """The quantization with the fastest group size whose answers agree with fp32's, and its scales.
 
     Fidelity is computed in fp32 arithmetic, so it is the same on every CPU. Without `times` larger groups count as
-    faster, as they were on the CPUs with int8 dot products that were measured. Where nothing holds, it is the
-    smallest group in the way that strays least. `say` gets a line on each way that was tried.
+    faster, as they were on the CPUs with int8 dot products that were measured. If none agrees, it is the
+    smallest group with the smoothing that differs least. `say` gets a line on each combination tried.
 
     Raises:
         ModelError: an output of the model is not finite.
@@ -73,7 +73,7 @@ def choose(
 
 
 def in_order_of_speed(sizes: Sequence[int], times: Times | None) -> list[int]:
-    """The fastest first; a size that is not clearly faster than a smaller one comes behind it."""
+    """Fastest first; a size that is not clearly faster than a smaller one comes after it."""
     if times is None:
         return sorted(sizes, reverse=True)
     left, ordered = sorted(sizes), []
@@ -88,7 +88,7 @@ def in_order_of_speed(sizes: Sequence[int], times: Times | None) -> list[int]:
 
 
 def time_groups(directory: ModelDirectory, graph: Path, say: Callable[[str], None]) -> Times:
-    """How long passes take on one thread of this CPU with each group size, in turns, since its speed may vary."""
+    """Times of passes on one thread of this CPU by group size, measured alternately, since its speed may vary."""
     sizes = group_sizes(directory.architecture.dim)
     engines = {size: OpenVinoEngine(directory, graph, "int8", 1, size) for size in sizes}
     rng = random.Random(1)  # noqa: S311
@@ -104,7 +104,7 @@ def time_groups(directory: ModelDirectory, graph: Path, say: Callable[[str], Non
                 engine.score(texts)
                 times[size].append((time.perf_counter() - began) * 1000)
         for size in sizes:
-            logs[size].append(statistics.median(times[size][1:]))  # the first time of a shape makes its kernels
+            logs[size].append(statistics.median(times[size][1:]))  # the first run of a shape compiles its kernels
     means = {size: statistics.geometric_mean(logs[size]) for size in sizes}
     say(
         ", ".join(f"groups of {size}: {means[DEFAULT_GROUP_SIZE] / ms:.2f} times as fast" for size, ms in means.items())

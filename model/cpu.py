@@ -1,4 +1,4 @@
-"""What this CPU can do fast."""
+"""Detects the arithmetic that this CPU computes fast."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def multiplies_bf16_tiles(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def choose_precision(wanted: str) -> str:
-    """What `auto` means on this CPU: bf16 with AMX, else int8 if it multiplies int8 fast, else fp32.
+    """The precision that `auto` means on this CPU: bf16 with AMX, otherwise int8 if that is fast, or fp32.
 
     With AMX bf16 was measured to be the faster of the two from a hundred tokens a pass on, twice as fast at five
     hundred, and nearer to fp32 (docs/decisions/own-graph.md); one short text alone took a millisecond more.
-    Without AMX, bf16 has no more than half of the throughput that int8 has in the same registers.
+    Without AMX, bf16 has at most half of int8's throughput in the same registers.
     """
     if wanted != "auto":
         return wanted
@@ -40,7 +40,7 @@ def choose_precision(wanted: str) -> str:
 
 
 def _flags(cpuinfo: Path) -> set[str] | None:
-    """What the CPU has, or None if the system does not say so in such a file."""
+    """The CPU's features, or None if the system has no such file."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -15,7 +15,7 @@ from model.labels import DEFAULT_LABELS
 
 _COLUMNS = ("sentence", "label")
 _MARKS = {
-    # the mark of UTF-32 in little-endian order begins with UTF-16's, so it is looked for first
+    # UTF-32's little-endian mark begins with UTF-16's, so it is checked first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -25,7 +25,7 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Split:
-    """Texts, and in the same order the number of each one's label among the labels that were asked for."""
+    """Texts, and in the same order the index of each one's label among the requested labels."""
 
     texts: list[str]
     labels: list[int]
@@ -36,10 +36,10 @@ def load_split(source: str, split: str, labels: Sequence[str] = DEFAULT_LABELS) 
 
     A TSV file is UTF-8, with or without a byte-order mark. Its header line names the columns `sentence` and `label`,
     in any order and among others; quotes mean nothing. A hub data set has the same columns, and its `validation`
-    split is taken for `dev`. A label is one of `labels` in any case, or 0 or 1 for NEGATIVE or POSITIVE.
+    split is used as `dev`. A label is one of `labels` in any case, or 0 or 1 for NEGATIVE or POSITIVE.
 
     Raises:
-        ModelError: the data is missing, is not what the header promises, or has a label that is none of `labels`.
+        ModelError: the data is missing, does not match its header, or has a label that is not one of `labels`.
     """
     try:
         is_folder = Path(source).is_dir()
@@ -58,7 +58,7 @@ def load_split(source: str, split: str, labels: Sequence[str] = DEFAULT_LABELS) 
 
 
 def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
-    """The sentences of a TSV file, their labels as they stand there, and the numbers of their lines."""
+    """The sentences of a TSV file, their labels as written, and their line numbers."""
     rows = _rows(path)
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
     if not set(_COLUMNS) <= set(header) or len(rows) == 1:
@@ -80,7 +80,7 @@ def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """The fields of each line that is not blank, with the line's number."""
-    # not str.splitlines, which also ends lines at characters that stand in texts; not csv, which limits fields
+    # not str.splitlines, which splits at characters within texts too; not csv, which limits fields
     lines = re.split(r"\r\n|\n|\r", _text(path))
     return [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
 
@@ -105,7 +105,7 @@ def _text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # the error counts from behind a mark that was skipped
+        # the error's position does not count a skipped mark
         at = error.start + (len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0)
         raise ModelError(
             f"{path}, line {_line(content, at)}: not UTF-8; if it is Windows-1252: {_convert(path, 'WINDOWS-1252')}"
@@ -139,7 +139,7 @@ def _from_hub(name: str, split: str) -> tuple[list[str], list[str]]:
     if not len(rows):
         raise ModelError(f"data set {name} has no texts in {split}")
     kind, labels = rows.features["label"], list(rows["label"])
-    if isinstance(kind, ClassLabel):  # numbers with names; -1 stands for a label that is not published
+    if isinstance(kind, ClassLabel):  # numbers with names; -1 is a label that is not published
         labels = [
             kind.names[label] if label is not None and 0 <= label < len(kind.names) else label for label in labels
         ]

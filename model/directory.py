@@ -18,12 +18,12 @@ CONFIG = "config.json"
 EVALUATION = "evaluation.json"
 ADAPTER = "adapter_config.json"
 GOLDEN = "golden.json"
-"""In the folder of an export, beside its files."""
+"""Name of the file of golden texts in an export's folder."""
 
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A checked model directory: what it is called, what it says, and what exactly it holds."""
+    """A checked model directory: its name, configuration and contents."""
 
     path: Path
     name: str
@@ -32,7 +32,7 @@ class ModelDirectory:
     problem_type: str
     architecture: Architecture
     max_tokens: int
-    """Longer texts are truncated: the fewer of the model's positions and its tokenizer's `model_max_length`."""
+    """Longer texts are truncated: the minimum of the model's positions and its tokenizer's `model_max_length`."""
     content: str
     accuracy: float | None
 
@@ -75,8 +75,8 @@ def open_directory(path: Path) -> ModelDirectory:
     """Read and check the model directory at `path`: everything but the numbers in its weights.
 
     Raises:
-        ModelError: it is missing, is no DistilBERT classifier in safetensors, has a tokenizer that does not fit, asks
-            for what is not served, or differs from its manifest. The message names the file, the fault and the way out.
+        ModelError: it is missing, is not a DistilBERT classifier in safetensors, has a tokenizer that does not fit,
+            needs a feature that is not supported, or differs from its manifest. The message names the file and the fix.
     """
     file = path / CONFIG
     there = is_file(file)
@@ -111,13 +111,13 @@ def open_directory(path: Path) -> ModelDirectory:
 
 
 def _hint(path: Path) -> str:
-    """Where a model is, if `path` is a folder of checkpoints, or a repository in the hub's cache."""
+    """A hint at a model below `path`, if that is a folder of checkpoints or a repository in the hub's cache."""
     below = sorted([*path.glob("*/config.json"), *path.glob("snapshots/*/config.json")])
     return f", such as {below[-1].parent}" if below else ""
 
 
 def _name_of(path: Path) -> tuple[str, str | None]:
-    """What a directory without a manifest is called, and its revision.
+    """The name and revision of a directory without a manifest.
 
     A snapshot in the hub's cache, `models--<owner>--<name>/snapshots/<commit>`, has its repository's name.
     """
@@ -135,7 +135,7 @@ def _content(path: Path, weights: list[Path]) -> str:
 
 
 def _accuracy(path: Path, content: str) -> float | None:
-    """What `model.evaluate --write` measured, if it was this content."""
+    """The accuracy that `model.evaluate --write` measured, if it was for this content."""
     file = path / EVALUATION
     if not is_file(file):
         return None

@@ -1,4 +1,4 @@
-"""Run token sequences through a model on OpenVINO, in fp32, bf16 or int8."""
+"""Runs token sequences through a model on OpenVINO, in fp32, bf16 or int8."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from model.weights import Weights
 PRECISIONS = ("fp32", "bf16", "int8")
 
 PASS_TOKENS = 512
-"""Tokens that one forward pass has, or one longer text: more would hardly be faster, and take memory in proportion."""
+"""Tokens of a forward pass, unless one text is longer: more would hardly be faster, and take proportional memory."""
 
 _CONFIGURATION = {
     # kernels are kept by shape; without a bound, memory grows with every new shape
     "CPU_RUNTIME_CACHE_CAPACITY": "64",
-    # a thread that is tied to a CPU waits for it while another one is free
+    # a pinned thread would wait for its CPU while another CPU is free
     "ENABLE_CPU_PINNING": "NO",
 }
 
@@ -43,10 +43,10 @@ class Stream(Protocol):
 
 
 class Engine(Stream, Protocol):
-    """A stream with all the threads that there are, and `streams` of one thread each, which run side by side.
+    """A stream on all threads, and `streams` of one thread each, which run in parallel.
 
-    All threads are the fastest for one text. For many texts streams are: at the end of each layer, threads that
-    share a text wait for the last of them, which may have lost its CPU to another process meanwhile.
+    One text is fastest on all threads, many texts on the streams: threads that share a text wait for each other at the
+    end of each layer, and one of them may have lost its CPU to another process.
     """
 
     precision: str
@@ -63,18 +63,18 @@ class OpenVinoStream:
         self._scores = scoring(directory.problem_type)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[Scores]:
-        """Scores of each sequence of token ids, in order; equal ones are run once, and alike lengths together."""
+        """Scores of each sequence of token ids, in order; equal ones are run once, and similar lengths together."""
         asked = [tuple(sequence) for sequence in sequences]
         unique = list(dict.fromkeys(asked))
         scores: dict[tuple[int, ...], Scores] = {}
         for rows in pack([len(sequence) for sequence in unique], PASS_TOKENS, self._positions):
             for row, logits in zip(rows, self._logits(rows, unique), strict=True):
-                for index, each in zip(row.indices, logits.tolist(), strict=False):  # those behind are padding
+                for index, each in zip(row.indices, logits.tolist(), strict=False):  # the rest is padding
                     scores[unique[index]] = self._scores(each)
         return [scores[sequence] for sequence in asked]
 
     def _logits(self, rows: Sequence[Row], sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Logits of the sequences in these rows, (rows, most in a row, labels)."""
+        """Logits of the sequences in these rows, (rows, max sequences in a row, labels)."""
         ids, positions, texts = np.zeros((3, len(rows), rows[0].width), np.int32)
         firsts = np.zeros((len(rows), max(len(row.indices) for row in rows)), np.int32)
         for number, row in enumerate(rows):
@@ -92,7 +92,7 @@ class OpenVinoStream:
 
 
 class OpenVinoEngine(OpenVinoStream):
-    """A graph on `threads` threads: compiled for all of them together, and where there are several for each alone."""
+    """A graph on `threads` threads: compiled for all of them, and, if there are several, also for one each."""
 
     def __init__(
         self,
@@ -102,13 +102,13 @@ class OpenVinoEngine(OpenVinoStream):
         threads: int,
         group_size: int = DEFAULT_GROUP_SIZE,
     ) -> None:
-        """Compile the graph, and run it once. Activations are quantized in groups of `group_size` channels, 0 never.
+        """Compile the graph, and run it once. Activations are quantized in groups of `group_size` channels; 0: never.
 
         Raises:
             ModelError: its scores are not finite, or this CPU does not compute in this precision.
         """
         core = ov.Core()
-        # read once: what is compiled twice then shares one mapping of the weights
+        # read once, so that both compiled graphs share one mapping of the weights
         model = core.read_model(graph) if isinstance(graph, Path) else graph
 
         def compiled(streams: int) -> ov.CompiledModel:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 class ModelError(Exception):
-    """A model directory, a data set or a hub is not what it should be; the message says which and what to do."""
+    """A model directory, a data set or a hub cannot be used; the message names it and says what to do."""
 
     def __init__(self, message: str) -> None:
-        """Make it one line, whatever it quotes."""
+        """Join the message's lines to one."""
         super().__init__(" ".join(message.splitlines()))

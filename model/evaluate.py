@@ -1,4 +1,4 @@
-"""`python -m model.evaluate DIR`: accuracy on labelled texts, and how far a precision strays from fp32."""
+"""`python -m model.evaluate DIR`: accuracy on labelled texts, and how far a precision differs from fp32."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(
     data: Annotated[
         str, typer.Option(help="Folder with dev.tsv (UTF-8; sentence, tab, label), or a hub data set.")
     ] = "stanfordnlp/sst2",
-    precision: Annotated[str, typer.Option(help="The precision to hold against fp32.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="The precision to compare with fp32.")] = "fp32",
     threads: Annotated[int, typer.Option(min=1)] = 2,
     write: Annotated[  # noqa: FBT002  (typer makes it --write)
         bool, typer.Option(help="Record the figures in DIR/evaluation.json, which the service reports.")

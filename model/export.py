@@ -1,4 +1,4 @@
-"""`python -m model.export DIR`: prepare a faster precision ahead, so that replicas start at once."""
+"""`python -m model.export DIR`: prepares a faster precision in advance, so that replicas start at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(
 ) -> None:
     """Write DIR/int8: the graph with int8 matrices, and golden texts that an engine is tested on when it starts.
 
-    With --data, the fastest quantization is chosen with which answers on those texts are fp32's: labels differ on at
+    With --data, it is the fastest quantization whose answers on those texts agree with fp32's: labels differ on at
     most 0.5 %, and accuracy drops by at most 0.5 points.
     """
     began = time.perf_counter()
@@ -66,11 +66,11 @@ def main(
     with Console(stderr=True).status(f"preparing {directory} for int8"):
         chosen = export(opened, split, typer.echo)
     size = sum(file.stat().st_size for file in (directory / EXPORT).iterdir())
-    typer.echo(f"{directory / EXPORT}: {size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s; {told(chosen)}")
+    typer.echo(f"{directory / EXPORT}: {size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s; {describe(chosen)}")
 
 
-def told(chosen: Quantization) -> str:
-    """What was chosen, as the command says it."""
+def describe(chosen: Quantization) -> str:
+    """The chosen quantization, in words."""
     way = f"groups of {chosen.group_size}, " + (f"smoothing {chosen.smoothing:g}" if chosen.smoothing else "unsmoothed")
     if chosen.fidelity is None:
         return f"{way}, since nothing was measured (--data)"
@@ -82,13 +82,13 @@ def told(chosen: Quantization) -> str:
 def export(
     directory: ModelDirectory, data: Split | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Quantization:
-    """Write and test the int8 export of a model directory, which is there whole or not at all.
+    """Write and test the int8 export of a model directory, atomically.
 
     Several exports at once do not disturb each other, nor a replica that starts meanwhile: they write the same files.
-    Quantization is chosen by the labelled texts of `data`; without them it is the default. `say` gets lines on that.
+    The labelled texts of `data` choose the quantization; without them it is the default. `say` gets lines on that.
 
     Raises:
-        ModelError: the export cannot be written, or its answers are not the model's.
+        ModelError: the export cannot be written, or its answers differ from the model's.
     """
     target = directory.path / EXPORT
     if target.exists() and not target.is_dir():
@@ -104,7 +104,7 @@ def export(
         (folder / GOLDEN).write_text(json.dumps(asdict(golden)), encoding="utf-8")
         with signals_wait():
             target.mkdir(exist_ok=True)
-            # file by file, so that there is no moment without an export; one without golden texts does not count yet
+            # file by file, so that an export exists all the time; one without golden texts does not count yet
             for file in sorted(folder.iterdir(), key=lambda file: file.name == GOLDEN):
                 file.replace(target / file.name)
     return chosen
@@ -120,7 +120,7 @@ def _times(directory: ModelDirectory, folder: Path, say: Callable[[str], None]) 
 
 def _write_graph(directory: ModelDirectory, folder: Path, scales: Scales | None) -> None:
     graph = build_graph(directory, "int8", scales)
-    for index, node in enumerate(graph.get_ordered_ops()):  # OpenVINO's own names count the nodes of the process
+    for index, node in enumerate(graph.get_ordered_ops()):  # OpenVINO's names depend on the nodes made before
         node.set_friendly_name(f"{node.get_type_name()}_{index}")
     graph.output(0).get_tensor().set_names({"scores"})
     try:

@@ -1,4 +1,4 @@
-"""`python -m model.fetch`: bring the production model from the hub, once, with every file's hash recorded."""
+"""`python -m model.fetch`: fetches the production model from the hub, once, and records every file's hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from httpx2 import HTTPError, InvalidURL  # what huggingface_hub speaks HTTP with
+from httpx2 import HTTPError, InvalidURL  # huggingface_hub's HTTP client
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -31,7 +31,7 @@ from model.pin import PIN, Pin, read_pin, write_pin
 from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
-# what the system says of this machine's files; every other OSError is the network's
+# errors of this machine's files; every other OSError is the network's
 _LOCAL = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -53,7 +53,7 @@ def main(
     revision: Annotated[
         str | None,
         typer.Option(
-            help="Commit, tag or branch to fetch; else the pin's, the manifest's, or main, whose commit is recorded."
+            help="Commit, tag or branch to fetch; default: the pin's, the manifest's, or main; its commit is recorded."
         ),
     ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Pin what is fetched, main by default, in --pin-file.")] = False,  # noqa: FBT002
@@ -61,9 +61,9 @@ def main(
 ) -> None:
     """Fetch a model from the hub (HF_ENDPOINT names another) and write its manifest.
 
-    A model that is pinned is fetched as the pin has it, or refused. A folder that already has a manifest is brought
-    back to exactly that: the same revision, the same hashes. `--revision main` updates it, and `--pin` moves the pin.
-    The folder changes only once everything is there and can be served.
+    A pinned model is fetched exactly as pinned, or refused. A folder with a manifest is restored to exactly that: the
+    same revision, the same hashes. `--revision main` updates it, and `--pin` changes the pin. The folder changes only
+    once everything has arrived and can be served.
     """
     target = out or Path("models") / repo.rpartition("/")[2]
     pinned = None if pin else read_pin(pin_file, repo)
@@ -94,14 +94,14 @@ def main(
 
 @dataclass(frozen=True)
 class _Expected:
-    """The sha256 of files by name, and where it is written."""
+    """The sha256 of files by name, and the file that lists them."""
 
     files: dict[str, str]
     source: Path
 
 
 def _recorded(target: Path, repo: str) -> Manifest | None:
-    """What the folder holds of this repository, if its manifest can be read; otherwise everything is fetched."""
+    """The folder's manifest, if it can be read and is of this repository; otherwise everything is fetched."""
     try:
         manifest = read_manifest(target)
     except ModelError:
@@ -115,7 +115,7 @@ def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
         info = HfApi().model_info(repo, revision=revision, timeout=30)
     names = [file.rfilename for file in info.siblings or [] if is_model_file(file.rfilename)]
     whole = [name for name in names if name == WEIGHTS]
-    if whole:  # the same weights may be there in parts too
+    if whole:  # the same weights may be listed in parts too
         names = [name for name in names if name == WEIGHTS or ".safetensors" not in name]
     if CONFIG not in names or not any(name.endswith(".safetensors") for name in names):
         raise ModelError(
@@ -128,7 +128,7 @@ def _look_up(repo: str, revision: str | None) -> tuple[str, list[str]]:
 
 
 def _download(repo: str, commit: str, name: str, target: Path, staged: Path, expected: _Expected | None) -> None:
-    """Put one file into `staged`: the one that is in `target` if it is the expected one, or else the hub's."""
+    """Put one file into `staged`: the one in `target` if it has the expected hash, otherwise the hub's."""
     here = target / name
     wanted = expected.files.get(name) if expected else None
     if wanted is not None and here.is_file() and sha256(here) == wanted:
@@ -164,11 +164,11 @@ def _hub_errors(repo: str) -> Iterator[None]:
         raise ModelError(f"{repo} is not the name of a repository, such as {PRODUCTION_MODEL}") from None
     except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in _LOCAL:
-            raise  # a full disk, say, which `staging` reports
+            raise  # such as a full disk, which `staging` reports
         raise ModelError(_unreachable(repo)) from None
     except (InvalidURL, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"what answers for {repo} is no hub; check HF_ENDPOINT and proxies") from None
-    except RuntimeError as error:  # of the hub's own transfer protocol, whose errors have no kinds
+    except RuntimeError as error:  # of the hub's own transfer protocol, which has no error classes
         raise ModelError(f"{repo} cannot be downloaded ({str(error).partition(chr(10))[0]})") from None
 
 

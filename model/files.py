@@ -1,4 +1,4 @@
-"""Files of a model directory, read so that whatever is wrong with one is a line with its name."""
+"""Reads files of a model directory; each fault is an error of one line that names the file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def unreadable(file: Path, error: OSError) -> ModelError:
-    """The error for a file that the system does not let us read."""
+    """The error for a file that cannot be read."""
     hint = "; let the user that this runs as read it" if isinstance(error, PermissionError) else ""
     return ModelError(f"{file} cannot be read ({error.strerror}){hint}")
 
 
 def refuse_pointer(file: Path) -> None:
-    """Raise ModelError where the file is what git leaves of a large file that git-lfs has not fetched."""
+    """Raise ModelError if the file is a git-lfs pointer, which stands for a large file that was not fetched."""
     try:
         with file.open("rb") as content:
             head = content.read(len(_POINTER))
@@ -33,8 +33,8 @@ def is_file(file: Path) -> bool:
     """Whether there is such a file.
 
     Raises:
-        ModelError: it cannot be looked at, is a directory or a device, or there is only a link to it, as in a
-            snapshot of the hub's cache that was copied without its blobs.
+        ModelError: it is not accessible, is a directory or a device, or is a dangling link, as in a snapshot of
+            the hub's cache that was copied without its blobs.
     """
     try:
         mode = file.stat().st_mode

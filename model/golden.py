@@ -1,4 +1,4 @@
-"""The golden texts of an export: that it belongs to a model, and that an engine computes what fp32 does."""
+"""The golden texts of an export: they check that it belongs to a model, and that an engine agrees with fp32."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ EXPORT = "int8"
 """The folder of an export: a graph for int8, and golden texts for any precision but fp32."""
 GRAPH = "model.xml"
 GRAPH_FORMAT = 3
-"""Of the inputs that a graph takes and the files beside it; an export of another format is made again."""
+"""Version of the graph's inputs and of the files beside it; an export of another version is made again."""
 
 GOLDEN_TOLERANCE = 0.05
-"""How far a score may be from fp32's on a golden text; an engine that is wrong is wrong by far more."""
+"""How far a score may be from fp32's on a golden text; a broken engine is off by far more."""
 
 
 class StaleExport(ModelError):
-    """There is no export, or it is of other weights or another version, as after training: it is to be made."""
+    """There is no export, or one of other weights or another version, as after training: it must be made."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def check_export(directory: ModelDirectory, precision: str) -> Golden:
 
     Raises:
         StaleExport: there is none, or it was made from other weights or by another version.
-        ModelError: its files are not those that were made.
+        ModelError: its files have changed since it was made.
     """
     folder = directory.path / EXPORT
     file = folder / GOLDEN
@@ -82,8 +82,8 @@ def check_golden(engine: Engine, golden: Golden, directory: ModelDirectory) -> N
     """Compare the engine with fp32's scores on the golden texts.
 
     Raises:
-        ModelError: a score is off by more than GOLDEN_TOLERANCE: the arithmetic of this CPU or of the
-            runtime is not what the export was made for, and answers would be wrong.
+        ModelError: a score is off by more than GOLDEN_TOLERANCE: this CPU or runtime computes otherwise than the
+            one the export was made for, and answers would be wrong.
     """
     scores = score_texts(engine, golden.texts, directory)
     worst = float(np.abs(np.subtract(scores, golden.scores)).max())

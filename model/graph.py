@@ -16,7 +16,7 @@ from model.weights import Weights
 _EPSILON = 1e-12
 _INT8_MAX = 127
 Scales = Mapping[str, NDArray[np.float32]]
-"""By input of a matrix (`smoothed_inputs`), what each of its channels is divided by, and the matrix multiplied."""
+"""By input of a matrix (`smoothed_inputs`), the divisor of each channel, by which the matrix is multiplied."""
 
 _ACTIVATIONS = {
     "gelu": lambda value: ops.gelu(value, "erf"),
@@ -30,14 +30,14 @@ _ACTIVATIONS = {
 class DistilBertGraph:
     """Builds the sequence classifier of Sanh et al. (2019) over the tensors of a checkpoint.
 
-    Several texts stand behind each other in one row. The graph takes, for r rows of width w that hold at most k texts:
-    `ids` (r, w); `positions` (r, w), which begin at 0 for each text; `texts` (r, w), a number that the tokens of one
-    text share; and `firsts` (r, k), the place of each text's first token in its row. It gives logits (r, k, labels).
+    A row holds several texts, one after the other. The graph takes, for r rows of width w that hold at most k texts:
+    `ids` (r, w); `positions` (r, w), which start at 0 for each text; `texts` (r, w), a number that the tokens of one
+    text share; and `firsts` (r, k), the index of each text's first token in its row. It returns logits (r, k, labels).
     With `int8`, matrices are stored as int8 with one scale a row, which is what the CPU plugin multiplies with
     activations quantized token by token at run time; so a text's scores do not depend on its batch.
 
     With `scales`, inputs of matrices are smoothed: divided by them, channel by channel, and the matrices multiplied.
-    Powers of two change nothing in fp32, and in int8 they leave outliers among the channels less room.
+    Powers of two change nothing in fp32, and in int8 they reduce outliers among the channels.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DistilBertGraph:
         scales: Scales | None = None,
         see: Callable[[str, ov.Node], ov.Node] = lambda _, value: value,
     ) -> None:
-        """`see` is given the name of each matrix and its input, and returns the input that is multiplied."""
+        """`see` gets the name of each matrix and its input, and returns the input to multiply."""
         self._weights = weights
         self._shape = architecture
         self._int8 = int8
@@ -103,7 +103,7 @@ class DistilBertGraph:
             return ops.transpose(value, ops.constant([0, 2, 1, 3]))
 
         root = ops.constant(np.float32(1 / math.sqrt(dim // heads)))
-        # attention adds values up, so what scales the values scales its outcome
+        # attention sums values, so scaled values scale its result
         query, key, value = project("q", wanted), project("k", hidden), project("v", hidden, mixed_scale)
         mixed = ops.scaled_dot_product_attention(query, key, value, bias, root)
         merged = ops.reshape(ops.transpose(mixed, ops.constant([0, 2, 1, 3])), ops.constant([0, 0, dim]), True)  # noqa: FBT003
@@ -119,7 +119,7 @@ class DistilBertGraph:
         scale: NDArray[np.float32] | None = None,
         divisor: NDArray[np.float32] | None = None,
     ) -> ov.Node:
-        """`value`, divided by `scale`, times the matrix; what comes out is divided by `divisor`."""
+        """`value`, divided by `scale`, times the matrix; the result is divided by `divisor`."""
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         if scale is not None:
             weight = weight * scale
@@ -136,7 +136,7 @@ class DistilBertGraph:
         return ops.add(ops.multiply(normal, ops.constant(weight)), ops.constant(bias))
 
     def _add(self, value: ov.Node, smoothed: ov.Node, scale: NDArray[np.float32] | None) -> ov.Node:
-        """`value`, plus what was divided by `scale`."""
+        """`value` plus `smoothed`, which was divided by `scale`."""
         return ops.add(value, smoothed if scale is None else ops.multiply(smoothed, ops.constant(scale)))
 
     def _matrix(self, values: NDArray[np.float32]) -> ov.Node:

@@ -1,4 +1,4 @@
-"""Put the files of a model in their directory all together, so that no failure leaves half of it there."""
+"""Puts the files of a model into their directory together, so that a failure never leaves half of them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def is_model_file(name: str) -> bool:
 
 @contextlib.contextmanager
 def staging(directory: Path, prefix: str) -> Iterator[Path]:
-    """A folder inside `directory`, which is made if need be, for files that `install` moves to their places.
+    """A folder inside `directory`, which is made if necessary, for files that `install` moves to `directory`.
 
-    Afterwards the folder is gone, and so is `directory` if it was made here and nothing was installed.
+    Afterwards the folder is removed, and so is `directory` if it was made here and nothing was installed.
 
     Raises:
         ModelError: nothing can be written there.
@@ -40,7 +40,7 @@ def staging(directory: Path, prefix: str) -> Iterator[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=prefix, ignore_cleanup_errors=True) as folder:
-            # it lies inside, because a directory may be a mount, and moving a file to another one is a copy
+            # inside, since a directory may be a mount, and a move to another mount is a copy
             yield Path(folder)
     except (FileExistsError, NotADirectoryError):
         raise ModelError(f"{directory} is no folder, and cannot become one") from None
@@ -55,7 +55,7 @@ def staging(directory: Path, prefix: str) -> Iterator[Path]:
 def install(staged: Path, directory: Path) -> None:
     """Move each file of `staged` to `directory`, the manifest last, and remove model files that `staged` lacks.
 
-    Signals wait until it is done. Files that belong to no model, such as a README.md, stay as they are.
+    Signals are held back meanwhile. Other files, such as a README.md, stay as they are.
     """
     names = sorted((file.name for file in staged.iterdir() if file.is_file()), key=lambda name: name == FILE_NAME)
     with signals_wait():
@@ -67,7 +67,7 @@ def install(staged: Path, directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole: a reader finds the old text or the new one, and a failure leaves the old."""
+    """Write a file atomically: a reader finds the old text or the new one, and a failure leaves the old."""
     new = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         new.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Labels by name: which of a model's labels each name stands for."""
+"""Maps names in data to a model's labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SHOWN_CHARACTERS = 32
 
 
 class UnknownLabel(Exception):
-    """A name is none of the labels; the message lists both sides, and `index` is the first such name's."""
+    """A name is not one of the labels; the message lists both, and `index` is that of the first such name."""
 
     def __init__(self, index: int, labels: Sequence[str], names: Sequence[str]) -> None:
         self.index = index
         found = list(dict.fromkeys(names))
-        # more than a model could have are texts in the wrong column, which do not belong into an error
+        # more names than a model can have labels are texts in the wrong column, which must not be quoted
         many = len(found) > max(_SHOWN_LABELS, 2 * len(labels))
         listed = f"{len(found)} different ones" if many else ", ".join(map(_quoted, found))
         super().__init__(
@@ -25,10 +25,10 @@ class UnknownLabel(Exception):
 
 
 def numbered(names: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """For each name the number of its label: the label itself, in any case, or 0 or 1 for NEGATIVE or POSITIVE.
+    """The index of each name's label; a name is the label in any case, or 0 or 1 for NEGATIVE or POSITIVE.
 
     Raises:
-        UnknownLabel: a name is none of these. Numbers are not taken for positions: models count labels differently.
+        UnknownLabel: a name is none of these. Numbers are not used as indices, since models order labels differently.
     """
     folded = Counter(map(_fold, labels))
     known = {_fold(label): number for number, label in enumerate(labels) if folded[_fold(label)] == 1}

@@ -1,4 +1,4 @@
-"""What a classifier's outputs are called, and how its logits become scores, as transformers' pipeline has it."""
+"""A classifier's labels, and the function from logits to scores, as in transformers' pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classifi
 MAX_LABELS = 100_000
 
 Scores = tuple[float, ...]
-"""One for each label, in the order of the model's outputs, each from 0 to 1."""
+"""A score per label, in the order of the model's outputs, each from 0 to 1."""
 
 
 def read_labels(config: dict[str, Any], file: Path) -> tuple[str, ...]:
@@ -38,12 +38,12 @@ def read_labels(config: dict[str, Any], file: Path) -> tuple[str, ...]:
 
 
 def read_problem_type(config: dict[str, Any], labels: Sequence[str], file: Path) -> str:
-    """SINGLE_LABEL, whose scores add up to 1 (softmax), or MULTI_LABEL, where each stands alone (sigmoid).
+    """SINGLE_LABEL, whose scores add up to 1 (softmax), or MULTI_LABEL, whose scores are independent (sigmoid).
 
     The pipeline treats a single output as MULTI_LABEL.
 
     Raises:
-        ModelError: the model is a regression, whose outputs are no scores, or says what it cannot be.
+        ModelError: the model is a regression, whose outputs are not scores, or its problem type contradicts it.
     """
     kind = config.get("problem_type")
     if kind == "regression":
@@ -70,7 +70,7 @@ def softmax(logits: Sequence[float]) -> Scores:
     """Scores that add up to 1, in double precision.
 
     Raises:
-        ArithmeticError: a logit is not a number, so the engine is broken and no score may leave it.
+        ArithmeticError: a logit is not a finite number, so the engine is broken.
     """
     _refuse_nonsense(logits)
     highest = max(logits)
@@ -86,7 +86,7 @@ def sigmoid(logits: Sequence[float]) -> Scores:
         ArithmeticError: as for `softmax`.
     """
     _refuse_nonsense(logits)
-    shares = [math.exp(-abs(logit)) for logit in logits]  # never more than 1, so it cannot overflow
+    shares = [math.exp(-abs(logit)) for logit in logits]  # at most 1, so it cannot overflow
     return tuple(
         1 / (1 + small) if logit >= 0 else small / (1 + small) for logit, small in zip(logits, shares, strict=True)
     )
@@ -117,7 +117,7 @@ def _named(config: dict[str, Any], file: Path) -> tuple[str, ...]:
 
 
 def _refuse_other_names(by_name: Any, file: Path) -> None:
-    """Refuse names that stand in label2id alone: nobody reads them there, and ours might say the contrary."""
+    """Refuse names that are in label2id only: they are not read, and the labels could be wrong without them."""
     ours = {name: index for names in (NAMELESS, DEFAULT_LABELS) for index, name in enumerate(names)}
     if isinstance(by_name, dict) and any(str(ours.get(name.upper())) != str(index) for name, index in by_name.items()):
         raise ModelError(f"{file} names its labels in label2id only; name them in id2label too, which is what is read")

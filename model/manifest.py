@@ -1,4 +1,4 @@
-"""What a model directory must hold, file by file: written when it is made, checked whenever it is loaded."""
+"""The hashes of a model directory's files: written when it is made, checked whenever it is loaded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_manifest(directory: Path, name: str, revision: str, files: Iterable[st
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The directory's manifest, or None where it has none, as a directory that somebody saved by hand."""
+    """The directory's manifest, or None if it has none, as one that was saved by hand."""
     path = directory / FILE_NAME
     if not is_file(path):
         return None

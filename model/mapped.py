@@ -1,4 +1,4 @@
-"""Give back the memory of files that are mapped but no longer read."""
+"""Frees the memory of files that are mapped but no longer read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _MADV_DONTNEED = 4
 
 
 def forget_pages(file: Path, maps: Path = Path("/proc/self/maps")) -> None:
-    """Drop the pages of a file that this process has mapped for reading only; what is read again is loaded again.
+    """Drop the pages of a file that this process has mapped read-only; a later read loads them again.
 
-    The runtime copies matrices from the file into the layout that the CPU wants, and keeps the file mapped. Does
-    nothing where the system has no such list of mappings.
+    The runtime copies matrices from the file into the CPU's layout, and keeps the file mapped. Does nothing if the
+    system has no such list of mappings.
     """
     try:
         lines = maps.read_text(encoding="utf-8").splitlines()
@@ -22,7 +22,7 @@ def forget_pages(file: Path, maps: Path = Path("/proc/self/maps")) -> None:
     libc = ctypes.CDLL(None)
     for line in lines:
         addresses, access, _, _, _, *path = line.split(maxsplit=5)
-        # what could have been written to would lose that
+        # dropping writable pages would lose writes
         if path == [os.fspath(file.resolve())] and "w" not in access:
             first, end = (int(address, 16) for address in addresses.split("-"))
             libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), _MADV_DONTNEED)

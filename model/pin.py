@@ -1,4 +1,4 @@
-"""The committed pin of a model on the hub: the revision, and the sha256 of each file, that every fetch has to find."""
+"""The committed pin of a model on the hub: the revision and file hashes that every fetch must match."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Pin:
     files: dict[str, str]
 
     def check(self, file: Path, commit: str, names: list[str]) -> None:
-        """Compare what is about to be fetched with this pin, which was read from `file`.
+        """Compare the files to fetch with this pin, which was read from `file`.
 
         Raises:
-            ModelError: it is another commit, or other files.
+            ModelError: the commit or the files differ.
         """
         if commit != self.revision:
             raise ModelError(f"{file} pins {self.repo} at {self.revision}, not {commit}; --pin moves the pin")
@@ -35,10 +35,10 @@ class Pin:
 
 
 def read_pin(file: Path, repo: str) -> Pin | None:
-    """The pin of this repository, or None where it has none.
+    """The pin of this repository, or None if it has none.
 
     Raises:
-        ModelError: the file is no pin.
+        ModelError: the file is not a pin.
     """
     if not is_file(file):
         return None
@@ -49,5 +49,5 @@ def read_pin(file: Path, repo: str) -> Pin | None:
 
 
 def write_pin(file: Path, pin: Pin) -> None:
-    """Write the pin in place of the one that was there."""
+    """Write the pin, in place of an earlier one."""
     write_text(file, json.dumps(asdict(pin), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""How an int8 export quantizes: chosen by `python -m model.export DIR --data DATA`, kept in a file of the export."""
+"""The quantization of an int8 export: chosen by `python -m model.export DIR --data DATA`, stored in the export."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from model.files import read_json
 QUANTIZATION = "quantization.json"
 DEFAULT_GROUP_SIZE = 64
 SMOOTHINGS = (0.0, 0.3, 0.5)
-"""0 leaves outliers to the activations; 1 would leave none there, and all of them to the matrices."""
+"""0 leaves all outliers in the activations; 1 would move all of them into the matrices."""
 
 _GROUP_SIZES = (64, 128, 256)
 _MAX_ACCURACY_DROP = 0.005
 _STEP = 16
-"""The runtime takes groups of a multiple of this many channels."""
+"""The runtime supports groups of a multiple of this many channels."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How int8 answers on labelled texts, and fp32."""
+    """int8's answers on labelled texts compared with fp32's."""
 
     texts: int
     accuracy: float
@@ -39,7 +39,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Quantization:
-    """How many channels of an activation share a scale, how far outliers were moved, and what was measured."""
+    """Channels of an activation per scale, how far outliers were moved, and the measured fidelity."""
 
     group_size: int = DEFAULT_GROUP_SIZE
     smoothing: float = 0.0
@@ -51,10 +51,10 @@ class Quantization:
 
 
 def read_quantization(folder: Path) -> Quantization:
-    """What an export's folder says.
+    """The quantization of an export's folder.
 
     Raises:
-        ModelError: it is not what `Quantization.write` writes.
+        ModelError: the file was not written by `Quantization.write`.
     """
     file = folder / QUANTIZATION
     content = read_json(file)
@@ -67,6 +67,6 @@ def read_quantization(folder: Path) -> Quantization:
 
 
 def group_sizes(dim: int) -> list[int]:
-    """The sizes to choose from, for a model that is `dim` wide: a group that is larger than a row is slow."""
+    """The group sizes to choose from, for a model that is `dim` wide: a group larger than a row is slow."""
     whole = [dim] if dim % _STEP == 0 and dim > DEFAULT_GROUP_SIZE else []
     return sorted({DEFAULT_GROUP_SIZE, *(size for size in _GROUP_SIZES if size <= dim), *whole})

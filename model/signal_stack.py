@@ -17,8 +17,8 @@ class _Stack(ctypes.Structure):
 def use_ordinary_stack() -> None:
     """Have this thread's signals handled on its ordinary stack.
 
-    Compiling a graph, OpenVINO 2026.4 gives the calling thread another stack for signals, and frees it with the graph.
-    Python handles signals there, so that the next one, such as Ctrl-C, would end the process by a segmentation fault.
+    OpenVINO 2026.4 gives a thread that compiles a graph another signal stack, and frees it with the graph. Python
+    would handle the next signal, such as Ctrl-C, on that stack, and the process would end in a segmentation fault.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(None, _SS_DISABLE, 0)), None)

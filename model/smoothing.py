@@ -1,4 +1,4 @@
-"""What activations look like: their largest values, smoothing by them, and int8 as the runtime would have it."""
+"""Measures activations, computes the scales that smooth them, and simulates their int8 quantization."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from model.graph import DistilBertGraph, Scales, smoothed_inputs
 from model.weights import Weights
 
 _INT8_MAX = 127
-_LEAST = 1e-5
-"""Of a channel that is always 0, as after relu."""
+_MIN_MAGNITUDE = 1e-5
+"""Used for a channel that is always 0, as after relu."""
 
 
 def largest_activations(
@@ -30,13 +30,13 @@ def largest_activations(
             seen[names[name]] = ops.reduce_max(ops.absolute(value), ops.constant([0, 1]))
         return value
 
-    # the queries of the last layer are of first tokens only, so keys tell what comes into attention
+    # the last layer's queries are those of first tokens only, so the keys show attention's input
     names = {name.replace(".q_lin", ".k_lin"): input_name for name, input_name in names.items()}
     graph = DistilBertGraph(weights, architecture, int8=False, see=keep).build()
     model = ov.Model(list(seen.values()), graph.get_parameters(), "activations")
     request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
     largest = {name: np.zeros(0, np.float32) for name in seen}
-    for ids in sequences:  # each alone and without padding, whose activations nobody reads
+    for ids in sequences:  # each alone, without padding, whose activations do not count
         row = np.asarray([ids], np.int32)
         zeros = np.zeros_like(row)
         values = request.infer([row, np.arange(row.shape[1], dtype=np.int32)[None], zeros, zeros[:, :1]])
@@ -50,25 +50,25 @@ def scales_for(
 ) -> Scales:
     """Powers of two by which inputs are divided so that outliers move into the matrices (Xiao et al., 2022).
 
-    A channel gets activation ** smoothing / weight ** (1 - smoothing), each the largest there, relative to the mean
-    of all channels. With 0 there are no scales.
+    A channel's scale is activation ** smoothing / weight ** (1 - smoothing), of its largest values, relative to the
+    mean of all channels. With 0 there are no scales.
     """
     if not smoothing:
         return {}
     scales = {}
     for name, matrices in smoothed_inputs(architecture).items():
         weight = np.max([np.abs(weights[f"{matrix}.weight"]).max(axis=0) for matrix in matrices], axis=0)
-        logs = smoothing * np.log2(np.maximum(largest[name], _LEAST))
-        logs -= (1 - smoothing) * np.log2(np.maximum(weight, _LEAST))
+        logs = smoothing * np.log2(np.maximum(largest[name], _MIN_MAGNITUDE))
+        logs -= (1 - smoothing) * np.log2(np.maximum(weight, _MIN_MAGNITUDE))
         scales[name] = np.exp2(np.rint(logs - logs.mean())).astype(np.float32)
     return scales
 
 
 def quantized(group_size: int) -> Callable[[str, ov.Node], ov.Node]:
-    """For `see` of a graph: inputs of matrices quantized in fp32 arithmetic, as the runtime does it in int8.
+    """A `see` for a graph that quantizes inputs of matrices in fp32 arithmetic, as the runtime does in int8.
 
-    So what a group size does to answers is measured alike on every CPU, also where the runtime leaves activations in
-    fp32 because the CPU has no int8 dot products.
+    So the effect of a group size on answers is the same on every CPU, also if the runtime leaves activations in fp32
+    because the CPU has no int8 dot products.
     """
 
     def quantize(name: str, value: ov.Node) -> ov.Node:

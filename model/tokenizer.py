@@ -19,7 +19,7 @@ _ANY = "a"
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Token ids with [CLS] and [SEP], and whether the text had more than fit."""
+    """Token ids with [CLS] and [SEP], and whether the text was truncated."""
 
     ids: list[int]
     truncated: bool
@@ -28,14 +28,14 @@ class Encoding:
 class TextTokenizer:
     """The tokenizer of a model directory.
 
-    It truncates at `max_tokens`, special tokens included, or at the directory's `model_max_length` where that is less.
+    It truncates at `max_tokens`, special tokens included, or at the directory's `model_max_length` if that is less.
     """
 
     def __init__(self, directory: Path, max_tokens: int) -> None:
         """Read the tokenizer's files.
 
         Raises:
-            ModelError: a file is missing or cannot be read, or asks for what is not served.
+            ModelError: a file is missing or cannot be read, or needs a feature that is not supported.
         """
         files = read_tokenizer(directory)
         self._directory = directory
@@ -62,7 +62,7 @@ class TextTokenizer:
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode each text, in order. Takes about 20 µs for a short sentence and releases the GIL.
 
-        Of a text that is cut off only about as much is read as is kept, if the tokenizer's files allow that.
+        Of a text to truncate only about the kept part is read, if the tokenizer's files allow that.
         """
         encodings: list[Encoding | None] = [None] * len(texts)
         rest = dict.fromkeys(range(len(texts)), _CHARS_PER_TOKEN * self.max_tokens)
@@ -80,7 +80,7 @@ class TextTokenizer:
         return [encoding for encoding in encodings if encoding is not None]
 
     def _end(self, text: str, chars: int) -> int:
-        """Where a part of about so many characters ends, such that its tokens are the first of the text's."""
+        """The end of a part of about `chars` characters whose tokens are the first of the text's."""
         if self._boundary is None or len(text) <= chars:
             return len(text)
         found = self._boundary.search(text, chars)
@@ -94,9 +94,9 @@ class TextTokenizer:
         """Compare with the `rows` of the model's word embedding.
 
         Raises:
-            ModelError: there is a token without a row, from which the engine would read what lies behind the table.
+            ModelError: a token has no row, so the engine would read memory past the table.
         """
-        special = self._tokenizer.encode("")  # a post-processor has numbers of its own
+        special = self._tokenizer.encode("")  # a post-processor has its own ids
         numbers = [*self._tokenizer.get_vocab().items(), *zip(special.tokens, special.ids, strict=True)]
         token, number = max(numbers, key=lambda item: item[1])
         if number >= rows:

@@ -1,8 +1,8 @@
-"""The files of a tokenizer, put together as AutoTokenizer of transformers 5 puts them together.
+"""Builds a tokenizer from its files, as AutoTokenizer of transformers 5 does.
 
-AutoTokenizer goes by `tokenizer_class`. The classes that DistilBERT has take only the vocabulary and the added tokens
-of tokenizer.json; everything else comes from tokenizer_config.json and from defaults. The general class takes
-tokenizer.json as it is. Both then add the tokens that the other files name. What is rare is refused.
+AutoTokenizer decides by `tokenizer_class`. DistilBERT's classes use only the vocabulary and the added tokens of
+tokenizer.json; everything else comes from tokenizer_config.json and from defaults. The general class uses
+tokenizer.json unchanged. Both then add the tokens of the other files. Rare options are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model.files import is_file, read_json, refuse_pointer
 FAST, SETTINGS, WORDS = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
 FILES = (FAST, SETTINGS, WORDS, SPECIAL, ADDED)
-"""All that decide about token ids, whichever of them there are."""
+"""The files that determine token ids; some may be missing."""
 
 _BERT = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -35,20 +35,20 @@ _FLAGS: dict[str, bool | None] = {"do_lower_case": True, "strip_accents": None, 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """A tokenizer without truncation, which end of a long text it cuts off, and how many tokens it keeps at most."""
+    """A tokenizer without truncation, the side that it truncates, and its maximum of tokens."""
 
     tokenizer: Tokenizer
     truncation_side: Literal["left", "right"]
     max_length: int | None
     boundary: re.Pattern[str] | None
-    """A character after which a text can be cut in two without a change of its tokens; None where that is not known."""
+    """A character after which a text can be split without a change of its tokens; None if that is not known."""
 
 
 def read_tokenizer(directory: Path) -> TokenizerFiles:
     """The tokenizer of a model directory.
 
     Raises:
-        ModelError: a file is missing or cannot be read, or asks for what is not served.
+        ModelError: a file is missing or cannot be read, or needs a feature that is not supported.
     """
     file = directory / SETTINGS
     settings = _optional(file)
@@ -73,7 +73,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
 
 
 def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
-    """The vocabulary, with everything else as BertTokenizer has it."""
+    """A tokenizer of the vocabulary, otherwise like BertTokenizer."""
     tokens = _tokens(directory, state, settings, usual=True)
     unknown = tokens.name_of("unk_token")
     vocabulary = _vocabulary(directory, state)
@@ -104,7 +104,7 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
 
 
 def _boundary(tokenizer: Tokenizer, settings: dict[str, Any]) -> re.Pattern[str] | None:
-    """White space, and what BertPreTokenizer makes a token of its own, unless an added token may go on behind it."""
+    """White space, and characters that BertPreTokenizer isolates, unless an added token may continue after them."""
     added = {char for token in tokenizer.get_added_tokens_decoder().values() for char in token.content[:-1]}
     if not added.isdisjoint(_SPACES):
         return None
@@ -114,7 +114,7 @@ def _boundary(tokenizer: Tokenizer, settings: dict[str, Any]) -> re.Pattern[str]
 
 
 def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
-    """tokenizer.json as it is."""
+    """The tokenizer of an unchanged tokenizer.json."""
     if not state:
         raise ModelError(f"{directory} has no {FAST}, which its tokenizer_class needs; save the tokenizer again")
     tokenizer = Tokenizer.from_file(str(directory / FAST))
@@ -143,7 +143,7 @@ def _vocabulary(directory: Path, state: dict[str, Any]) -> dict[str, int]:
 
 
 def _tokens(directory: Path, state: dict[str, Any], settings: dict[str, Any], *, usual: bool) -> AddedTokens:
-    # tokenizer_config.json has all added tokens where it has any; the older files count only where it has none
+    # tokenizer_config.json has all added tokens or none; only if none, the older files count
     whole = "added_tokens_decoder" in settings
     return read_added_tokens(
         settings,
@@ -156,7 +156,7 @@ def _tokens(directory: Path, state: dict[str, Any], settings: dict[str, Any], *,
 
 
 def _refuse_ambiguous(tokenizer: Tokenizer, directory: Path) -> None:
-    """Refuse added tokens that the normalizer makes equal: which of them a text gets would differ from load to load."""
+    """Refuse added tokens that the normalizer makes equal: a text's token would change from load to load."""
     seen: dict[str, str] = {}
     for token in tokenizer.get_added_tokens_decoder().values():
         if tokenizer.normalizer is None or not token.normalized:
@@ -180,7 +180,7 @@ def _side(state: dict[str, Any], settings: dict[str, Any], file: Path) -> Litera
 
 
 def _max_length(settings: dict[str, Any], file: Path) -> int | None:
-    """None where there is no limit, of which transformers writes 1e30."""
+    """The limit of tokens; None if there is none, which transformers writes as 1e30."""
     length = settings.get("model_max_length", settings.get("max_len"))
     if length is None:
         return None

@@ -15,7 +15,7 @@ from model.errors import ModelError
 
 
 class Dtype(StrEnum):
-    """How the weights are stored."""
+    """The type of the stored weights."""
 
     float16 = "float16"
     float32 = "float32"
@@ -35,7 +35,7 @@ def main(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = 5e-5,
     seed: Annotated[int, typer.Option(min=0, max=2**32)] = 1,
-    dtype: Annotated[Dtype, typer.Option(help="Store the weights so.")] = Dtype.float32,
+    dtype: Annotated[Dtype, typer.Option(help="Type of the stored weights.")] = Dtype.float32,
 ) -> None:
     """Train a DistilBERT sentiment classifier, with progress and an evaluation on dev after each epoch."""
     if not math.isfinite(learning_rate):
@@ -46,7 +46,7 @@ def main(
             raise ModelError(f"--out is the folder of {name}, which the first epoch would overwrite; name another")
     texts, dev = load_split(data, "train"), load_split(data, "dev")
     try:
-        # here, because it takes seconds: mistakes above are told at once, and the service's packages have no torch
+        # imported here, since it takes seconds: faults above are reported at once, and the service has no torch
         from model.training.loop import Options  # noqa: PLC0415
         from model.training.recipe import Shrink, train_from  # noqa: PLC0415
     except ImportError as error:

@@ -22,7 +22,7 @@ _CONVERT = "from transformers import AutoModelForSequenceClassification as M; M.
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The files that hold the weights: one safetensors file, or an index and then the shards that it names.
+    """The files with the weights: one safetensors file, or an index followed by its shards.
 
     Raises:
         ModelError: there are none, or a shard is missing.
@@ -56,7 +56,7 @@ def _shards(directory: Path) -> list[Path]:
 
 
 class Weights:
-    """The tensors that a model needs, by name; a tensor is read when it is asked for."""
+    """The tensors that a model needs, by name; each is read on access."""
 
     def __init__(self, directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Find each of `shapes` (name -> shape) in the directory's files; only their headers are read.
@@ -100,7 +100,7 @@ class Weights:
             if tensors.get_slice(name).get_dtype() == "BF16":
                 values = _bfloat16(file, name)
             else:
-                with np.errstate(over="ignore"):  # what is too large becomes infinity, and is refused below
+                with np.errstate(over="ignore"):  # too large values become infinity, and are refused below
                     values = np.asarray(tensors.get_tensor(name), np.float32)
         if not np.isfinite(values).all():
             raise ModelError(f"{name} in {file} has values that are not finite numbers; train or fetch the model again")
@@ -123,7 +123,7 @@ def _opened(file: Path) -> Any:
 
 
 def _bfloat16(file: Path, name: str) -> NDArray[np.float32]:
-    """A tensor that numpy has no type for: the upper halves of 32-bit floats. `file` has been checked before."""
+    """A bfloat16 tensor, which numpy has no type for: the upper halves of 32-bit floats. `file` is checked before."""
     with file.open("rb") as content:
         size = int.from_bytes(content.read(8), "little")
         entry = json.loads(content.read(size))[name]

@@ -1,7 +1,7 @@
 """The Serve application: `serve run serve_app.app:build_app`, and what serve_config.yaml imports."""
 
 # No `from __future__ import annotations` here: Serve reads the type of build_app's argument to make it
-# from the application's args, and a string tells it nothing.
+# from the application's args, which it cannot do from a string.
 
 from ray import serve
 from ray.serve import Application
@@ -10,20 +10,19 @@ from serve_app.classifier.replica import Classifier
 from serve_app.ingress import Ingress
 from serve_app.settings import Settings
 
-# Every access is already counted by HAProxy, and a log line each would cost a tenth of a cache hit. Without
-# its access log Serve still makes each line before it is dropped, so the level is what saves the work.
+# Requests are already counted, and a log line for each would cost a tenth of a cache hit. With the access log
+# off, Serve still formats each line before it drops it; only the log level saves that work.
 LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 
 
 def build_app(args: Settings) -> Application:
-    """Bind the two deployments; the only place that binds.
+    """Bind the two deployments.
 
-    How many replicas there are, and with what resources, is serve_config.yaml's to say; what stands
-    here is for a run without it.
+    serve_config.yaml sets the number of replicas and their resources; the values here are for a run without it.
     """
     classifier = serve.deployment(
         name="classifier",
-        # what waits must wait in the batch queue: past this bound Serve's router would poll with growing pauses
+        # calls must wait in the classifier's queue: beyond this limit Serve's router polls with growing pauses
         max_ongoing_requests=1000,
         max_queued_requests=1000,
         request_router_config={"request_router_class": "serve_app.predict.router:Router"},
@@ -34,7 +33,7 @@ def build_app(args: Settings) -> Application:
     )(Classifier)
     ingress = serve.deployment(
         name="ingress",
-        # more than HAProxy has connections: behind those that wait for the model no hit may have to wait
+        # more than HAProxy has connections, so that no hit waits behind requests that wait for the model
         max_ongoing_requests=5000,
         ray_actor_options={"num_cpus": 0.25},
         logging_config=LOGGING,

@@ -6,5 +6,5 @@ import resource
 
 
 def forbid_core_dumps() -> None:
-    """Have the system write no core of this process, nor of those that it starts, whatever they ask for."""
+    """Forbid core dumps of this process and of those that it starts, by the hard limit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,8 +1,8 @@
 """Drain HAProxy before its pod or run ends: `python -m serve_app.drain SECONDS`, a container's preStop command.
 
-From the first moment every answer says `Connection: close`, and `/-/healthz` is 503; requests are answered as ever.
-After the seconds, and once nothing is under way, HAProxy stops and closes the connections that were kept and not used.
-Where Serve starts it anew it goes on draining: there is no way back.
+From the start every answer says `Connection: close`, and `/-/healthz` is 503; requests are still answered. After
+SECONDS, and once no request is in flight, HAProxy stops and closes idle connections. If Serve restarts HAProxy
+meanwhile, it goes on draining: a drain cannot be undone.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import psutil
 
 from serve_app.haproxy import DRAINING, drain_list
 
-LONGEST_S = 25.0
-"""Requests that are under way longer than this after the seconds are not waited for."""
+MAX_FINISH_S = 25.0
+"""How long after SECONDS requests in flight are waited for."""
 CLOSE_S = 1.0
-"""Less than Serve needs to find that its HAProxy has stopped, which it then kills."""
-_LOOK_S = 0.1
-_SOCKET = "admin.sock"  # beside the configuration, where Serve has both
+"""Time for HAProxy to end by itself: when Serve notices later that HAProxy has stopped, it kills the process."""
+_POLL_S = 0.1
+_SOCKET = "admin.sock"  # Serve puts it beside the configuration
 _REPLY_S = 2.0
 
 
@@ -38,19 +38,19 @@ class HAProxy:
     config: Path
 
     def mark(self) -> None:
-        """Have every answer close its connection, also those of processes that follow."""
+        """Have every answer close its connection, in this process and in those that replace it."""
         file = drain_list(self.config)
         file.write_text(f"{DRAINING}\n", encoding="ascii")
         if "match=no" in self._ask(f"get acl {file} {DRAINING}"):
             self._ask(f"add acl {file} {DRAINING}")
 
-    def under_way(self) -> int:
-        """Requests that were sent to an ingress replica and are not answered yet; none where HAProxy is gone."""
+    def in_flight(self) -> int:
+        """The number of requests that wait for an ingress replica's answer; 0 if HAProxy has ended."""
         rows = csv.DictReader(self._ask("show stat").removeprefix("# ").splitlines())
         return sum(int(row["scur"]) for row in rows if row["svname"] == "BACKEND" and row["pxname"] != "stats")
 
     def _ask(self, command: str) -> str:
-        """The reply to a command at the admin socket, which the newest process answers; empty where none does."""
+        """The reply to a command at the admin socket, which the newest process answers; empty if none does."""
         reply = b""
         try:
             with socket.socket(socket.AF_UNIX) as admin:
@@ -65,7 +65,7 @@ class HAProxy:
 
 
 def find(processes: Iterable[psutil.Process]) -> list[HAProxy]:
-    """Those of the processes that are HAProxy, draining ones of earlier configurations included."""
+    """The HAProxy processes among `processes`, including those that drain an earlier configuration."""
     found = []
     for process in processes:
         try:
@@ -78,29 +78,29 @@ def find(processes: Iterable[psutil.Process]) -> list[HAProxy]:
 
 
 def drain(seconds: float, running: Callable[[], Iterable[psutil.Process]] = psutil.process_iter) -> bool:
-    """Drain every HAProxy among `running()`, as above; whether there was one.
+    """Drain every HAProxy among `running()`; False if there is none.
 
-    Takes the seconds, up to LONGEST_S for what is under way then, and up to CLOSE_S to close what is idle.
+    Takes the seconds, up to MAX_FINISH_S for requests then in flight, and up to CLOSE_S to close idle connections.
     """
     haproxies = find(running())
     if not haproxies:
         return False
     end = time.monotonic() + seconds
     while True:
-        # again and again: one that starts while it is marked may have read the list just before
+        # repeatedly, since a process that starts meanwhile may have read the list before it was marked
         for haproxy in haproxies:
             haproxy.mark()
         now = time.monotonic()
-        if now >= end + LONGEST_S or (now >= end and not any(haproxy.under_way() for haproxy in haproxies)):
+        if now >= end + MAX_FINISH_S or (now >= end and not any(haproxy.in_flight() for haproxy in haproxies)):
             break
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
         haproxies = find(running())
     _close(haproxies)
     return True
 
 
 def _close(haproxies: list[HAProxy]) -> None:
-    """Stop listening and finish what is under way; then end, which closes idle connections without a reset."""
+    """Stop listening and finish requests in flight; then end, which closes idle connections without a reset."""
     processes = [haproxy.process for haproxy in haproxies]
     for number in (signal.SIGUSR1, signal.SIGTERM):
         for process in processes:
@@ -112,7 +112,7 @@ def _close(haproxies: list[HAProxy]) -> None:
 
 
 def main() -> None:
-    """Drain what runs on this machine, which in a container is the pod's."""
+    """Drain every HAProxy on this machine, or, in a container, in its pod."""
     try:
         (argument,) = sys.argv[1:]
         seconds = float(argument)

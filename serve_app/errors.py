@@ -1,4 +1,4 @@
-"""The error tree: what can go wrong, with its status, its type and what a caller is to know of it."""
+"""The error tree: each error with its status, its type and the message for the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ServiceError(Exception):
     type: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "The service failed; the request may be sent again."
     retry_after: ClassVar[str | None] = None
-    """What the header Retry-After tells, for OpenAPI; None where there is none."""
+    """The description of the header Retry-After, for OpenAPI; None if the error has none."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ServiceError(Exception):
 
 
 class Unauthorized(ServiceError):
-    """The request brings no key that is good here."""
+    """The request has no valid API key."""
 
     status = 401
     type = "unauthorized"
@@ -45,11 +45,11 @@ class Unauthorized(ServiceError):
 
 
 class CrossSite(ServiceError):
-    """A browser sends the request for a page of another origin, which has no leave to ask."""
+    """A browser sent the request for a page of another origin, which the settings do not allow."""
 
     status = 403
     type = "cross_site"
-    title = "Pages of other origins may not ask; SENTIMENT_CORS_ORIGINS gives leave."
+    title = "Pages of other origins may not send requests; SENTIMENT_CORS_ORIGINS allows them."
 
 
 class NotFound(ServiceError):
@@ -69,11 +69,11 @@ class MethodNotAllowed(ServiceError):
 
 
 class BodyTooSlow(ServiceError):
-    """The body was not whole in time."""
+    """The body was not complete in time."""
 
     status = 408
     type = "body_too_slow"
-    title = "The body was not whole in time."
+    title = "The body was not complete in time."
 
 
 class BodyTooLarge(ServiceError):
@@ -85,41 +85,39 @@ class BodyTooLarge(ServiceError):
 
 
 class UnsupportedMediaType(ServiceError):
-    """The body is coded in a way, or written in a character set, that is not read here."""
+    """The body has a Content-Encoding or character set that is not supported."""
 
     status = 415
     type = "unsupported_media_type"
-    title = (
-        "The body's Content-Encoding or character set is not taken; there are gzip, deflate and identity, and UTF-8."
-    )
+    title = "The body's Content-Encoding or character set is not supported; gzip, deflate, identity and UTF-8 are."
 
 
 class ForeignHost(ServiceError):
-    """The request has come over loopback for a name that is not this machine's."""
+    """The request came over loopback, but its Host is not a name of this machine."""
 
     status = 421
     type = "foreign_host"
-    title = "The Host is no name of this machine; SENTIMENT_ALLOWED_HOSTS names others."
+    title = "The Host is not a name of this machine; SENTIMENT_ALLOWED_HOSTS allows others."
 
 
 class InvalidRequest(ServiceError):
-    """The body is not what the schema says."""
+    """The body does not match the schema."""
 
     status = 422
     type = "invalid_request"
-    title = "The body is not JSON, or not what the schema says."
+    title = "The body is not JSON, or does not match the schema."
 
 
 class TooBusy(ServiceError):
-    """More new texts wait for the model than it can predict in time. Texts in the cache are never refused.
+    """More uncached texts wait for the model than it can predict in time. Texts in the cache are never refused.
 
-    `wait_s` is told as Retry-After, in whole seconds; `deadline` is that of the request, in seconds of
+    `wait_s` is sent as Retry-After, in whole seconds; `deadline` is that of the request, in seconds of
     `time.monotonic`.
     """
 
     status = 429
     type = "too_busy"
-    title = "Too many new texts wait for the model, or the answer would come after the caller's deadline."
+    title = "Too many uncached texts wait for the model, or the answer would come after the caller's deadline."
     retry_after = "Seconds after which the model will have caught up; the request then goes before newcomers."
 
     def __init__(self, wait_s: float = 1, deadline: float = math.inf) -> None:
@@ -129,13 +127,13 @@ class TooBusy(ServiceError):
 
 
 class TooLate(TooBusy):
-    """The answer would come, or came, after the time that the caller will wait."""
+    """The answer would come, or came, after the caller's deadline."""
 
     type = "too_late"
 
 
 class ClientGone(ServiceError):
-    """The caller closed the connection while it waited. Nobody reads this; it is counted."""
+    """The caller closed the connection while it waited. The error is only counted, not sent."""
 
     status = 499
     type = "client_gone"
@@ -148,4 +146,4 @@ class ModelUnavailable(ServiceError):
     status = 503
     type = "model_unavailable"
     title = "The model did not answer in time."
-    retry_after = "Seconds after which to try again."
+    retry_after = "Seconds after which to retry."

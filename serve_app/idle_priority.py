@@ -1,4 +1,4 @@
-"""Let threads that compute stand back behind those that answer."""
+"""Run threads at idle priority, so that threads that answer callers go first."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import sys
 
 NICENESS = 10
-"""How much the engine's threads stand back behind everything else where SCHED_IDLE is forbidden."""
+"""Niceness added to the engine's threads, which matters only if SCHED_IDLE is forbidden."""
 
 
-def take_idle_priority() -> None:
-    """Run this thread, and those that it starts, at idle priority.
+def run_at_idle_priority() -> None:
+    """Run this thread at idle priority (SCHED_IDLE).
 
-    What shares the CPU, as an ingress does, works for a moment at a time. SCHED_IDLE lets it begin that moment at once,
-    where a low priority would first let this thread finish its slice.
+    The CPU is shared with processes that run in short bursts, such as an ingress. With SCHED_IDLE such a burst begins
+    at once; with mere niceness it would wait until this thread's time slice ends.
     """
-    if sys.platform == "linux":  # where each thread has a policy of its own
+    if sys.platform == "linux":  # only there each thread has its own policy
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
         with contextlib.suppress(PermissionError):  # a sandbox may forbid it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

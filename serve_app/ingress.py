@@ -31,11 +31,11 @@ from serve_app.web.guard import guarded
 from serve_app.web.predict_endpoint import PATHS, FastPath, PredictEndpoint
 
 GC_THRESHOLD = (10_000, 50, 50)
-"""A request leaves no rings of objects behind, so the collector finds next to nothing here; but where it walks through
-a full cache it stops every request for a tenth of a second."""
+"""Rarer than by default: requests leave no reference cycles behind, and a collection that walks through a full cache
+stops every request for a tenth of a second."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long a request waits at most for Ray's own threads to let Python go; by default ten times that."""
+"""How long a request waits at most for Ray's threads to release the GIL; Python's default is ten times as long."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -44,15 +44,15 @@ logger = logging.getLogger("ray.serve")
 class Ingress:
     """One ingress replica: validates, asks the predictor, shapes the answer."""
 
-    async def __init__(  # type: ignore[misc]  # Serve awaits it, as its documentation has it
+    async def __init__(  # type: ignore[misc]  # Serve awaits it, as documented
         self, settings: Settings, classifier: DeploymentHandle[Any]
     ) -> None:
         forbid_core_dumps()
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         metrics = Metrics()
-        self._cpu = Meter(time.process_time)  # its loop runs on one CPU, so 1 is all that it can do
-        # from its own settings, so that it answers what Redis holds before a model has answered
+        self._cpu = Meter(time.process_time)  # its event loop runs on one CPU, so 1 is its capacity
+        # from the settings, so that it can answer from Redis before a model has answered
         identity = identify(open_directory(settings.model_dir), settings.precision, settings.max_tokens)
         # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
         calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
@@ -69,16 +69,16 @@ class Ingress:
             if reason := before_serve.unavailable():
                 logger.warning("Predict requests pass through Serve, and cache hits are slower: %s.", reason)
         if settings.start_healthy:
-            # An upgrade moves on when replicas have started, so a new version whose model gives no answer never takes
-            # the place of one that does. Later, a replica answers what Redis holds without the model.
+            # An upgrade goes on once the new replicas have started, so a version whose model does not answer never
+            # replaces one that does. A replica started later does not wait, since it can answer from Redis.
             await health.first_answer(_is_being_deployed)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What Serve calls after the constructor, in the replica."""
+        """The ASGI application; Serve calls this after the constructor, in the replica."""
         return self._app
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks for now and then: the CPUs that this process used since, all its threads together."""
+        """The load that Serve polls: the CPUs that this process has used since, all its threads together."""
         return {LOAD: self._cpu.share()}
 
 

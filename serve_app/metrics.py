@@ -18,7 +18,7 @@ _FLUSH_S = 1.0
 
 
 class BufferedCounter:
-    """A counter with one tag for the road of a cache hit: counts in a dict, and tells Ray once a second."""
+    """A buffered counter with one tag for the hot path, flushed to Ray every second."""
 
     def __init__(self, name: str, description: str, tag: str) -> None:
         self._counter = Counter(name, description, (tag,))
@@ -30,7 +30,7 @@ class BufferedCounter:
         self._counts[value] += number
 
     def flush(self) -> None:
-        """Hand what was counted to Ray."""
+        """Send the counts to Ray."""
         counts, self._counts = self._counts, Count()
         for value, number in counts.items():
             if number:
@@ -38,9 +38,9 @@ class BufferedCounter:
 
 
 class BufferedHistogram:
-    """A histogram for the road of a cache hit: cumulative counters with the tag `le`, told to Ray once a second.
+    """A buffered histogram for the hot path: cumulative counters with the tag `le`, flushed to Ray every second.
 
-    Ray's own takes 3 us for each value, and each value by itself.
+    Ray's own histogram takes 3 us for each value.
     """
 
     def __init__(self, name: str, description: str, boundaries: Sequence[float]) -> None:
@@ -54,7 +54,7 @@ class BufferedHistogram:
         self._counts[bisect_left(self._boundaries, value)] += 1
 
     def flush(self) -> None:
-        """Hand what was counted to Ray."""
+        """Send the counts to Ray."""
         counts, self._counts = self._counts, [0] * len(self._tags)
         for tag, number in zip(self._tags, accumulate(counts), strict=True):
             if number:
@@ -62,14 +62,14 @@ class BufferedHistogram:
 
 
 class BufferedGauge:
-    """A gauge for the road of a request: keeps the last value, and tells Ray once a second unless there is none."""
+    """A buffered gauge for the hot path: keeps the last value, flushed to Ray every second unless it is None."""
 
     def __init__(self, name: str, description: str, value: float | None = 0.0) -> None:
         self._gauge = Gauge(name, description)
         self.value = value
 
     def flush(self) -> None:
-        """Hand the value to Ray."""
+        """Send the value to Ray."""
         if self.value is not None:
             self._gauge.set(self.value)
 
@@ -117,11 +117,11 @@ class Metrics:
             "sentiment_drain_tokens_per_s", "Tokens that the model completes in a second for an ingress replica."
         )
         self.waiting_tokens = Gauge("sentiment_waiting_tokens", "Tokens that wait or run in a model replica.")
-        self.healthy = Gauge("sentiment_healthy", "1 while a recent prediction has succeeded, else 0.")
+        self.healthy = Gauge("sentiment_healthy", "1 while a recent prediction has succeeded, otherwise 0.")
         self._flusher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to flush the tallies."""
+        """Begin to flush the buffered metrics every second."""
         self._flusher = asyncio.create_task(self._flush_forever())
 
     async def close(self) -> None:

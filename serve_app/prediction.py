@@ -1,4 +1,4 @@
-"""One text's answer: what the cache keeps and the response is joined from."""
+"""The prediction for one text, as the cache stores it and as the response shows it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Prediction:
 
 
 class BadValue(ValueError):
-    """Bytes from the cache are no prediction."""
+    """Bytes from the cache are not a valid prediction."""
 
 
 def text_key(text: str, owner: bytes = b"") -> bytes:
-    """What a text is cached under: 16 bytes that tell nothing of it, others for each `owner` of at most 64 bytes."""
+    """The cache key of a text: a hash of 16 bytes, different for each `owner` (at most 64 bytes)."""
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, key=owner).digest()
 
 
@@ -48,10 +48,10 @@ def dump(prediction: Prediction) -> bytes:
 
 
 def load(value: bytes | str, labels: Sequence[str], *, sum_to_one: bool = True) -> Prediction:
-    """Read what `dump` wrote of a model with these labels, whose scores add up to 1 or each stand alone.
+    """Read what `dump` wrote for a model with these labels; `sum_to_one` if its scores must add up to 1.
 
     Raises:
-        BadValue: it is anything else, or scores are out of range.
+        BadValue: the value is anything else, or scores are out of range.
     """
     try:
         parsed = orjson.loads(value)

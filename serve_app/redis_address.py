@@ -1,4 +1,4 @@
-"""From an address of Redis, as people write it, to a connection: the one place where it is read."""
+"""Parses an address of Redis into a connection; no other module parses one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redis.asyncio.connection import (
 )
 
 CONNECT_TIMEOUT_S = 1.0
-"""How long connecting, and closing, may take at most. No request waits for so long."""
+"""Time limit of connecting and of closing. No request waits that long."""
 
 _KINDS: dict[str, type[AbstractConnection]] = {
     "redis": Connection,
@@ -30,11 +30,11 @@ _MAX_PORT, _MAX_HOST, _MAX_SOCKET_PATH = 65535, 253, 107
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SERVICE_LINK = "://"
-"""What Kubernetes has in REDIS_PORT where the namespace has a Service called redis: tcp://10.0.0.1:6379."""
+"""Part of the REDIS_PORT that Kubernetes sets for a Service called redis: tcp://10.0.0.1:6379."""
 
 
 class BadAddress(ValueError):
-    """The address cannot be used. The message names the variable, the fault and the way out, never any of the value."""
+    """The address cannot be used. The message names the variable, the fault and the remedy, never the value."""
 
     def __init__(self, fault: str, variable: str = "REDIS_URL") -> None:
         super().__init__(f"{variable} {fault}")
@@ -55,7 +55,7 @@ _Flags = Annotated[Any, BeforeValidator(_verify_flags)]
 class _Options(BaseModel):
     """redis-py's options that an address may have, as redis-py calls them.
 
-    Others of redis-py's would change what is read, or would try again where the time is over.
+    redis-py's other options would change the values read, or retry after the time limit.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -90,12 +90,12 @@ def redis_connection(
 ) -> AbstractConnection:
     """A connection to the Redis at `url`, not opened yet; no name is resolved.
 
-    `url` is redis://, rediss:// or unix://, or a host with or without a port. `username` and `password` count before
-    those of the URL, and the fallbacks where it has none. RESP2 is spoken unless the URL asks for 3, and the client
-    does not introduce itself: servers before Redis 6 and many proxies know neither HELLO nor CLIENT.
+    `url` is redis://, rediss:// or unix://, or a host with or without a port. `username` and `password` win over those
+    of the URL; the fallbacks count if it has none. The protocol is RESP2 unless the URL asks for 3, and the client
+    sends no name: servers before Redis 6 and many proxies know neither HELLO nor CLIENT.
 
     Raises:
-        BadAddress: redis-py would fail, or would take it for another address than the one that is meant.
+        BadAddress: redis-py would fail, or would connect to another address than the one meant.
     """
     parts = _split(url)
     options = _options(parts)
@@ -119,7 +119,7 @@ def redis_connection(
 
 
 def check_redis_connection(connection: AbstractConnection) -> None:
-    """Read the certificates that the connection would need.
+    """Load the certificates that the connection needs.
 
     Raises:
         BadAddress: they cannot be used.
@@ -146,7 +146,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError:  # its words may hold a part of the password
+    except ValueError:  # its message may hold a part of the password
         raise BadAddress(f"is no URL, or its port is not 1 to 65535; {_RAW}") from None
     return parts
 
@@ -199,7 +199,7 @@ def _host(parts: SplitResult) -> str:
         name = host.lower().encode("idna").decode()
     except UnicodeError:
         name = ""
-    # a name whose last label is a number would be taken for an address by the system
+    # the system treats a name whose last label is a number as an address
     if not _HOST.fullmatch(name) or len(name) > _MAX_HOST or name.rstrip(".").rpartition(".")[2].isdigit():
         raise BadAddress(f"names no host that can exist; {_RAW}")
     return host
@@ -238,7 +238,7 @@ def _decoded(value: str | None) -> bytes:
 
 
 def _bytes(value: str, variable: str = "REDIS_URL") -> bytes:
-    """The bytes that it was in the environment, which need not be UTF-8."""
+    """The bytes of the environment variable, which need not be UTF-8."""
     try:
         return value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

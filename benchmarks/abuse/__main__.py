@@ -1,4 +1,4 @@
-"""`make abuse`: what honest clients notice of twelve kinds of hostile ones."""
+"""`make abuse`: measures how twelve kinds of hostile clients affect honest ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long they are hostile.")] = 60,
     faster: Annotated[float, typer.Option(min=0.1, help="How many times shorter the hostile clients rest.")] = 1,
 ) -> None:
-    """Use the service alone, then beside hostile clients, and say what the honest ones noticed."""
+    """Use the service alone, then beside hostile clients, and print what the honest ones saw."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with stacks.redis() as redis_url, stacks.ours(model, redis_url, BUILD) as url:
         port = int(url.rpartition(":")[2])
@@ -60,7 +60,7 @@ def main(
 def _sampled(
     attacking: Future[tuple[Counter[str], float]], service: psutil.Process
 ) -> tuple[Counter[str], float, list[float]]:
-    """What the attack came to, and the service's memory in GiB meanwhile."""
+    """The attack's counts and CPU share, and the service's memory in GiB meanwhile."""
     shares: list[float] = []
     while not attacking.done():
         shares.append(_gib(service))
@@ -69,7 +69,7 @@ def _sampled(
 
 
 def _gib(service: psutil.Process) -> float:
-    """Memory of a process and all that it started, shared pages counted in equal parts."""
+    """Memory of a process and its descendants, shared pages divided equally."""
     total = 0
     for process in [service, *service.children(recursive=True)]:
         try:

@@ -1,4 +1,4 @@
-"""The honest clients: ten users of what is cached, some of uncached texts who obey Retry-After, and a health check."""
+"""The honest clients: ten users of cached texts, some of uncached texts that obey Retry-After, and a health check."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REST_S, _HEALTH_S = 0.05, 0.5
 
 @dataclass
 class Seen:
-    """What they saw."""
+    """The answers that they got."""
 
     hits: Record = field(default_factory=Record)
     first: Record = field(default_factory=Record)
@@ -31,7 +31,7 @@ class Seen:
 
 
 def use(port: int, seconds: float, uncached_users: int = 1) -> Seen:
-    """Use the service for so long, in a process of its own."""
+    """Use the service for `seconds`, in a separate process."""
     go_first()
     return uvloop.run(_use(port, seconds, uncached_users))
 

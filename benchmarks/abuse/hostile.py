@@ -1,4 +1,4 @@
-"""The hostile clients: each kind repeats one act, and all together keep to half a CPU."""
+"""The hostile clients: each kind repeats one action, and all together use at most half a CPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def post(body: bytes, length: int | None = None, extra: bytes = b"") -> bytes:
-    """A predict request, whose Content-Length may promise more than there is."""
+    """A predict request, whose Content-Length may exceed its body."""
     size = len(body) if length is None else length
     return b"POST /project/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n%b\r\n%b" % (size, extra, body)
 
@@ -39,7 +39,7 @@ PIPELINE = 50
 
 
 class Hostile:
-    """One address and what is held open there."""
+    """A service's address and the connections held open to it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -54,7 +54,7 @@ class Hostile:
         writer.close()
 
     async def go(self, request: bytes, after_s: float = 0) -> None:
-        """Send a request and go, at once or after so many seconds."""
+        """Send a request and disconnect, at once or after `after_s`."""
         _, writer = await self._open()
         try:
             writer.write(request)
@@ -63,7 +63,7 @@ class Hostile:
             writer.transport.abort()
 
     async def hold(self, kind: str, data: bytes, number: int) -> None:
-        """Send something, and hold the connection open until so many of the kind are open."""
+        """Send `data`, and hold the connection open until `number` of the kind are open."""
         _, writer = await self._open()
         writer.write(data)
         held = self._held.setdefault(kind, deque())
@@ -77,7 +77,7 @@ class Hostile:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a client does, and how many seconds it rests between two times."""
+    """A client's action, and the seconds between two of them."""
 
     name: str
     rest_s: float
@@ -115,9 +115,9 @@ KINDS = (
 
 
 def attack(port: int, seconds: float, faster: float = 1.0) -> tuple[Counter[str], float]:
-    """How many times each kind did its act, and the CPUs that all used, for so long; in a process of its own.
+    """Attack for `seconds`, in a separate process; the number of each kind's actions, and the CPUs that all used.
 
-    With `faster` each kind rests so many times shorter.
+    `faster` divides the rests of each kind.
     """
     return uvloop.run(_attack(port, seconds, faster))
 

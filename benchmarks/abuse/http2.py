@@ -1,4 +1,4 @@
-"""Requests over cleartext HTTP/2 as frames, left unfinished where a client library would finish them."""
+"""Requests over cleartext HTTP/2 as frames, which stay unfinished; a client library would finish them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELLO = PREFACE + frame(SETTINGS, 0, 0)
 
 
 def connect(port: int) -> socket.socket:
-    """A connection that has agreed on HTTP/2."""
+    """A connection after HTTP/2's preface."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
     connection.sendall(HELLO)
     return connection
@@ -35,7 +35,7 @@ def opened(stream: int, length: int | None = None, *, method: bytes = b"\x83") -
 
 
 def data(stream: int, size: int) -> bytes:
-    """So much of a body, which goes on."""
+    """A part of a body, not the last."""
     return b"".join(frame(DATA, 0, stream, b" " * min(16_000, size - sent)) for sent in range(0, size, 16_000))
 
 
@@ -48,5 +48,5 @@ def _string(value: bytes) -> bytes:
 
 
 def reset(stream: int) -> bytes:
-    """The end of a stream that nobody wants any longer."""
+    """The cancellation of a stream."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))

@@ -1,1 +1,1 @@
-"""The rival that an expert would write: bare ASGI around this repository's engine, and no Ray."""
+"""The lean server, as an expert would write it: bare ASGI around this repository's engine, and no Ray."""

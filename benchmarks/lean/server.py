@@ -1,6 +1,6 @@
 """The lean server: bare ASGI on one uvicorn, this engine, a dict for a cache, and no Ray.
 
-It takes the engine from the checkout on PYTHONPATH, so that an older one can be measured too:
+Its engine is that of the checkout on PYTHONPATH, so that an older one can be measured too:
 `PYTHONPATH=CHECKOUT python benchmarks/lean/server.py MODEL PRECISION PORT [CACHE_ENTRIES]`
 """
 
@@ -31,13 +31,13 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_CHARS)]
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
-    """What a request's body must be."""
+    """A request's body."""
 
     text: Annotated[list[Text], msgspec.Meta(max_length=MAX_TEXTS)]
 
 
 class Model:
-    """Answers texts: what waits goes together, on all threads if it is alone, otherwise side by side on the streams."""
+    """Answers texts: waiting texts run together, a lone pass on all threads, otherwise in parallel on the streams."""
 
     def __init__(self, path: Path, precision: str, entries: int) -> None:
         directory = open_directory(path)
@@ -96,7 +96,7 @@ class Model:
         [scored] = await asyncio.gather(run, return_exceptions=True)
         self._free += streams
         self._start()
-        if isinstance(scored, BaseException):  # for those who wait
+        if isinstance(scored, BaseException):  # raised to the callers
             for text in texts:
                 self._pending.pop(text).set_exception(scored)
             return

@@ -1,1 +1,1 @@
-"""`make overload`: ten times what the model can do, open loop, and what becomes of every client."""
+"""`make overload`: an open loop of ten times the model's peak, and the outcome of every client."""

@@ -1,4 +1,4 @@
-"""Start the service with a model of production size, overload it, and print what came of it against the bars."""
+"""Starts the service with a model of production size, overloads it, and compares the results with the bars."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ GOODPUT, HITS_FACTOR, SECOND_TRY = 0.92, 2.0, 0.99
 
 def main(
     model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
-    factor: Annotated[float, typer.Option(help="Times the peak that is offered.")] = 10,
+    factor: Annotated[float, typer.Option(help="Offered load, as a multiple of the peak.")] = 10,
     texts: Annotated[int, typer.Option(help="New texts in each request.")] = 10,
     seconds: Annotated[float, typer.Option(help="How long.")] = 60,
-    replicas: Annotated[
-        int | None, typer.Option(min=1, help="Replicas of each kind; without it, what load asks for.")
-    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas of each kind; default: by load.")] = None,
     shared: Annotated[bool, typer.Option("--shared", help="Have clients use the service's CPUs too.")] = False,  # noqa: FBT002
 ) -> None:
-    """Overload the service, and say what became of every client."""
+    """Overload the service, and print the outcome of every client."""
     BUILD.mkdir(parents=True, exist_ok=True)
     plan = Plan(factor=factor, texts=texts, overload_s=seconds)
     model = model or base_model(BUILD)
@@ -54,7 +52,7 @@ def main(
 
 
 def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]]:
-    """Rows of name, figure, bar, and whether it holds; None where there is no bar."""
+    """Rows of name, figure, bar, and whether it holds; None if there is no bar."""
     before, after = result.peaks
     share = result.goodput / result.peak
     idle, loaded = result.idle_hits.percentile_ms(99), result.hits.percentile_ms(99)

@@ -1,4 +1,4 @@
-"""Clients: those who ask for what is cached, those who bring new texts, and what they do when refused."""
+"""Clients of cached texts and of new texts, which retry as asked if they are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TICK_S = 0.005
 
 @dataclass
 class Record:
-    """What a group of clients saw: the statuses, the seconds of the answers that were 200, and retry times."""
+    """The answers to a group of clients: statuses, seconds of the 200s, and retry times."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
@@ -40,17 +40,17 @@ class Record:
         self.max_retry_after_s = max(self.max_retry_after_s, answer.retry_after_s or 0)
 
     def percentile_ms(self, percent: float) -> float:
-        """The time below which that share of the good answers came."""
+        """The time within which `percent` of the 200s came."""
         return sorted(self.times)[min(len(self.times) - 1, int(len(self.times) * percent / 100))] * 1000
 
     @property
     def failed(self) -> int:
-        """Answers of status 5xx, and none at all."""
+        """Number of 5xx answers and of requests without an answer."""
         return sum(count for status, count in self.statuses.items() if status >= 500 or not status)  # noqa: PLR2004
 
 
 class Novelties:
-    """Bodies of `texts` texts each that nobody has sent before: sentences, or texts of so many words."""
+    """Bodies of `texts` new texts each: sentences, or `words` words each."""
 
     def __init__(self, texts: int, words: int | None = None) -> None:
         self._texts = texts
@@ -75,14 +75,14 @@ async def ask(connections: Connections, body: bytes, record: Record) -> Answer:
 
 
 async def ask_in_turn(connections: Connections, novelties: Novelties, record: Record, until: float) -> None:
-    """A user of a closed loop: the next request when the last one is answered, until that time; obeys Retry-After."""
+    """A user of a closed loop: sends the next request when the last one is answered; obeys Retry-After."""
     while time.perf_counter() < until:
         answer = await ask(connections, novelties.body(), record)
         await asyncio.sleep(min(answer.retry_after_s or 0, max(0.0, until - time.perf_counter())))
 
 
 async def ask_and_obey(connections: Connections, body: bytes, first: Record, second: Record, until: float) -> None:
-    """Send a request; where refused, once more after Retry-After, unless that is past the time `until`."""
+    """Send a request; if it is refused, once more after Retry-After, unless that is past the time `until`."""
     answer = await ask(connections, body, first)
     if answer.status == TOO_BUSY and answer.retry_after_s and time.perf_counter() + answer.retry_after_s < until:
         await asyncio.sleep(answer.retry_after_s)
@@ -90,7 +90,7 @@ async def ask_and_obey(connections: Connections, body: bytes, first: Record, sec
 
 
 async def open_loop(rate: float, seconds: float, arrive: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Let a client arrive `rate` times a second, however the others fare; returns when all have gone."""
+    """Start a client `rate` times a second, independent of the others; returns when all have ended."""
     async with asyncio.TaskGroup() as clients:
         async for _ in _arrivals(rate, seconds):
             clients.create_task(arrive())

@@ -1,4 +1,4 @@
-"""HTTP over kept connections, as light as can be: the generator shares its CPUs with the service."""
+"""HTTP over persistent connections with little CPU, since the generator may share CPUs with the service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, the seconds of Retry-After, None where there is none, and how many texts were sent to the model.
+    """Status, the seconds of Retry-After or None, and how many texts were sent to the model.
 
     Status 0 is no answer.
     """
@@ -68,14 +68,14 @@ class _Connection(asyncio.Protocol):
 
 
 def _number(head: bytes, after: bytes) -> int | None:
-    """The whole number behind these bytes."""
+    """The whole number after these bytes."""
     _, found, rest = head.partition(after)
     digits = rest.lstrip()
     return int(digits[: len(digits) - len(digits.lstrip(b"0123456789"))]) if found else None
 
 
 class Connections:
-    """As many connections to the service as are needed at a time, each used again."""
+    """As many connections to the service as are needed at a time; they are reused."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -85,7 +85,7 @@ class Connections:
     async def post(self, body: bytes) -> Answer:
         """Send a body and wait for the answer."""
         request = f"{self._head}{len(body)}\r\n\r\n".encode() + body
-        connection = await self._take()
+        connection = await self._acquire()
         try:
             answer = await connection.send(request)
         except asyncio.CancelledError:
@@ -94,7 +94,7 @@ class Connections:
         self._idle.append(connection)
         return answer
 
-    async def _take(self) -> _Connection:
+    async def _acquire(self) -> _Connection:
         while self._idle:
             connection = self._idle.pop()
             if connection.open:
@@ -103,6 +103,6 @@ class Connections:
         return connection
 
     def close(self) -> None:
-        """Close those that nobody uses."""
+        """Close idle connections."""
         for connection in self._idle:
             connection.close()

@@ -1,4 +1,4 @@
-"""Which CPUs the clients have for themselves, and which processes use the CPUs."""
+"""Separates the clients' CPUs from the service's, and measures which processes use CPUs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import psutil
 
 from benchmarks.processes import name_of
 
-MOST = 6
+MAX_NAMES = 6
 
 T = TypeVar("T")
 
 
 def split_cpus() -> tuple[set[int], set[int]]:
-    """CPUs for the service, and one for its clients; both have all of them where there is one only, or no affinity.
+    """CPUs for the service, and one for its clients; both get all if there is only one, or no affinity.
 
-    Clients on the service's own CPUs interrupt the ingress thousands of times a second, and the kernel then gives the
-    engine a turn before the ingress goes on, which no client on another machine would bring about.
+    Clients on the service's CPUs interrupt the ingress thousands of times a second, and the kernel then runs the engine
+    before the ingress goes on, which clients on other machines would not cause.
     """
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
@@ -31,7 +31,7 @@ def split_cpus() -> tuple[set[int], set[int]]:
 
 
 def move_to(cpus: set[int]) -> None:
-    """Run this process, and what it starts from now on, on these CPUs; without any, wherever it does."""
+    """Run this process, and its later children, on these CPUs; change nothing if there are none."""
     if cpus:
         os.sched_setaffinity(0, cpus)
 
@@ -49,7 +49,7 @@ def cpu_seconds() -> Mapping[str, float]:
 
 
 async def cpus_during(work: Awaitable[T]) -> tuple[T, dict[str, float]]:
-    """What the work comes to, and how many CPUs each process used meanwhile, by its name in words."""
+    """The work's result, and how many CPUs each process used meanwhile, by its name in words."""
     began, before = time.perf_counter(), await asyncio.to_thread(cpu_seconds)
     result = await work
     elapsed_s, after = time.perf_counter() - began, await asyncio.to_thread(cpu_seconds)
@@ -57,5 +57,5 @@ async def cpus_during(work: Awaitable[T]) -> tuple[T, dict[str, float]]:
 
 
 def busiest(used: Mapping[str, float]) -> list[tuple[str, float]]:
-    """The names that used the CPUs most, and how many."""
-    return sorted(used.items(), key=lambda item: -item[1])[:MOST]
+    """The names with the highest use of CPUs, and how many they used."""
+    return sorted(used.items(), key=lambda item: -item[1])[:MAX_NAMES]

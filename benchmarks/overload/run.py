@@ -1,4 +1,4 @@
-"""The phases: hits alone, the model's peak, many times that peak, and the peak again, all with the same hits beside."""
+"""The phases: hits alone, the model's peak, a multiple of it, and the peak again, with the same hits in each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.texts import COURSE_FIXED
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, and for how long; rates in requests a second, times in seconds."""
+    """Rates in requests a second, and times in seconds, of the phases."""
 
     factor: float = 10
     texts: int = 10
@@ -37,14 +37,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured. Peaks and goodput are requests a second that were answered with 200."""
+    """The measurements. Peaks and goodput are requests a second that were answered with 200."""
 
     idle_hits: Record
     hits: Record
     first: Record
     second: Record
     peaks: tuple[float, float]
-    """Before the overload and after it: machines whose speed drifts would else tell in the goodput."""
+    """Before and after the overload; otherwise a machine whose speed drifts would distort the goodput."""
     goodput: float
     offered: float
     cpus: list[tuple[str, float, float]]
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def peak(self) -> float:
-        """The mean of the two."""
+        """The mean of the two peaks."""
         return sum(self.peaks) / 2
 
 
@@ -62,13 +62,13 @@ async def run(port: int, plan: Plan) -> Result:
     connections = Connections(port)
     novelties = Novelties(plan.texts)
     loop = asyncio.get_running_loop()
-    # in a process of their own: what delays the other clients must not count as the service's delay
+    # in a separate process: delays of the other clients must not count as the service's
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, 1.0)
     idle_hits = await loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.idle_s)
 
     async def measure_peak() -> tuple[float, dict[str, float]]:
-        # the first seconds teach the service its rate, and fill connections
+        # in the first seconds the service learns its rate, and connections are opened
         await _closed_loop(connections, novelties, plan.users, plan.peak_s / 4)
         beside = loop.run_in_executor(pool, ask_for_hits, port, plan.hits_rate, plan.peak_s)
         measured = await cpus_during(_closed_loop(connections, novelties, plan.users, plan.peak_s))
@@ -106,17 +106,17 @@ async def run(port: int, plan: Plan) -> Result:
 
 
 def go_first() -> None:
-    """Have this process run whenever it wants to, where the system lets it.
+    """Give this process a real-time priority, if the system permits it.
 
-    It stands for clients on other machines: on CPUs that it shares with a service which has more to do than it can, it
-    would else wait for its own turn, and take that for the service's time.
+    It represents clients on other machines: on CPUs that it shares with an overloaded service, it would otherwise wait
+    to run, and count that as the service's time.
     """
     with contextlib.suppress(AttributeError, PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def ask_for_hits(port: int, rate: float, seconds: float) -> Record:
-    """An open loop of requests for what is cached."""
+    """An open loop of requests for cached texts."""
     go_first()
     record = Record()
     body = orjson.dumps({"text": COURSE_FIXED})

@@ -1,4 +1,4 @@
-"""BentoML as its documentation has it: a service around transformers' pipeline, with adaptive batching.
+"""BentoML as in its documentation: a service around transformers' pipeline, with adaptive batching.
 
 A batchable endpoint answers with a bare list, one entry for each text.
 """

@@ -1,4 +1,4 @@
-"""LitServe as its documentation has it: a LitAPI around transformers' pipeline, with batching, on one worker."""
+"""LitServe as in its documentation: a LitAPI around transformers' pipeline, with batching, on one worker."""
 
 import os
 import sys

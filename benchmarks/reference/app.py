@@ -1,4 +1,4 @@
-"""The reference: the plain stack that people run today, as its documentation has it.
+"""The reference: the plain stack that people run today, as in its documentation.
 
 FastAPI on one uvicorn worker, fastapi-cache2 on Redis, transformers' pipeline in fp32.
 """

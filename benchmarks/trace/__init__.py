@@ -1,1 +1,1 @@
-"""Where the time of one request goes that has to go to the model, stage by stage."""
+"""Traces the time of requests that go to the model, stage by stage."""

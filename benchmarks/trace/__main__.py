@@ -1,4 +1,4 @@
-"""`python -m benchmarks.trace`: start the service, send one new text after the other, and print where the time goes."""
+"""`python -m benchmarks.trace`: starts the service, sends new texts one by one, and prints each stage's time."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ STAGES = {
     "answered": "written",
     "sent": "HAProxy to client",
 }
-"""What lies between the stamp before and this one, in their order."""
+"""The stage between the stamp before and this one, in order."""
 
 LATER = {"passed", "tokenized"}
-"""Of these the last stamp counts, of others the first: a pass on several threads is several."""
+"""The last stamp of these counts, the first of others: a pass on several threads has several."""
 
 Stamps = list[tuple[float, str]]
 
@@ -95,7 +95,7 @@ def main(
 
 
 def _ask(url: str, requests: int, words: int) -> list[tuple[float, float]]:
-    """When each request was sent and when its answer was there; the first ones only warm up."""
+    """The times of each request and of its answer; the first ones only warm up."""
     spans = []
     with httpx.Client(timeout=60, trust_env=False) as client:
         for number in range(requests + requests // 5):
@@ -109,7 +109,7 @@ def _ask(url: str, requests: int, words: int) -> list[tuple[float, float]]:
 
 
 def stages(span: tuple[float, float], noted: Stamps) -> list[float] | None:
-    """Milliseconds of each of STAGES for the request of this span; None where stamps are missing or out of order."""
+    """Milliseconds of each of STAGES for the request of this span; None if stamps are missing or out of order."""
     inside = noted[bisect_left(noted, (span[0], "")) : bisect_right(noted, (span[1], "~"))]
     found: dict[str, float] = {}
     for at, name in inside:

@@ -22,10 +22,10 @@ from serve_app.web.predict_endpoint import PredictEndpoint
 
 
 class TracedClassifier(Classifier):
-    """Stamps in the model's replica."""
+    """A model replica with stamps."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)  # first: warming up is no request
+        super().__init__(settings)  # before the stamps, since the warm-up is not a request
         wrap(Classifier, "classify", "classifier", "classified", last=True)
         wrap(TextTokenizer, "encode", "tokenize", "tokenized")
         for kind in vars(engine).values():
@@ -34,7 +34,7 @@ class TracedClassifier(Classifier):
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve calls in each process with an HTTP server: the service's own, with stamps in an ingress replica."""
+    """The service's own middleware, with stamps in an ingress replica; Serve calls this in each HTTP server."""
     ours = before_serve.middlewares()
     if ours:
         wrap(HttpToolsProtocol, "data_received", "received")
@@ -45,7 +45,7 @@ def middlewares() -> list[Middleware]:
 
 
 def build_app(args: Settings) -> Application:
-    """The service's own application, whose model replicas stamp."""
+    """The service's own application, with TracedClassifier."""
     serve_app.app.Classifier = TracedClassifier  # type: ignore[attr-defined]
     return serve_app.app.build_app(args)
 

@@ -1,7 +1,7 @@
-"""Notes when a request passes the service's functions, in the processes that run them.
+"""Records the times at which a request passes functions of the service, in their processes.
 
 All clocks are CLOCK_MONOTONIC, which processes of one machine share. One client sends one request at a time, so that
-what lies between its sending and its answer belongs to that request.
+all stamps between a request and its answer belong to it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "TRACE_FOLDER"
-"""The variable that names where each process writes its stamps."""
+"""The variable that names the folder of the processes' stamps."""
 
 _stamps: list[tuple[str, float]] = []
 
 
 def stamp(name: str) -> None:
-    """Note the name with the time, in seconds."""
+    """Record the name with the time, in seconds."""
     _stamps.append((name, time.monotonic()))
 
 
 def write() -> None:
-    """Add what was noted to this process' file, a line for each call."""
+    """Append the stamps to this process' file, one line per call."""
     noted = _stamps[:]
     _stamps.clear()
     with (Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
@@ -35,7 +35,7 @@ def write() -> None:
 
 
 def wrap(owner: type, method: str, begins: str | None, ends: str | None = None, *, last: bool = False) -> None:
-    """Have the class stamp the method's begin and end; after the `last` of a request the stamps are written."""
+    """Stamp the begin and end of the class's method; after the `last` of a request, write the stamps."""
     original: Callable[..., Any] = getattr(owner, method)
 
     def before() -> None:

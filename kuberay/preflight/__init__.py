@@ -1,4 +1,4 @@
-"""What a cluster lacks for an overlay, found before anything is written."""
+"""Checks what a cluster lacks for an overlay before anything is written."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["Finding", "Level", "check"]
 
 
 def check(cluster: Cluster, objects: list[Object]) -> list[Finding]:
-    """All findings, faults first; what the caller may not ask, or the cluster cannot tell, is unknown."""
+    """All findings, faults first; UNKNOWN if the caller may not read it or the cluster cannot say."""
     found: list[Finding] = []
     for subject, each in _CHECKS:
         try:
             found += each(cluster, objects)
         except ClientError as error:
             if error.code is ExitCode.NO_CLUSTER and not found:
-                raise  # the first check already gets no answer
+                raise  # already the first check got no answer
             found.append(Finding(Level.UNKNOWN, error.code, f"{subject}: {error}"))
     return sorted(found, key=lambda finding: finding.level)

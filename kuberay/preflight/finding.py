@@ -1,4 +1,4 @@
-"""One thing that a preflight has to say."""
+"""A finding of a preflight."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Level(IntEnum):
     FAULT = 0
     """Certain: `apply` refuses."""
     WARNING = 1
-    """The service will not come up, or not work as it should, until somebody does something."""
+    """The service will not come up, or not work correctly, until a user acts."""
     UNKNOWN = 2
-    """It could not be asked."""
+    """It could not be checked."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     level: Level
     code: ExitCode
-    """What `apply` ends with for a fault."""
+    """The exit code of `apply` for a fault."""
     message: str

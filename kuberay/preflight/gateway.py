@@ -1,4 +1,4 @@
-"""Whether the gateway that the VirtualService names is there, and whether its pods are let in."""
+"""Checks that the VirtualService's gateway exists, and that the policy admits its pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the cluster knows the kinds, has the namespace, and lets the caller write them."""
+"""Checks that the cluster knows the kinds, has the namespace, and lets the caller write them."""
 
 from __future__ import annotations
 

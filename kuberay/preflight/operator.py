@@ -1,4 +1,4 @@
-"""Whether KubeRay's operator is there, and new enough for every field of the RayService."""
+"""Checks that KubeRay's operator runs, and is new enough for every field of the RayService."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kuberay.names import RAY_API, Object, is_true
 from kuberay.preflight.finding import Finding, Level
 
 SELECTOR = "app.kubernetes.io/component=kuberay-operator"
-"""What Helm's chart and the kustomization both label it with."""
+"""The label that Helm's chart and the kustomization both give it."""
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
-    """Findings about the operator, where the overlay has a RayService."""
+    """Findings about the operator, if the overlay has a RayService."""
     services = [obj for obj in objects if obj["kind"] == "RayService"]
     if not services:
         return
@@ -34,7 +34,7 @@ def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
 
 
 def unknown_fields(ray_service: Object, schemas: Object) -> set[str]:
-    """The fields of the RayService, as dotted paths, that the schemas do not declare; none where they are no help."""
+    """The fields of the RayService, as dotted paths, that the schemas do not declare; none if they are too vague."""
     root = next((name for name in schemas if name.endswith(".v1.RayService") or name == "RayService"), None)
     return set(_unknown(ray_service, schemas[root], schemas, "")) if root else set()
 

@@ -1,4 +1,4 @@
-"""Whether the cluster's network enforces NetworkPolicies: many accept them and do nothing."""
+"""Checks that the cluster's network enforces NetworkPolicies: many accept them and do nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EKS = "aws-node"
 
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
-    """Findings about the network plugin, told by its DaemonSet."""
+    """Findings about the network plugin, recognized by its DaemonSet."""
     if not any(obj["kind"] == "NetworkPolicy" for obj in objects):
         return
     sets = {item["metadata"]["name"]: item for item in cluster.items("apps/v1", "DaemonSet", None)}

@@ -1,4 +1,4 @@
-"""Whether the nodes have room for the pods, and for a second Ray cluster during an upgrade."""
+"""Checks that the nodes have room for the pods, and for a second Ray cluster during an upgrade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Amounts = dict[str, float]
 
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
-    """Findings about room; where the cluster can add nodes by itself they come to nothing."""
+    """Findings about room; they do not matter if the cluster can add nodes."""
     nodes = [node for node in cluster.items("v1", "Node", None) if not (node.get("spec") or {}).get("unschedulable")]
     if not nodes:
         yield Finding(Level.UNKNOWN, ExitCode.UNSCHEDULABLE, "room on the nodes: the cluster shows none")
@@ -43,7 +43,7 @@ def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
 
 
 def needed(objects: list[Object]) -> Amounts:
-    """What all pods of the objects ask for at the start, the autoscaler beside a Ray head included."""
+    """The requests of all initial pods of the objects, the autoscaler beside a Ray head included."""
     total = dict.fromkeys(_RESOURCES, 0.0)
     for _, template, count in templates(objects):
         for name, amount in requested(template["spec"]).items():
@@ -58,7 +58,7 @@ def needed(objects: list[Object]) -> Amounts:
 
 
 def requested(pod_spec: Object) -> Amounts:
-    """What the scheduler counts for a pod: its containers together, or its largest init container if that is more."""
+    """A pod's requests by the scheduler's rule: those of its containers, or of its largest init container."""
 
     def of(container: Object, name: str) -> float:
         return quantity(((container.get("resources") or {}).get("requests") or {}).get(name, "0"))

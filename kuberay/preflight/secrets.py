@@ -1,4 +1,4 @@
-"""Whether the secrets that pods read are there, with their keys."""
+"""Checks that the secrets that pods read exist, with their keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kuberay.templates import containers, templates
 
 REDIS_AUTH = "redis-auth"
 _USERS = {"project-password", "lab-password"}
-"""Its optional keys that make users of redis; a third, value-key, works by being there."""
+"""Optional keys of the password's Secret that make users of redis; a third, value-key, needs no component."""
 
 
 def check(cluster: Cluster, objects: list[Object]) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def _add(namespace: str, name: str, keys: list[str]) -> str:
 
 
 def _wanted(objects: list[Object]) -> set[tuple[str, str, tuple[str, ...]]]:
-    """Namespace, name and keys of each."""
+    """Namespace, name and keys of each Secret."""
     keys: dict[tuple[str, str], set[str]] = {}
 
     def add(owner: Object, name: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether volumes can be made, and whether HPAs have something to go by."""
+"""Checks that volumes can be made, and that HPAs have metrics."""
 
 from __future__ import annotations
 

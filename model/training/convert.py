@@ -1,4 +1,4 @@
-"""Read a starting point for training: a DistilBERT directory, or a BERT one turned into DistilBERT."""
+"""Loads a starting point for training: a DistilBERT, or a BERT converted to DistilBERT."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _BERT_TO_DISTILBERT = {
 class Start:
     """A classifier whose outputs are NEGATIVE and POSITIVE, in this order.
 
-    `labels` are the names that the directory gives its own outputs. `fresh` says whether they were of no use, so that
-    the output layer is random.
+    `labels` are the directory's own names of its outputs. `fresh` says whether they could not be used, so that the
+    output layer is random.
     """
 
     model: DistilBertForSequenceClassification
@@ -47,7 +47,7 @@ def load_start(directory: Path) -> Start:
 
     Its output layer is kept if its two labels are NEGATIVE and POSITIVE in any order and case, or have no names.
     BERT and DistilBERT differ only in BERT's token-type embedding, which a single sentence uses at one value: adding
-    that row to the position embeddings makes the two compute the same.
+    that row to the position embeddings makes both compute the same.
 
     Raises:
         ModelError: the directory holds neither a BERT nor a DistilBERT in safetensors.
@@ -79,7 +79,7 @@ def load_teacher(directory: Path, dim: int) -> DistilBertForSequenceClassificati
     """Load a trained classifier whose hidden states are `dim` wide.
 
     Raises:
-        ModelError: it was not trained to tell NEGATIVE from POSITIVE, or has another width.
+        ModelError: it was not trained to distinguish NEGATIVE and POSITIVE, or has another width.
     """
     teacher = load_start(directory)
     if teacher.fresh:
@@ -150,14 +150,14 @@ def _only_the_head(directory: Path, absent: set[str]) -> None:
 
 
 def _negative_and_positive(labels: Sequence[str]) -> list[int] | None:
-    """Which outputs are NEGATIVE and POSITIVE, or None if the labels are others."""
+    """The indices of NEGATIVE and POSITIVE, or None if there are other labels."""
     names = [label.strip().casefold() for label in labels]
     wanted = [label.casefold() for label in DEFAULT_LABELS]
     return [names.index(name) for name in wanted] if sorted(names) == sorted(wanted) else None
 
 
 def _set_outputs(model: DistilBertForSequenceClassification, kept: Sequence[int] | None) -> None:
-    """Give the model two outputs, NEGATIVE and POSITIVE: those of its outputs that are `kept`, or random ones."""
+    """Give the model two outputs, NEGATIVE and POSITIVE: the `kept` ones of its outputs, or random ones."""
     config, old = model.config, model.classifier
     model.classifier = torch.nn.Linear(config.dim, len(DEFAULT_LABELS))
     with torch.no_grad():

@@ -27,7 +27,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Examples:
-    """Token ids of n texts, and the number of each one's label."""
+    """Token ids of n texts, and the index of each one's label."""
 
     ids: list[list[int]]
     labels: list[int]
@@ -35,7 +35,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of n texts: `logits` (n, 2) and the first token's last hidden state `hidden` (n, dim)."""
+    """A model's answers for n texts: `logits` (n, 2) and the first token's last hidden state `hidden` (n, dim)."""
 
     logits: torch.Tensor
     hidden: torch.Tensor
@@ -74,9 +74,9 @@ def train(
 ) -> bool:
     """Train `model` in place; after each epoch that is the best on `dev` so far, call `on_best(epoch, accuracy)`.
 
-    Returns whether it came to the end: a loss or an answer that is not finite ends it, as none after it would be.
-    With a `teacher`, its logits and hidden states are what the model learns, and the labels serve as a third,
-    lighter target: hidden states tell much more of each text than two logits do (as in MiniLM and TinyBERT).
+    Returns False if a loss or an answer was not finite, which ends the training, since all later ones would be too.
+    With a `teacher`, the model learns its logits and hidden states, and the labels are a third target of less weight:
+    hidden states carry much more of each text than two logits do (as in MiniLM and TinyBERT).
     """
     rng = random.Random(options.seed)  # noqa: S311  (shuffling, not secrets)
     torch.manual_seed(options.seed)

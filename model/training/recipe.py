@@ -1,4 +1,4 @@
-"""Train from one model directory into another: load, shrink, ask the teacher, train, save the best epoch."""
+"""Trains from one model directory into another: load, shrink, run the teacher, train, save the best epoch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from model.weights import WEIGHTS
 
 @dataclass(frozen=True)
 class Shrink:
-    """What to keep of the start: these layers, and so many feed-forward neurons and word pieces; nothing means all."""
+    """The parts of the start to keep: layers, numbers of feed-forward neurons and of word pieces; empty or 0: all."""
 
     layers: Sequence[int]
     hidden_dim: int
@@ -47,10 +47,10 @@ def train_from(
     options: Options,
     dtype: str,
 ) -> str:
-    """Train on `train_texts`, keep in `out` the epoch that is best on `dev`, and return a line on what `out` holds.
+    """Train on `train_texts`, save the epoch that is best on `dev` in `out`, and return a line on it.
 
     Raises:
-        ModelError: start, teacher or out are of no use, or no epoch gave finite answers, so nothing was saved.
+        ModelError: start, teacher or out cannot be used, or no epoch gave finite answers, so nothing was saved.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -116,7 +116,7 @@ def _load(start: Path, shrink: Shrink, texts: Sequence[str]) -> tuple[Any, Any]:
 
 
 def _load_teacher(teacher: Path, dim: int, texts: Sequence[str]) -> tuple[Any, list[list[int]]]:
-    """The teacher, and the token ids that `texts` are to it."""
+    """The teacher, and the token ids of `texts` by its tokenizer."""
     model = load_teacher(teacher, dim)
     tokenizer = load_tokenizer(teacher, model.config.vocab_size)
     return model, encode(tokenizer, texts, model.config.max_position_embeddings)
@@ -133,7 +133,7 @@ def _save(model: Any, tokenizer: Any, out: Path, dtype: str, record: dict[str, o
 
 
 def _rehearse(model: Any, tokenizer: Any, start: Path, out: Path, dtype: str) -> None:
-    """Find out before the training whether there is room for what it makes, and whether that can be served."""
+    """Check before the training that its result fits on the disk and can be served."""
     with staging(out, ".train-") as staged:
         _write(model, _stored(model, dtype, out), tokenizer, staged, out)
         try:

@@ -1,4 +1,4 @@
-"""A model directory's tokenizer for training, exactly as transformers loads it, and saved so that it stays that."""
+"""Loads a model directory's tokenizer for training as transformers does, and saves it unchanged."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def save_tokenizer(tokenizer: Any, folder: Path, max_tokens: int) -> None:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.model_max_length = max_tokens
-    for how in ("local_files_only", "is_local"):  # it was loaded, which does not belong to it
+    for how in ("local_files_only", "is_local"):  # options of loading, not of the tokenizer
         tokenizer.init_kwargs.pop(how, None)
     tokenizer.save_pretrained(folder)

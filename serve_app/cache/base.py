@@ -1,4 +1,4 @@
-"""What the cache asks of its second tier, which other replicas share."""
+"""The interface of the cache's second tier, which all replicas share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class SharedCache(Protocol):
     """One model's answers outside the process. It may be slow, full, gone or wrong; none of that may fail a request."""
 
     def start(self) -> None:
-        """Begin to find out whether the cache can be used. Never raises; needs a running loop."""
+        """Begin to probe the cache. Never raises; needs a running loop."""
         ...
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        """What is known of `keys`; an empty answer where the cache cannot be asked in time. Never raises."""
+        """The cached predictions for `keys`; none if the cache does not answer in time. Never raises."""
         ...
 
     def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Write, off the road of the request. Never raises, and drops what cannot be written."""
+        """Write without delaying the request. Never raises; drops what cannot be written."""
         ...
 
     async def close(self) -> None:
@@ -32,14 +32,14 @@ class NoSharedCache:
     """The shared cache of a service that runs without Redis."""
 
     def start(self) -> None:
-        """Nothing is to be found out."""
+        """Do nothing: there is nothing to probe."""
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:  # noqa: ARG002
-        """Nothing is known."""
+        """Always empty."""
         return {}
 
     def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Nothing is written."""
+        """Drop them."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""A deadline that does not count the time for which the event loop was held."""
+"""A deadline that does not count time in which the event loop was blocked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-CHECK_S = 0.001  # before the deadline; a check that itself comes after it shows that the loop was held
+CHECK_S = 0.001  # before the deadline; a check that runs after the deadline shows that the loop was blocked
 GRACE_S = 0.005
 
 T = TypeVar("T")
@@ -15,10 +15,10 @@ T = TypeVar("T")
 async def run_until(deadline: float, command: Callable[[], Awaitable[T]]) -> T:
     """Await a command until the deadline on the loop's clock.
 
-    Where the loop was held across the deadline, an answer that has arrived is still read: who was asked has not failed.
+    If the loop was blocked across the deadline, an answer that has arrived is still read: the server was not late.
 
     Raises:
-        TimeoutError: it was not done in time.
+        TimeoutError: the command did not end in time.
     """
     async with asyncio.timeout_at(deadline) as limit:
         check = asyncio.get_running_loop().call_at(deadline - CHECK_S, _excuse, limit)

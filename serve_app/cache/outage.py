@@ -1,4 +1,4 @@
-"""Why Redis is not used, in words that hold nothing of its address."""
+"""Names the reason why Redis is not used, without any part of its address."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from redis import exceptions as redis
 
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
-    (redis.NoPermissionError, "Redis lets its user not do this (NOPERM)"),
+    (redis.NoPermissionError, "Redis does not permit its user this command (NOPERM)"),
     (redis.BusyLoadingError, "Redis is loading its data (LOADING)"),
     (redis.ReadOnlyError, "Redis is a replica that takes no writes (READONLY)"),
     (redis.OutOfMemoryError, "Redis is full (OOM)"),
     (redis.AskError, "Redis is a cluster, and one server is needed (MOVED)"),  # and its subclass MovedError
     (redis.ClusterCrossSlotError, "Redis is a cluster, and one server is needed (CROSSSLOT)"),
     (redis.ClusterDownError, "Redis is a cluster, and one server is needed (CLUSTERDOWN)"),
-    (redis.InvalidResponse, "what answers there does not speak Redis' protocol"),
+    (redis.InvalidResponse, "the server at this address does not speak Redis' protocol"),
     (socket.gaierror, "the name of Redis cannot be resolved"),
     (ssl.SSLCertVerificationError, "the certificate of Redis is not trusted"),
-    (ssl.SSLError, "no TLS can be spoken with Redis"),
+    (ssl.SSLError, "TLS with Redis fails"),
     (ConnectionRefusedError, "Redis refuses connections"),
     (FileNotFoundError, "the socket of Redis does not exist"),
     (PermissionError, "the socket of Redis may not be opened"),
@@ -27,15 +27,15 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.TimeoutError, "Redis does not answer in time"),
 )
 _WORDS = (
-    # what servers of several ages and makers say, and redis-py has no class of its own for
+    # messages of various servers and versions for which redis-py has no class
     ("WRONGPASS", "Redis refuses the password (WRONGPASS)"),
     ("invalid password", "Redis refuses the password"),
     ("NOAUTH", "Redis asks for a password (NOAUTH)"),
     ("operation not permitted", "Redis asks for a password"),
     ("without any password configured", "Redis has no password, and one is set here"),
     ("no password is set", "Redis has no password, and one is set here"),
-    ("max number of clients", "Redis has as many clients as it takes"),
-    ("protected mode", "Redis is in protected mode, in which it takes no clients from elsewhere (DENIED)"),
+    ("max number of clients", "Redis has as many clients as it accepts"),
+    ("protected mode", "Redis is in protected mode and accepts clients of its own machine only (DENIED)"),
     ("DB index is out of range", "Redis has no database of this number"),
     ("unknown command", "Redis does not know a command that is needed"),
     ("MISCONF", "Redis cannot save its data and takes no writes (MISCONF)"),
@@ -44,7 +44,7 @@ _WORDS = (
 
 
 def reason(error: BaseException) -> str:
-    """The kind of failure; never the error's own words, which may hold a host or a password."""
+    """The kind of failure; never the error's own message, which may hold a host or a password."""
     chain = list(_chain(error))
     for each in chain:
         words = f"{getattr(each, 'status_code', '')} {each}".lower()
@@ -60,7 +60,7 @@ def reason(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it came from: redis-py wraps what the system says."""
+    """The error and its causes, since redis-py wraps the system's errors."""
     following: BaseException | None = error
     while following is not None:
         yield following

@@ -1,4 +1,4 @@
-"""Reads that come while one is under way, gathered into the next: fewer, larger round trips as load grows."""
+"""Coalesces reads that arrive during another read into the next one: fewer, larger round trips as load grows."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ class _Read(Generic[K, V]):
 
 
 QUEUE_TIMEOUTS = 20
-"""How many times the time-out a read may wait for its turn, behind others that were answered."""
+"""A read may wait in the queue for this many time-outs while the reads ahead of it are answered."""
 
 
 class ReadCoalescer(Generic[K, V]):
-    """Asks `fetch(keys, deadline)` for all who want something, one call at a time.
+    """Calls `fetch(keys, deadline)` for all callers, one call at a time.
 
-    The first read goes out at once; what comes before it is back goes out together as the next. `fetch` gets a
-    deadline on the loop's clock, the time-out after it was called, and must keep it: time in the queue here is no
-    fault of the store. It returns None if the store failed; those who wait behind it then get nothing, at once. A read
-    whose caller has gone, or that has waited too long for its turn, is not sent.
+    The first read is sent at once; reads that arrive before its answer are sent together as the next. `fetch` gets a
+    deadline on the loop's clock, one time-out after the call, and must keep it: time in the queue does not count
+    against the store. If the store fails, `fetch` returns None, and all waiting reads get an empty answer at once. A
+    read whose caller has gone, or that has waited too long in the queue, is not sent.
     """
 
     def __init__(
-        self, fetch: Callable[[list[K], float], Awaitable[Mapping[K, V] | None]], timeout_s: float, most_keys: int
+        self, fetch: Callable[[list[K], float], Awaitable[Mapping[K, V] | None]], timeout_s: float, max_keys: int
     ) -> None:
         self._fetch = fetch
         self._timeout_s = timeout_s
-        self._most_keys = most_keys
+        self._max_keys = max_keys
         self._reads: deque[_Read[K, V]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, keys: Collection[K]) -> Mapping[K, V]:
-        """What `fetch` knows of `keys`, and perhaps of others."""
+        """Values for `keys`; may contain other keys too."""
         loop = asyncio.get_running_loop()
         read: _Read[K, V] = _Read(keys, loop.time() + QUEUE_TIMEOUTS * self._timeout_s, loop.create_future())
         self._reads.append(read)
@@ -59,7 +59,7 @@ class ReadCoalescer(Generic[K, V]):
                 wanted = dict.fromkeys(key for read in reads for key in read.keys)
                 try:
                     answer = await self._fetch(list(wanted), clock() + self._timeout_s)
-                except Exception as error:  # noqa: BLE001  (for those who wait, or they would wait for good)
+                except Exception as error:  # noqa: BLE001  (passed to the callers, who would otherwise wait for ever)
                     answer = error
                 if answer is None:
                     reads += self._reads
@@ -75,13 +75,13 @@ class ReadCoalescer(Generic[K, V]):
         self._task = None
 
     def _next(self) -> list[_Read[K, V]]:
-        """The reads that have waited longest, up to `most_keys` keys together; one alone if it is not to be sent."""
+        """The reads that have waited longest, up to `max_keys` keys together; or one alone that is not to be sent."""
         reads = [self._reads.popleft()]
         size = len(reads[0].keys)
         while (
             self._reads
             and not (reads[0].answer.done() or self._reads[0].answer.done())
-            and size + len(self._reads[0].keys) <= self._most_keys
+            and size + len(self._reads[0].keys) <= self._max_keys
         ):
             reads.append(self._reads.popleft())
             size += len(reads[-1].keys)

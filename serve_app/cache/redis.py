@@ -1,4 +1,4 @@
-"""The Redis tier: one model's predictions under names that hold its fingerprint."""
+"""The Redis tier: one model's predictions, under keys with the model's fingerprint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serve_app.settings import Settings
 class RedisCache:
     """Predictions of one model in Redis, under `fastapi-cache-project::<fingerprint>:<hash of the text>`.
 
-    The caches of several models share a `store`, and what is asked of them at once is one MGET.
+    The caches of several models share a `store`, which sends their concurrent reads as one MGET.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class RedisCache:
         self._metrics = metrics
 
     def start(self) -> None:
-        """Find out in the background whether Redis can be used, so that the log says why not before it is needed."""
+        """Probe Redis in the background, so that the log reports a fault before a request needs Redis."""
         self._breaker.check()
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Prediction]:
-        """What Redis has of `keys`; nothing if it fails, is late, or the breaker is open."""
+        """The predictions that Redis has for `keys`; none if it fails, is late, or the breaker is open."""
         if not keys or self._breaker.open:
             return {}
         names = [self._name(key) for key in keys]
@@ -60,7 +60,7 @@ class RedisCache:
         return found
 
     def put_in_background(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Write in the background; while Redis cannot be used, or too much waits, they are dropped."""
+        """Write in the background; drop them while Redis cannot be used or too many writes wait."""
         named = {self._name(key): dump(prediction) for key, prediction in predictions.items()}
         self._store.write_in_background({name: self._seal.put(name, value) for name, value in named.items()})
 
@@ -73,7 +73,7 @@ class RedisCache:
 
 
 def open_redis(settings: Settings, metrics: Metrics) -> OpenSharedCache:
-    """How to open the caches of models in the Redis of the settings, over the same connections; none without one."""
+    """A function that opens a model's cache in the settings' Redis, over shared connections; no cache without Redis."""
     store = None if settings.redis_url is None else RedisStore(settings, metrics)
 
     def open_shared(model: Identity) -> SharedCache:

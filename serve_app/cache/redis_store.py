@@ -1,4 +1,4 @@
-"""Names and values in Redis: gathered MGETs, writes in the background, time limits and a breaker around both."""
+"""Values by name in Redis: coalesced MGETs and background writes, both with time limits and a breaker."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from serve_app.redis_address import CONNECT_TIMEOUT_S
 from serve_app.settings import Settings
 
 PREFIX = "fastapi-cache-project::"
-WRITE_TIMEOUT_S = 1.0  # nobody waits for a write
+WRITE_TIMEOUT_S = 1.0  # no request waits for a write
 MAX_PENDING = 10_000
-MOST_KEYS = 1000  # in one MGET, if several requests share it
+MAX_KEYS = 1000  # in an MGET that several requests share
 WRITE_KEYS = 250
-"""Keys in one round of writes: to pack them and read the replies holds the event loop for some milliseconds."""
+"""Keys in one round of writes: packing them and reading the replies blocks the event loop for some milliseconds."""
 WRITE_INTERVAL_S = 0.1
 PROBES = tuple(f"{PREFIX}:{digit * 2 * KEY_BYTES}" for digit in "0f")
-"""Keys that no text has. MGET is what is needed, where a proxy may know no PING; of two, which a cluster refuses."""
-SAY_AGAIN_S = 600
+"""Keys that no text has, for an MGET: a proxy may not know PING, and a cluster refuses two keys."""
+REPEAT_WARNING_S = 600
 
 T = TypeVar("T")
 
@@ -41,43 +41,43 @@ logger = logging.getLogger("ray.serve")
 class RedisStore:
     """Values by name in Redis, for all models over the same connections.
 
-    Of Redis it needs MGET and SET alone, over RESP2, so that old servers and proxies do.
+    It uses only MGET and SET, over RESP2, so that it works with old servers and proxies.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._reads = ReadCoalescer(self._read, settings.redis_timeout_ms / 1000, MOST_KEYS)
-        # bare connections of redis-py, kept open: there is one read at a time, beside one write, and each has its
-        # deadline here. A read is on the road of every request that the in-process tier does not answer, and redis-py's
-        # client, pool and timers would have it cost twice the CPU
+        self._reads = ReadCoalescer(self._read, settings.redis_timeout_ms / 1000, MAX_KEYS)
+        # bare connections of redis-py, kept open: at most one read and one write run at a time, each with a deadline
+        # of its own. Every request that memory does not answer waits for a read, and redis-py's client, pool and timers
+        # would double its CPU time
         self._for_reads = settings.redis_connection()
         self._for_writes = settings.redis_connection()
         self._for_probes = settings.redis_connection()
         self._ttl_s = settings.cache_ttl_s
         self._jitter = settings.cache_ttl_jitter
         self._metrics = metrics
-        self.breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._probe, self._tell)
+        self.breaker = Breaker(settings.redis_max_failures, settings.redis_probe_s, self._probe, self._report)
         """Open while Redis is not used."""
         self._writes: dict[str, bytes] = {}
         self._writer: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
         self._down = False
-        # what a Secret made from a file has, and nobody sees
+        # a Secret made from a file often ends in a newline, which is easily overlooked
         password: Any = self._for_reads.password
         self._hint = "; the password that is set ends in white space" if password[-1:].isspace() else ""
-        self._said: TTLCache[str, None] = TTLCache(16, SAY_AGAIN_S)
+        self._warned: TTLCache[str, None] = TTLCache(16, REPEAT_WARNING_S)
 
     async def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Values by name, and perhaps others' too, from one MGET shared with those who ask meanwhile.
+        """Values for `names`, from an MGET that concurrent callers share; may contain other names too.
 
-        Nothing if Redis fails or is late, or the breaker is open.
+        Empty if Redis fails or is late, or the breaker is open.
         """
         if self.breaker.open or self._closed:
             return {}
         return await self._reads.get(names)
 
     def write_in_background(self, values: Mapping[str, bytes]) -> None:
-        """Write in the background; past the bound, and while the breaker is open, they are dropped."""
+        """Write in the background; drop them if MAX_PENDING wait, or while the breaker is open."""
         if self.breaker.open or self._closed or len(self._writes) >= MAX_PENDING:
             self._metrics.dropped_writes.inc(len(values))
             return
@@ -86,7 +86,7 @@ class RedisStore:
             self._writer = asyncio.create_task(self._write())
 
     async def close(self) -> None:
-        """Write what is queued, then close."""
+        """Write what is queued, then close the connections."""
         self._closed = True
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
@@ -114,7 +114,7 @@ class RedisStore:
 
         A Redis that is far away, or speaks TLS, takes longer to connect to than a read may wait.
         """
-        if self._connecting is None or self._connecting.done():  # within it there is a connection, but not yet for use
+        if self._connecting is None or self._connecting.done():  # until it is done the connection is not ready
             if self._for_reads.is_connected:
                 return
             connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
@@ -123,8 +123,8 @@ class RedisStore:
         await asyncio.shield(self._connecting)
 
     async def _mget(self, connection: AbstractConnection, names: Sequence[str]) -> list[bytes | None]:
-        # connects where it has to; where an error or a deadline ends it, the connection closes itself, so that no
-        # answer is left for the next who asks
+        # connects if necessary; after an error or a deadline the connection closes itself, so that no late answer is
+        # read for the next command
         await connection.send_command("MGET", *names)
         values: list[bytes | None] = await connection.read_response()
         if not isinstance(values, list) or len(values) != len(names):
@@ -133,7 +133,7 @@ class RedisStore:
         return values
 
     async def _write(self) -> None:
-        """Write all that is queued, WRITE_KEYS at a time; what comes within WRITE_INTERVAL_S goes together."""
+        """Write all that is queued, WRITE_KEYS at a time; writes of one WRITE_INTERVAL_S go together."""
         while self._writes:
             names = list(islice(self._writes, WRITE_KEYS))
             written = await self._store({name: self._writes.pop(name) for name in names})
@@ -143,7 +143,7 @@ class RedisStore:
                 await asyncio.sleep(WRITE_INTERVAL_S)
 
     async def _store(self, values: Mapping[str, bytes]) -> int:
-        """How many of them Redis has taken."""
+        """Write the values; the number that Redis has accepted."""
         written = 0
         refusals: list[ResponseError] = []
 
@@ -164,25 +164,25 @@ class RedisStore:
         if not self.breaker.open:
             await self._ask("put", asyncio.get_running_loop().time() + WRITE_TIMEOUT_S, store)
         if refusals:
-            # a Redis that is full, or a replica, still answers reads, so it is no reason to stop asking
+            # a Redis that is full, or a replica, still answers reads, so the breaker stays closed
             self._metrics.redis_errors.inc(tags={"command": "put"})
-            self._say(f"Redis takes no answers, and goes on to be read: {reason(refusals[-1])}")
+            self._warn(f"Redis accepts no writes, and is still read: {reason(refusals[-1])}")
         return written
 
-    async def _ask(self, what: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
-        """Run a command until the deadline on the loop's clock; None, counted, where it fails in whatever way."""
+    async def _ask(self, kind: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Run a command until the deadline on the loop's clock; if it fails in any way, count that and return None."""
         try:
             answer = await run_until(deadline, command)
         except Exception as error:  # noqa: BLE001  (no failure of Redis may fail a request)
-            self._metrics.redis_errors.inc(tags={"command": what})
+            self._metrics.redis_errors.inc(tags={"command": kind})
             if not self._closed:
-                self.breaker.failed(what, error)
+                self.breaker.failed(kind, error)
             return None
-        self.breaker.succeeded(what)
+        self.breaker.succeeded(kind)
         return answer
 
     async def _probe(self) -> None:
-        # on a connection of its own, which tells whether a new one can be had
+        # on its own connection, which shows whether a new one can be opened
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await self._mget(self._for_probes, PROBES)
@@ -190,8 +190,8 @@ class RedisStore:
         finally:
             await self._for_probes.disconnect(nowait=True)
 
-    def _tell(self, failure: Exception | None) -> None:
-        """Say in the log and in a metric that Redis is not used from now on, or is used again."""
+    def _report(self, failure: Exception | None) -> None:
+        """Report in the log and in a metric that Redis is not used from now on, or is used again."""
         self._metrics.redis_up.value = 0 if failure else 1
         if failure is not None:
             logger.warning("Redis is not used, replicas share nothing: %s%s", reason(failure), self._hint)
@@ -199,8 +199,8 @@ class RedisStore:
             logger.warning("Redis is used again")
         self._down = failure is not None
 
-    def _say(self, fault: str) -> None:
-        """Say it in the log, unless that has been said lately."""
-        if fault not in self._said:
-            self._said[fault] = None
+    def _warn(self, fault: str) -> None:
+        """Log the fault, unless it was logged within REPEAT_WARNING_S."""
+        if fault not in self._warned:
+            self._warned[fault] = None
             logger.warning(fault)

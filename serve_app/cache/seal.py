@@ -1,4 +1,4 @@
-"""Keyed hashes on what Redis keeps, so that a service with access to the same Redis cannot forge an answer."""
+"""Keyed hashes on values in Redis, so that another service with access to that Redis cannot forge an answer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _DIGITS = 32  # 16 bytes in hexadecimal
 
 
 class Seal:
-    """Puts a keyed hash of a value and its key before the value, and checks it; without a secret, neither.
+    """Puts a keyed hash of a value and its name before the value, and checks it; does nothing without a secret.
 
-    The hash covers the key too, so that a value copied to another key is refused.
+    The hash covers the name too, so that a value copied to another name is refused.
     """
 
     def __init__(self, secret: str) -> None:
@@ -21,14 +21,14 @@ class Seal:
         self._key = hashlib.blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
 
     def put(self, name: str, value: bytes) -> bytes:
-        """The value of the key `name` as Redis keeps it."""
+        """The value of `name` as Redis stores it."""
         return self._hash(name, value) + value if self._key else value
 
     def check(self, name: str, stored: bytes) -> bytes:
-        """What `put` was given.
+        """The value that `put` was given.
 
         Raises:
-            BadValue: the hash is missing, or is of another key, value or secret.
+            BadValue: the hash is missing, or belongs to another name, value or secret.
         """
         if not self._key:
             return stored

@@ -1,4 +1,4 @@
-"""The cache as the predictor sees it: this process's memory, and behind it what all replicas share."""
+"""The cache as the predictor sees it: this process's memory, and behind it the tier that all replicas share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OpenSharedCache = Callable[[Identity], SharedCache]
 RENEWED_SHARE = 0.01
 """Share of the hits in memory that are written to the shared tier again.
 
-It would not see its hottest texts used otherwise: they would expire there, or be evicted, or stay lost after FLUSHALL.
+Otherwise texts that memory answers would look unused there: they would expire, be evicted, or stay lost after FLUSHALL.
 """
 
 
@@ -30,12 +30,12 @@ class Tiers:
         self._shared = {expected.fingerprint: open_shared(expected)}
 
     def start(self) -> None:
-        """Begin to find out whether the shared tier can be used; needs a running loop."""
+        """Begin to probe the shared tier; needs a running loop."""
         for shared in self._shared.values():
             shared.start()
 
     def recall(self, model: Identity, keys: Iterable[bytes]) -> dict[bytes, Prediction]:
-        """Those of `keys` that memory has of this model."""
+        """This model's predictions in memory for `keys`."""
         memory, prefix = self._memory, model.fingerprint.encode()
         found: dict[bytes, Prediction] = {}
         for key in keys:
@@ -48,7 +48,7 @@ class Tiers:
         return found
 
     async def look_up(self, asked: Sequence[tuple[Identity, Sequence[bytes]]]) -> list[dict[bytes, Prediction]]:
-        """Those of each model's keys that the shared tier has, in one MGET; memory has them from now on."""
+        """Each model's predictions in the shared tier, read by one MGET and copied to memory."""
         reads = [self._of(model).get_many(keys) for model, keys in asked]
         found = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
         for (model, _), known in zip(asked, found, strict=True):
@@ -56,7 +56,7 @@ class Tiers:
         return found
 
     def keep(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
-        """Put what the model has computed into both tiers."""
+        """Put the model's computed predictions into both tiers."""
         self._remember(model, predictions)
         self._of(model).put_in_background(predictions)
 

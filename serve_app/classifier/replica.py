@@ -19,7 +19,7 @@ from model.tokenizer import Encoding, TextTokenizer
 from serve_app.classifier.passes import Passes, Request
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
-from serve_app.idle_priority import take_idle_priority
+from serve_app.idle_priority import run_at_idle_priority
 from serve_app.messages import Answer, Event, guess_tokens
 from serve_app.metrics import Metrics
 from serve_app.overload.retry_reservations import ReservationRelay
@@ -27,11 +27,11 @@ from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
 
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
-"""Different ones, since the engine runs equal ones once."""
+"""All different, since the engine runs equal texts only once."""
 INLINE_CHARS = 2_000
-"""Texts of so many characters together are tokenized at once: a thread would take longer to wake up."""
+"""Up to this many characters are tokenized without a thread, which would take longer to wake up."""
 SLICE_TEXTS = 16
-"""Texts that are tokenized at once: a caller that goes leaves no more than that behind."""
+"""Texts tokenized in one call: at most these are tokenized in vain if the client disconnects."""
 
 
 class Classifier:
@@ -39,14 +39,14 @@ class Classifier:
 
     def __init__(self, settings: Settings) -> None:
         forbid_core_dumps()
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would not be idle ones
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its own threads would not have idle priority
         directory = open_directory(settings.model_dir)
         self._identity = identify(directory, settings.precision, settings.max_tokens)
         self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
         threads = max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-        self._threads = ThreadPoolExecutor(threads, "engine", initializer=take_idle_priority)
-        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=take_idle_priority)
-        # loaded on one of these threads, since the runtime's own take their priority from it
+        self._threads = ThreadPoolExecutor(threads, "engine", initializer=run_at_idle_priority)
+        self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=run_at_idle_priority)
+        # loaded on one of these threads, since the runtime's threads inherit its priority
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
         self._passes = Passes(load.result(), self._threads, settings, Metrics())
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
@@ -57,10 +57,10 @@ class Classifier:
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def classify(self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf) -> Answer:
-        """Scores of each text, in order; None for those whose turn has not come within `timeout_s`.
+        """Scores of each text, in order; None for those that were not run within `timeout_s`.
 
-        Refused if they would wait longer than `max_wait_s` for their turn. That is an answer and no error, since Serve
-        logs errors and wraps them. Without end for `max_wait_s`, they go before all.
+        Refuses texts that would wait longer than `max_wait_s`. A refusal is an answer with `busy_s`, not an error,
+        since Serve logs and wraps errors. An infinite `max_wait_s` makes the request urgent.
         """
         slices = [texts[first : first + SLICE_TEXTS] for first in range(0, len(texts), SLICE_TEXTS)]
         guesses = [sum(guess_tokens(text, self._identity.max_tokens) for text in part) for part in slices]
@@ -68,7 +68,7 @@ class Classifier:
         truncated: list[bool] = []
         tokenize_ms = 0.0
         if not (busy_s := self._passes.busy_s(request, max_wait_s, timeout_s)) and texts:
-            with self._passes.hold(request), contextlib.suppress(TimeoutError):
+            with self._passes.track(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     for part, guess in zip(slices, guesses, strict=True):
                         began = time.perf_counter()
@@ -94,20 +94,20 @@ class Classifier:
         )
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
-        """Relay what happened to reservations in an ingress replica; all ask the same classifier."""
+        """Relay reservation events between ingress replicas, which all call the same classifier replica."""
         self._refused_s += refused_tokens / self._passes.guessed_per_s
         return self._relay.exchange(sender, events, time.monotonic())
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks for now and then: the work since it last asked, as a share of what this replica can do."""
-        # of a list much may wait that is no wait for others, and is to be done within the time-out
+        """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""
+        # most of a long list does not delay others, but all of it must be done within the time-out
         all_s = self._passes.tokens / self._passes.tokens_per_s
         waiting = self._passes.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
         return {LOAD: self._work.share() + waiting}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
     async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
-        """Tokenize together what arrives together; each caller then queues its own."""
+        """Tokenize the slices of concurrent calls together; each caller then queues its own."""
         texts = [text for part in slices for text in part]
         if sum(map(len, texts)) <= INLINE_CHARS:
             lines = iter(self._tokenizer.encode(texts))

@@ -1,11 +1,11 @@
-"""Run the service on this machine until Ctrl-C: check first, start Serve in HAProxy mode, say where it is."""
+"""Runs the service on this machine until Ctrl-C: checks first, starts Serve in HAProxy mode, prints its address."""
 
 from __future__ import annotations
 
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # until `main` has its own way: Ctrl-C during the imports, which take a second, would end in a traceback
+    # until `main` sets its own handler: Ctrl-C during the imports, which take a second, would print a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
@@ -50,7 +50,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """A signal asked us to end."""
+    """A signal asks this process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -58,19 +58,19 @@ class Stopped(Exception):
 
     @property
     def status(self) -> int:
-        """What to end with: Ctrl-C is how one ends it."""
+        """The exit status: 0 after Ctrl-C, the normal way to end it."""
         return 0 if self.number == signal.SIGINT else 128 + self.number
 
 
 def main(
     port: Annotated[int, typer.Option(min=1, max=65535, envvar="PORT", help="Port of the service.")] = 8000,
     bind: Annotated[
-        str, typer.Option(envvar="BIND", help="IP address that the port is opened on; 0.0.0.0 is all of them.")
+        str, typer.Option(envvar="BIND", help="IP address that the port is opened on; 0.0.0.0: all of them.")
     ] = LOOPBACK,
-    log: Annotated[Path, typer.Option(help="Where Ray and Serve write.")] = Path("build/serve.log"),
+    log: Annotated[Path, typer.Option(help="Log file of Ray and Serve.")] = Path("build/serve.log"),
     replicas: Annotated[
         int | None,
-        typer.Option(min=1, max=64, envvar="REPLICAS", help="Replicas of each kind; without it, what load asks for."),
+        typer.Option(min=1, max=64, envvar="REPLICAS", help="Replicas of each kind; default: by load."),
     ] = None,
     drain_s: Annotated[
         float, typer.Option(min=0, envvar="DRAIN_S", help="Seconds of answering with health at 503 after SIGTERM.")
@@ -79,7 +79,7 @@ def main(
     """Run the service on this machine until Ctrl-C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` have said what they want
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` ignore signals on purpose
             signal.signal(number, _raise_stopped)
     try:
         problems = check(port, bind)
@@ -103,7 +103,7 @@ def main(
 
 
 def prepare(console: Console) -> None:
-    """Export the model for the precision that will be served, where that has not been done before."""
+    """Export the model for the precision that will be served, unless that is done already."""
     settings = Settings()
     directory = open_directory(settings.model_dir)
     precision = choose_precision(settings.precision)
@@ -115,13 +115,13 @@ def prepare(console: Console) -> None:
 def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, console: Console) -> int:
     with run_folder() as folder:
         if not reserve(folder, [port]):
-            console.print(f"error: port {port} is another run's; choose another: make run PORT={free_port()}")
+            console.print(f"error: port {port} belongs to another run; choose another: make run PORT={free_port()}")
             return 1
         log, output = open_log(log, port)
         config = folder / "serve_config.yaml"
         config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
         environment = serve_environment(folder, bind)
-        # a cluster of our own: without the address Serve joins any that runs on this machine, and ends what it serves
+        # a cluster of its own: without the address Serve joins one that runs on this machine, and ends its applications
         command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
         url = f"http://{own_address(bind)}:{port}/project"
         began = time.monotonic()
@@ -146,7 +146,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
                 return stopped.status
             finally:
                 for number in SIGNALS:
-                    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+                    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
                 if process is not None:
                     stop(process)
 
@@ -168,15 +168,15 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -
 
 
 def _drain(file: Path, seconds: float) -> None:
-    """Health turns 503 first; then everything is answered for so long, and what is under way after it."""
-    with contextlib.suppress(Stopped), _made(file):  # a second signal means now
+    """Turn health to 503, answer requests for so many seconds more, then finish those in flight."""
+    with contextlib.suppress(Stopped), _made(file):  # a second signal ends the drain at once
         file.touch()
         drain(seconds, lambda: psutil.Process().children(recursive=True))
 
 
 @contextlib.contextmanager
 def _made(file: Path) -> Iterator[None]:
-    """Take the file away afterwards, unless it was there before."""
+    """Remove the file afterwards, unless it existed before."""
     there = file.exists()
     try:
         yield
@@ -197,7 +197,7 @@ def _raise_stopped(number: int, _: FrameType | None) -> None:
 
 
 def command_line() -> None:
-    """Run `main` with the process' arguments; a wrong one is one line."""
+    """Run `main` with the process' arguments; a wrong argument is reported in one line."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:

@@ -1,4 +1,4 @@
-"""What keeps the service from starting on this machine, before anything is started."""
+"""Checks settings, model, address and port before anything is started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_app.web.api_keys import BadKeysFile, read_keys
 
 
 def check(port: int, bind: str = LOOPBACK) -> list[str]:
-    """What is wrong, one line each."""
+    """The faults that keep the service from starting, one line each."""
     return [*_settings(), *_address(bind), *_port(port)]
 
 
@@ -27,11 +27,11 @@ def _settings() -> list[str]:
         if settings.api_keys_file is not None:
             read_keys(settings.api_keys_file)
         if settings.drain_file is not None and not settings.drain_file.absolute().parent.is_dir():
-            return [f"SENTIMENT_DRAIN_FILE is to be in {settings.drain_file.parent}, which is no folder"]
+            return [f"SENTIMENT_DRAIN_FILE is in {settings.drain_file.parent}, which is not a folder"]
         directory = open_directory(settings.model_dir)
         directory.check_weights()
         if (precision := choose_precision(settings.precision)) != "fp32":
-            # one that is stale is made again; one that was changed is not what anybody wants served, or lost
+            # a stale export is made again; one that was changed by hand must be neither served nor overwritten
             with contextlib.suppress(StaleExport):
                 check_export(directory, precision)
     except ValidationError as error:
@@ -42,12 +42,12 @@ def _settings() -> list[str]:
 
 
 def _address(bind: str) -> list[str]:
-    meant = "127.0.0.1 is this machine alone, 0.0.0.0 is whoever reaches it"
+    meant = "127.0.0.1 is this machine alone, 0.0.0.0 is all its addresses"
     try:
         own_address(bind)
     except ValueError:
-        return [f"BIND is no IP address; {meant}"]
-    return [] if is_own(bind) else [f"BIND is no address of this machine; {meant}"]
+        return [f"BIND is not an IP address; {meant}"]
+    return [] if is_own(bind) else [f"BIND is not an address of this machine; {meant}"]
 
 
 def _port(port: int) -> list[str]:

@@ -10,15 +10,15 @@ CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus(limit: Path = CGROUP) -> int:
-    """CPUs of the machine, of the process' affinity or of the container's limit, whichever is least; at least 1.
+    """The CPUs of the process' affinity or of the container's limit, whichever is less; at least 1.
 
-    A container's limit is a quota in cgroup v2's `cpu.max`, and a part of a CPU counts for none: an engine with more
-    threads than its quota pays for would be stopped in the middle of every batch.
+    A container's limit is the quota in cgroup v2's `cpu.max`, rounded down: an engine with more threads than its quota
+    would be throttled in every batch.
     """
     machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = limit.read_text(encoding="ascii").split()
-        paid = math.floor(int(quota) / int(period))
+        allowed = math.floor(int(quota) / int(period))
     except (OSError, ValueError):  # no cgroup v2, or "max": no limit
         return machine
-    return max(1, min(machine, paid))
+    return max(1, min(machine, allowed))

@@ -1,4 +1,4 @@
-"""Whether Serve has given up deploying the application, after which `serve run` would stay up without it."""
+"""Detects that Serve has given up deploying the application: `serve run` then stays up without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GIVEN_UP = re.compile(
     |Failed\ to\ update\ the\ deployments\ \[""",
     re.VERBOSE,
 )
-"""What Serve's controller logs as an application becomes DEPLOY_FAILED (ray/serve/_private/application_state.py)."""
+"""What Serve's controller logs if an application is DEPLOY_FAILED (ray/serve/_private/application_state.py)."""
 
 
 class Deploying:
@@ -23,11 +23,11 @@ class Deploying:
         self._line = b""
 
     def given_up(self) -> bool:
-        """Whether a line that was not read before says that the application could not be deployed."""
+        """Whether a line that is new since the last call says that the application could not be deployed."""
         with self._log.open("rb") as log:
             log.seek(self._read)
             new = self._line + log.read()
             self._read = log.tell()
-        # a line that is not whole yet is read again with its rest
+        # an incomplete line is read again with its rest
         self._line = new[new.rfind(b"\n") + 1 :]
         return _GIVEN_UP.search(new) is not None

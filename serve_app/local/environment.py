@@ -18,7 +18,7 @@ from serve_app.web import before_serve
 DRAIN_FILE = "SENTIMENT_DRAIN_FILE"
 TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  (the name of a variable)
 
-_MAX_PLACE = 36
+_MAX_TMPDIR_CHARS = 36
 
 DEFAULTS = {
     # each is a measured choice, see docs/decisions; a variable that is set already wins
@@ -31,30 +31,30 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_RETRIES": "3",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
     "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
-    # the service counts and times requests itself; HAProxy would write a line for each, for its actor to parse
+    # the service counts and times requests itself; otherwise HAProxy logs each for its actor to parse
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
-    # Ray would have all its workers stand back behind every other process; the engine's threads do so themselves
+    # Ray would lower the priority of all its workers; only the engine's threads should have a low one
     "RAY_worker_niceness": "0",
-    # gRPC's many threads would have glibc make arenas that grow apart, and give nothing back
+    # with gRPC's many threads glibc would make many arenas, which fragment and return no memory
     "MALLOC_ARENA_MAX": "2",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
-    # Ray then takes loopback for this node's address, on any system, and opens its ports there alone
+    # with 0 Ray uses loopback as this node's address, on any system, and opens its ports only there
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
 
 def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What the user's variables say, what they leave open, and where this run keeps its files: in `folder`.
+    """Serve's environment: the user's variables, DEFAULTS for the others, and this run's files in `folder`.
 
     `bind` is the address of the service's port.
     """
     sockets = folder / "h"
     sockets.mkdir()
-    # Serve would put these into folders that all runs on the machine share, and so would Ray
+    # by default Serve, and Ray, put these into folders that all runs on the machine share
     ours = {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(sockets / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(sockets / "admin.sock"),
@@ -62,22 +62,22 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
     }
     raise_limit()
-    # what Ray's processes make for each other by Python's tempfile would stay after kill -9
+    # temporary files of Ray's processes would otherwise stay after kill -9
     environment = {**DEFAULTS, **ours, **user, "TMPDIR": str(folder)}
     if not _fits_sockets(user.get("RAY_TMPDIR", "")):
         environment["RAY_TMPDIR"] = str(folder)
     if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):
-        # otherwise Ray keeps one for ever below the home, which may be missing or not to be written to
+        # otherwise Ray keeps one below the home directory, which may be missing or read-only
         environment[TOKEN_FILE] = str(_token(folder))
     environment |= no_proxy(user)
     environment |= side_ports(environment, folder)
-    # a user's own drain file is watched, and made for the drain; an empty one is none
+    # the user's drain file, if it is set and not empty; it is watched, and made for a drain
     environment[DRAIN_FILE] = str(Path(user.get(DRAIN_FILE) or folder / "draining").absolute())
     return {**haproxy_of_ours(folder, bind), **environment}
 
 
 def ray_status(environment: Mapping[str, str], address: str | None) -> str:
-    """A line with the command that shows the state of the Ray at this address, for users that may read its token.
+    """The command that shows the status of the Ray at this address, for users who may read its token.
 
     Without an address the command fails if more than one Ray runs on the machine.
     """
@@ -88,12 +88,12 @@ def ray_status(environment: Mapping[str, str], address: str | None) -> str:
 
 
 def _fits_sockets(place: str) -> bool:
-    """Whether Ray can have its sockets below this folder, whose paths have 107 letters at most."""
-    return 0 < len(place) <= _MAX_PLACE and os.access(place, os.W_OK | os.X_OK)
+    """Whether Ray can put its sockets below this folder: their paths have at most 107 characters."""
+    return 0 < len(place) <= _MAX_TMPDIR_CHARS and os.access(place, os.W_OK | os.X_OK)
 
 
 def _token(folder: Path) -> Path:
-    """A file with a token that this run alone has, and that Ray asks for wherever it listens."""
+    """A file with a token of this run alone, which all of Ray's ports ask for."""
     file = folder / "token"
     file.touch(0o600)
     file.write_text(secrets.token_hex(32), encoding="ascii")

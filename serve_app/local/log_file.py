@@ -13,10 +13,10 @@ class NoLog(Exception):
 
 
 def open_log(wanted: Path, port: int) -> tuple[Path, IO[bytes]]:
-    """The log file, empty and for this user alone; where another run writes to it, one with the port in its name.
+    """The log file, empty and for this user alone; if another run writes to it, one with the port in its name.
 
     Raises:
-        NoLog: it cannot be written.
+        NoLog: no log can be written.
     """
     for path in (wanted, wanted.with_name(f"{wanted.stem}-{port}{wanted.suffix}")):
         try:
@@ -31,4 +31,4 @@ def open_log(wanted: Path, port: int) -> tuple[Path, IO[bytes]]:
         except OSError as error:
             raise NoLog(f"the log {path} cannot be written ({error.strerror}); name another with --log") from None
         return path, log
-    raise NoLog(f"other runs write to {wanted} and its like; name another with --log")
+    raise NoLog(f"other runs write to {wanted} and to the one for port {port}; name another with --log")

@@ -1,4 +1,4 @@
-"""Ask this machine itself, whatever proxies the environment names for others."""
+"""HTTP requests to this machine, which bypass the proxies of the environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def ask(url: str, timeout_s: float) -> HTTPResponse:
     """The answer to GET, without a proxy.
 
     Raises:
-        OSError: nobody answers in time, or with an error status.
+        OSError: there is no answer in time, or one with an error status.
     """
     return cast("HTTPResponse", build_opener(ProxyHandler({})).open(url, timeout=timeout_s))
 
 
 def no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that keep a process' own requests to loopback from a proxy, added to what they say now."""
+    """Values of no_proxy and NO_PROXY that add loopback to those of the environment."""
     said = [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)]
     value = ",".join(dict.fromkeys([*",".join(said).split(","), *_OURS])).strip(",")
     return {"no_proxy": value, "NO_PROXY": value}

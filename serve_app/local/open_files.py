@@ -1,4 +1,4 @@
-"""How many files this process and its children may open."""
+"""The limit of open files of this process and its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ports a local run binds, who holds one that is taken, and free ones instead."""
+"""The ports of a local run: whether they are free, which process holds one, and free ones instead."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SIDE_PORTS = {
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
-"""What HAProxy mode binds besides the service's own port, by the variable that moves it."""
+"""Ports that HAProxy mode binds besides the service's own, by the variable that changes them."""
 
 
 def own_address(bind: str) -> str:
-    """Where we reach ourselves, as a URL has it, when the service is bound to the IP address `bind`.
+    """The host, as in a URL, at which this machine reaches the service if it is bound to the IP address `bind`.
 
     Raises:
-        ValueError: `bind` is no IP address.
+        ValueError: `bind` is not an IP address.
     """
     address = ipaddress.ip_address(bind)
     if address.is_unspecified:
@@ -36,14 +36,14 @@ def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104  (the port is free where no address has it)
+            probe.bind(("0.0.0.0", port))  # noqa: S104  (a port is free only if it is on all addresses)
         except OSError:
             return False
     return True
 
 
 def holder(port: int) -> str:
-    """Who listens on the port, in words; other users' processes cannot be told apart."""
+    """The process that listens on the port, in words; a process of another user cannot be named."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -59,7 +59,7 @@ def holder(port: int) -> str:
 
 
 def is_own(bind: str) -> bool:
-    """Whether the IP address is one that this machine can open a port on."""
+    """Whether this machine can open a port on the IP address."""
     address = ipaddress.ip_address(bind)
     try:
         with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:  # noqa: PLR2004
@@ -70,7 +70,7 @@ def is_own(bind: str) -> bool:
 
 
 def needs_rights(port: int) -> bool:
-    """Whether this user may not open so low a port."""
+    """Whether the port is too low for this user to open."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -82,9 +82,9 @@ def needs_rights(port: int) -> bool:
 
 
 def side_ports(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Variables that name HAProxy's other ports where the environment does not: the defaults, or free ones instead.
+    """Variables for HAProxy's other ports that the environment does not set: the defaults, or free ports instead.
 
-    `folder` is the run's, by which other runs know that they are taken.
+    They are reserved in the run's `folder`, so that other runs do not take them.
     """
     moved = {}
     for variable, port in SIDE_PORTS.items():

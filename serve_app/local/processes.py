@@ -1,4 +1,4 @@
-"""Start a process so that it and all that it starts end with us, however we end."""
+"""Starts a process so that it and its descendants end with this process, however this one ends."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ GRACE_S = 20.0
 
 
 def adopt_orphans() -> None:
-    """Make processes whose parents die become ours, so that `stop` finds them: HAProxy outlives its actor."""
+    """Become the parent of orphaned descendants, so that `stop` finds them: HAProxy outlives its actor."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """Be asked to end when the parent process dies, even by kill -9."""
+    """Get SIGTERM when the parent process dies, even by kill -9."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, so that the terminal's Ctrl-C reaches only us."""
+    """Start `command` in its own session, so that the terminal's Ctrl-C reaches only this process."""
     return subprocess.Popen(  # noqa: S603  (our own command)
         command,
         env=environment,
@@ -48,9 +48,9 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
 
 
 def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
-    """End the process in good order, then whatever is left of its descendants; how many had to be killed.
+    """End the process with SIGTERM, then kill remaining descendants; returns how many were killed.
 
-    Serve takes SIGTERM for an orderly end: replicas finish, HAProxy stops, the cluster goes down.
+    On SIGTERM Serve ends in order: replicas finish, HAProxy stops, the cluster goes down.
     """
     left = set(psutil.Process().children(recursive=True))
     if process.poll() is None:
@@ -82,7 +82,7 @@ def ray_address() -> str | None:
 
 
 def haproxy_of_ours(folder: Path, address: str = haproxy.LOOPBACK) -> dict[str, str]:
-    """The variable that has Serve start HAProxy by serve_app/haproxy.py, with the service's port on `address`."""
+    """The variable that makes Serve run serve_app/haproxy.py as HAProxy, with the service's port on `address`."""
     script = folder.resolve() / "haproxy"
     command = shlex.join([sys.executable, "-I", haproxy.__file__, "--bind", address])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")

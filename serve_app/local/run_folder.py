@@ -1,4 +1,4 @@
-"""A folder for what one run makes besides its log: two runs on one machine share nothing."""
+"""A folder for a run's files except its log, so that two runs on one machine share nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 
 PREFIX = "sentiment-"
 PLACE = Path("/tmp")  # noqa: S108  (for a folder of our own, mode 0700)
-"""Not where TMPDIR says: the path of a socket has 107 letters at most, of HAProxy's 97, and most of them are taken."""
+"""Not TMPDIR: a socket's path has at most 107 characters (HAProxy's 97), and Ray uses most of them."""
 
 _TRIES, _PAUSE_S = 20, 0.1
 _OWNER, _PORTS, _LOCK = "owner", "ports", "lock"
 
 
 class NoPlace(Exception):
-    """There is no folder that a run could use."""
+    """No folder can be used for a run."""
 
 
 @contextlib.contextmanager
 def run_folder() -> Iterator[Path]:
-    """A new folder that is this user's alone; what runs that died have left is removed, and at the end so is this.
+    """A new folder for this user alone, removed at the end; folders left by runs that died are removed first.
 
     Raises:
-        NoPlace: there is no place for it.
+        NoPlace: no folder can be made.
     """
-    place = _place()
+    place = _base_folder()
     with _locked(place):
         for folder in place.glob(f"{PREFIX}*"):
             if _is_dead(folder):
@@ -47,9 +47,9 @@ def run_folder() -> Iterator[Path]:
 
 
 def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
-    """Take those of the ports that no other run has; they are this run's as long as its folder is there.
+    """Reserve those of the ports that no other run has, and return them; they stay reserved while the folder exists.
 
-    A run binds its ports seconds after it has looked for free ones, and two that start together would take the same.
+    A run binds its ports seconds after it has found them free, so two that start together could choose the same.
     """
     place = folder.parent
     with _locked(place):
@@ -63,7 +63,7 @@ def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
     return new
 
 
-def _place() -> Path:
+def _base_folder() -> Path:
     if not os.access(PLACE, os.W_OK | os.X_OK):
         raise NoPlace(f"{PLACE} cannot be written to, and a run keeps its sockets there; chmod 1777 {PLACE}")
     return PLACE
@@ -71,7 +71,7 @@ def _place() -> Path:
 
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """One run of this user at a time; the file of the lock is gone afterwards."""
+    """Hold a lock among this user's runs; its file is removed afterwards."""
     file = place / f".{PREFIX}{os.getuid()}.{_LOCK}"
     descriptor = _lock(file)
     try:
@@ -82,26 +82,26 @@ def _locked(place: Path) -> Iterator[None]:
 
 
 def _lock(file: Path) -> int:
-    """A descriptor of the file at this path, which is locked as long as it is open."""
+    """A descriptor of the file at this path; the lock is held while it is open."""
     while True:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:  # anybody may make a file of that name
+        except OSError as error:  # another user may have made a file of that name
             raise NoPlace(f"{file} cannot be opened ({error.strerror}); remove it, as root if need be") from None
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(file.lstat(), os.fstat(descriptor)):
                 return descriptor
-        os.close(descriptor)  # whoever had the lock has removed the file meanwhile
+        os.close(descriptor)  # the former holder of the lock has removed the file
 
 
 def _is_dead(folder: Path) -> bool:
-    """Whether a run of this user made the folder and has ended; the lock on a file ends with its owner."""
+    """Whether a run of this user made the folder and has ended: its lock on the owner file ended with it."""
     try:
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             return False
-        if not (folder / _OWNER).exists():  # what Ray's processes wrote after it was removed
+        if not (folder / _OWNER).exists():  # Ray's processes wrote into it after its removal
             return [path.name for path in folder.iterdir()] == ["ray"]
         with (folder / _OWNER).open("r+", encoding="ascii") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +111,7 @@ def _is_dead(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove it with what processes that are about to end still write into it."""
+    """Remove it, also if processes that are about to end still write into it."""
     for _ in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

@@ -1,1 +1,1 @@
-"""Which texts may go to the model, and when refused callers come back."""
+"""Admission of uncached texts to the model, and retry times for refused callers."""

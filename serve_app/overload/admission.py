@@ -1,4 +1,4 @@
-"""Which uncached texts may go to the model: those that it will begin with within the longest wait."""
+"""Admits uncached texts to the model if it can start them within the maximum wait."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from serve_app.overload.retry_reservations import RetryReservations
 from serve_app.settings import Settings
 
 RESERVED_WAITS = 3
-"""How many times the longest wait a request may find before it that comes back as asked."""
+"""A request that redeems a reservation may find a queue of this many times the maximum wait."""
 EXCHANGE_S = 0.4
-"""How often reservations are exchanged: twice this is less than the second after which the first callers return."""
-LARGEST_SHARE = 8
-"""No refused request books more than this part of the longest wait, so that a large one makes nobody else late."""
+"""Seconds between exchanges of reservations: two fit into the second after which the first callers return."""
+MAX_RESERVED_FRACTION = 1 / 8
+"""A refused request reserves at most this fraction of the maximum wait, so that a large one delays nobody else."""
 _FORGET_S = 10.0
 
 
 @dataclass(slots=True)
 class _Queue:
-    """A classifier: when a new text's turn would come, as it last said, with what was sent since."""
+    """A classifier's queue as it last reported it, plus the work sent to it since."""
 
     ready_at: float
     tokens_per_s: float
@@ -35,24 +35,24 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What one call was admitted with, until it has left."""
+    """An admitted call's tokens and limits, valid until it leaves."""
 
     key: bytes
     tokens: int
-    """As guessed."""
+    """As `guess_tokens` counts them."""
     turn_s: float
-    """What it adds to the wait of others in the classifier that it goes to."""
+    """Seconds that it adds to the wait of others at its classifier."""
     deadline: float
     max_wait_s: float
-    """How long a queue the call may find."""
+    """The longest queue that the call may find."""
 
 
 class Admission:
-    """Refuses what the classifiers would refuse, without asking them.
+    """Estimates the classifiers' queues, and refuses calls that they would refuse without sending them.
 
-    A classifier refuses texts that would wait too long, and says with each answer how long a new one would wait, and
-    how many tokens a second it completes. In between, what is sent from here is added, and as much for each other
-    ingress replica, and what the classifier completes is taken off.
+    A classifier reports with each answer how long a new text would wait, and how many tokens it completes per second.
+    Until its next answer, the texts sent from here are added to that wait, once for each ingress replica, and the work
+    that the classifier completes is subtracted.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,14 +66,14 @@ class Admission:
 
     @property
     def tokens_per_s(self) -> float:
-        """What the classifiers complete together; 0 before the first has answered."""
+        """Guessed tokens that all classifiers complete per second; 0 before the first answer."""
         return sum(queue.tokens_per_s for queue in self._queues.values())
 
     @property
     def wait_s(self) -> float:
-        """How long a new text would wait for its turn, in the mean of the classifiers.
+        """Seconds that a new text would wait, as a mean over the classifiers.
 
-        No less than for what has no answer yet: a model that hangs completes nothing.
+        At least the time that unanswered calls take, since a model that hangs completes nothing.
         """
         now = self._clock()
         queued_s = sum(max(0.0, queue.ready_at - now) for queue in self._queues.values())
@@ -82,18 +82,18 @@ class Admission:
     def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
         """Count the texts as sent to the model until they `leave`.
 
-        The size of a request does not decide, so that a text gets the same treatment alone and in a list, and a
-        service without work takes any request.
+        A request is not refused for its size, so that a text gets the same treatment alone and in a list, and an idle
+        service takes any request.
 
         Raises:
-            TooBusy: what waits for the model takes longer than the longest wait.
-            TooLate: the answer cannot be there by `deadline`, in seconds of `time.monotonic`.
+            TooBusy: the model's queue is longer than the maximum wait.
+            TooLate: the answer would come after `deadline`, in seconds of `time.monotonic`.
         """
         key = next(iter(texts))
         tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
-        # how long it keeps others waiting: a pass at most, since requests take turns
+        # how long it delays others: by one pass at most, since requests alternate
         turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
         permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s)
         if wait_s > max_wait_s:
@@ -106,7 +106,7 @@ class Admission:
         return permit
 
     def leave(self, permit: Permit) -> None:
-        """What was admitted has an answer, or needs none any more; to be called once."""
+        """Release the permit of a call that has an answer or needs none any more; to be called once."""
         self._count(permit, -1)
 
     def _count(self, permit: Permit, sign: int) -> None:
@@ -115,13 +115,13 @@ class Admission:
         self._metrics.outstanding_tokens.value = self._outstanding
 
     def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
-        """The error, from the text with this key on, with the time to come back: not before `busy_s` are over."""
+        """The error, with a retry time reserved for the text with this key; it is at least `busy_s` away."""
         key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
-        work_s = min(tokens / (self.tokens_per_s or 1.0), self._settings.max_wait_s / LARGEST_SHARE)
+        work_s = min(tokens / (self.tokens_per_s or 1.0), self._settings.max_wait_s * MAX_RESERVED_FRACTION)
         return kind(self.reservations.reserve(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
 
     def learn(self, answer: Answer) -> None:
-        """Take what a classifier says of its queue for what it is."""
+        """Update the estimate of a classifier's queue with what it reports."""
         now = self._clock()
         ready_at = now + answer.wait_s
         self._queues[answer.replica] = _Queue(ready_at, answer.tokens_per_s, answer.pass_s, ready_at + _FORGET_S)
@@ -129,13 +129,13 @@ class Admission:
         self._metrics.drain_tokens_per_s.value = self.tokens_per_s
 
     def has_room_elsewhere(self, replica: str, permit: Permit) -> bool:
-        """Whether another classifier than this one, as far as is known, would not refuse the call."""
+        """Whether another classifier than `replica` would, by the last reports, accept the call."""
         latest = self._clock() + permit.max_wait_s
         return any(name != replica and queue.ready_at <= latest for name, queue in self._queues.items())
 
     async def exchange_forever(self, send: Callable[[News], Awaitable[tuple[Sequence[Event], int]]]) -> None:
-        """Tell the other ingress replicas of reservations, and hear of theirs."""
+        """Send reservation events to the other ingress replicas, and apply theirs."""
         while True:
             await asyncio.sleep(EXCHANGE_S)
             with contextlib.suppress(ServiceError):
-                self.reservations.hear(*await send(self.reservations.news(self._clock())), self._clock())
+                self.reservations.apply(*await send(self.reservations.news(self._clock())), self._clock())

@@ -9,66 +9,66 @@ from collections.abc import Iterable, Sequence
 
 from serve_app.messages import Event, News
 
-LONGEST_S = 600
+MAX_RETRY_S = 600
 _MARGIN = 1.4
-"""How much later than the rate allows callers are asked back: refusals cost speed, and machines have slow minutes."""
+"""Retry times are this much later than the rate allows: refusals cost CPU time, and machines have slow minutes."""
 _EARLY_S, _LATE_S = 0.2, 10.0
-"""How far from its time a caller may come: timers fire a little early."""
+"""How much before and after its time a caller may return: timers fire a little early."""
 _MAX_RESERVATIONS, _MAX_EVENTS = 50_000, 5_000
 _CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
 _MIN_SHARE = 0.02
 
 
 class RetryReservations:
-    """When each refused request is due, in whichever ingress replica it was refused.
+    """The retry times of refused requests, whichever ingress replica refused them.
 
-    Promises are paced by the model's rate. Only the share of callers counts that returned lately. Those who return
-    weigh more in it: to promise too much would break promises, to promise too little only makes them later.
+    They are paced by the model's rate and by the share of callers that returned lately. In that share a return weighs
+    more than a miss: too many reservations could not be kept, while too few only make callers wait longer.
     """
 
     def __init__(self) -> None:
         self.replicas = 1
-        """Ingress replicas that issue reservations: each promises its part of the model's rate."""
+        """Ingress replicas that issue reservations; each may reserve an equal part of the model's rate."""
         self._name = uuid.uuid4().hex
         self._refused = 0
-        # a plain dict's first key is slow to find when those before it were deleted
+        # OrderedDict, since a plain dict finds its first key slowly after deletions before it
         self._due: OrderedDict[bytes, float] = OrderedDict()
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
         self._promised_s = self._promised_at = 0.0
         self._share = 1.0
 
     def redeem(self, key: bytes, now: float) -> bool:
-        """Whether this request is due; the reservation is used up by that."""
+        """Use up the request's reservation; False if it has none that is due."""
         if came := self._came(key, now):
             self._events.append((key, None))
         return came
 
     def reserve(self, key: bytes, tokens: int, work_s: float, wait_s: float, now: float) -> int:
-        """Whole seconds until this request, which is so much work, should come back; at least one.
+        """Reserve a retry time for a request of `work_s`; whole seconds until then, at least one.
 
-        The model needs `wait_s` for what it has. A request that has a reservation keeps it.
+        It comes after the model's queue of `wait_s`. A request that retries early keeps its reservation.
         """
         self._refused += tokens
         due = self._due.get(key, 0.0)
         if due <= now:
             pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
             left_s = max(0.0, self._promised_s - (now - self._promised_at) / pace)
-            # no more than can be sent, or a long overload would be remembered for hours
-            self._promised_s, self._promised_at = min(left_s + work_s, LONGEST_S / pace), now
-            due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), LONGEST_S)
+            # at most what can be sent, or a long overload would have effects for hours
+            self._promised_s, self._promised_at = min(left_s + work_s, MAX_RETRY_S / pace), now
+            due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), MAX_RETRY_S)
             self._add(key, due, now)
             self._events.append((key, due))
         return max(1, math.ceil(due - now))
 
     def news(self, now: float) -> News:
-        """What happened here since the last call."""
+        """The reservation events and refused tokens of this replica since the last call."""
         events = [(key, None if due is None else due - now) for key, due in self._events]
         self._events.clear()
         refused, self._refused = self._refused, 0
         return self._name, events, refused
 
-    def hear(self, events: Iterable[Event], replicas: int, now: float) -> None:
-        """Learn what happened in the other replicas, and how many there are with this one."""
+    def apply(self, events: Iterable[Event], replicas: int, now: float) -> None:
+        """Apply the other replicas' events; `replicas` counts them and this one."""
         self.replicas = replicas
         for key, due_s in events:
             if due_s is None:
@@ -85,7 +85,7 @@ class RetryReservations:
     def _add(self, key: bytes, due: float, now: float) -> None:
         self._due.pop(key, None)
         self._due[key] = due
-        for _ in range(2):  # more than one a call, since one a call comes in
+        for _ in range(2):  # two per call, since each call adds one
             oldest = next(iter(self._due))
             missed = self._due[oldest] + _LATE_S < now
             if missed:
@@ -95,14 +95,14 @@ class RetryReservations:
 
 
 class ReservationRelay:
-    """Sends each ingress replica what the others have sent, from the one classifier that all of them ask."""
+    """Passes reservation events between ingress replicas, in the one classifier replica that all of them call."""
 
     def __init__(self) -> None:
         self._heard_at: dict[str, float] = {}
         self._unsent: dict[str, deque[Event]] = {}
 
     def exchange(self, sender: str, events: Sequence[Event], now: float) -> tuple[list[Event], int]:
-        """What the others have sent since this replica last asked, and how many replicas there are."""
+        """The other replicas' events since the sender's last call, and the number of ingress replicas."""
         self._heard_at = {name: at for name, at in self._heard_at.items() if at > now - _LATE_S} | {sender: now}
         self._unsent = {name: self._unsent.get(name, deque(maxlen=_MAX_EVENTS)) for name in self._heard_at}
         mine = [(key, None if due is None else due - now) for key, due in self._unsent.pop(sender)]

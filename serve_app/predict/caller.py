@@ -1,4 +1,4 @@
-"""Who asks: how long they will wait, and whether they are still there."""
+"""The client's deadline, and whether it is still connected."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.types import Receive
 from serve_app.errors import ClientGone, TooLate
 
 _NAMES = (b"x-envoy-expected-rq-timeout-ms", b"x-request-timeout-ms")
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 class Caller:
-    """The caller of one request, of whom nothing is asked before something has to be waited for.
+    """The caller of one request. Nothing is read from it until the request has to wait.
 
-    `receive` is ASGI's, after the body. Serve itself could watch for the caller's going, but would do so for each
-    cache hit too.
+    `receive` is ASGI's, after the body. Serve itself could watch for a disconnect, but would do so for each cache hit
+    too.
     """
 
     def __init__(
@@ -29,29 +29,29 @@ class Caller:
         self._headers = headers
         self._receive = receive
         self.cache_owner = cache_owner
-        """Whose cache answers: callers with different ones learn nothing of each other's texts."""
+        """Whose cache is used: callers with different owners learn nothing of each other's texts."""
 
     def deadline(self) -> float:
-        """The time of `time.monotonic` until which the caller waits; infinite where no header tells.
+        """The time of `time.monotonic` until which the caller waits; infinite if no header says so.
 
-        Of two headers the smaller counts. A value that is no positive whole number is passed over: a proxy's header
-        must not fail a request.
+        Of two headers the smaller value counts. A value that is not a positive whole number is ignored, since a
+        proxy's header must not fail a request.
         """
-        told = [
+        limits_ms = [
             int(value)
             for name, value in self._headers
-            if name in _NAMES and len(value) <= _MOST_DIGITS and value.isdigit()
+            if name in _NAMES and len(value) <= _MAX_DIGITS and value.isdigit()
         ]
-        milliseconds = min((value for value in told if value), default=math.inf)
+        milliseconds = min((value for value in limits_ms if value), default=math.inf)
         return time.monotonic() + milliseconds / 1000
 
     @asynccontextmanager
     async def limit_wait(self, deadline: float) -> AsyncIterator[None]:
-        """Let the block run as long as the caller is there, and until the deadline.
+        """Run the block until it ends, the caller disconnects or the deadline passes.
 
         Raises:
             ClientGone: the caller has closed the connection.
-            TooLate: the deadline has come.
+            TooLate: the deadline has passed.
         """
         watch: asyncio.Task[None] | None = None
         try:

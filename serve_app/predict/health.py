@@ -1,4 +1,4 @@
-"""Health that is true: a prediction through the model has succeeded within the last seconds."""
+"""Health: whether a prediction through the model has succeeded within the last seconds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PROBE_TEXT = "Is anybody there?"
 
 
 class HealthMonitor:
-    """Knows when the model last answered; if traffic does not tell for a while, it asks by itself.
+    """Tracks when the model last answered, and probes it if no traffic has reached it for a while.
 
-    `saw` is called with the model that answered such a probe: a cache that answers everything would never learn of
-    another one.
+    `saw` is called with the model that answered a probe: while the cache answers everything, nothing else would show
+    that the model has changed.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class HealthMonitor:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def first_answer(self, waits: Callable[[], bool]) -> None:
-        """Return once the model has answered, which this asks for itself until then, or once `waits` says no."""
+        """Probe the model until it has answered or `waits` returns False."""
         while self._model.last_success is None and waits():
             await self._ask()
             if self._model.last_success is None:
                 await asyncio.sleep(self._probe_s)
 
     def unhealthy_reason(self) -> str | None:
-        """Why the service is not healthy, or None where it is. Never waits."""
+        """Why the service is unhealthy, or None if it is healthy. Never waits."""
         if self._drain_file is not None and self._drain_file.exists():
             return "draining: the service is about to end"
         age_s = self._age_s()
@@ -76,7 +76,7 @@ class HealthMonitor:
         return math.inf if last is None else time.monotonic() - last
 
     async def _ask(self) -> None:
-        # the cache is not asked: it would answer for a model that is dead
+        # not through the cache, which would answer for a dead model
         with contextlib.suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(self._max_age_s):
                 answer = await self._model.classify([PROBE_TEXT])

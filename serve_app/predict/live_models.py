@@ -1,4 +1,4 @@
-"""Which models answer now, as far as their answers say."""
+"""The models that are in use, as their answers show."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from serve_app.identity import MAX_MODELS, Identity
 
 SLACK_S = 0.5
-"""How much longer than the health probe's period a model counts that has not answered again."""
+"""A model that has not answered again still counts for this much longer than the health probe's period."""
 
 
 class LiveModels:
-    """The models that answered within the health probe's period and SLACK_S, at most MAX_MODELS.
+    """The models that answered within the health probe's period plus SLACK_S, at most MAX_MODELS.
 
     The one that answered last always counts; the model of the settings counts until one has answered. Two replicas
     whose models differ may both be listed for as long as they run.
@@ -19,7 +19,7 @@ class LiveModels:
 
     def __init__(self, expected: Identity, probe_s: float) -> None:
         self._live_s = probe_s + SLACK_S
-        self._seen: dict[str, tuple[Identity, float]] = {}  # by fingerprint, the model that appeared last at the end
+        self._seen: dict[str, tuple[Identity, float]] = {}  # by fingerprint, in order of appearance
         self._newest_first = [expected]
 
     @property
@@ -28,13 +28,13 @@ class LiveModels:
         return self.newest_first()[0]
 
     def newest_first(self) -> list[Identity]:
-        """All of them, the one that appeared last first; at least one."""
+        """The models by appearance, the last first; at least one."""
         if len(self._newest_first) > 1:
             self._drop(time.monotonic())
         return self._newest_first
 
     def saw(self, model: Identity) -> None:
-        """An answer came from this model."""
+        """Record that this model has answered."""
         now = time.monotonic()
         if self._newest_first == [model]:
             self._seen[model.fingerprint] = model, now
@@ -46,7 +46,7 @@ class LiveModels:
         self._newest_first = [model for model, _ in reversed(self._seen.values())]
 
     def _drop(self, now: float) -> None:
-        """Forget those that did not answer for too long, but for the last that did."""
+        """Forget models that have not answered for too long, except the one that answered last."""
         oldest = min(now - self._live_s, max((seen for _, seen in self._seen.values()), default=now))
         self._seen = {key: entry for key, entry in self._seen.items() if entry[1] >= oldest}
         self._newest_first = [model for model, _ in reversed(self._seen.values())]

@@ -1,4 +1,4 @@
-"""The model as the ingress sees it: what it answers, and the handle that reaches it."""
+"""The ingress's client of the classifier deployment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from serve_app.messages import Answer, Event, News
 from serve_app.metrics import Metrics
 
 RETURN_S = 0.5
-"""How much of a call's time an answer has for its way back, at most."""
+"""At most this much of a call's time-out is kept for sending the answer back."""
 
 
 class RemoteModel:
-    """The classifier deployment, through its handle. A call whose replica dies is tried on another one."""
+    """Calls the classifier deployment through its handle. A call whose replica dies is retried on another one."""
 
     ATTEMPTS = 3
 
@@ -33,15 +33,14 @@ class RemoteModel:
         self.last_success: float | None = None
         """`time.monotonic()` of the last prediction that succeeded."""
         self.identity = identity
-        """Which model it is by the settings; each answer says which one it was."""
+        """The model that the settings name; each answer names the model that gave it."""
 
     async def classify(
         self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
     ) -> Answer:
-        """Predict the texts, all in one call, as far as `timeout_s` or the setting's time, if that is less, allows.
+        """Predict the texts in one call, within `timeout_s` or the setting's time-out, whichever is shorter.
 
-        A replica in which they would wait longer than `max_wait_s` refuses; without end for that, the call goes before
-        all others.
+        A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent.
 
         Raises:
             TooBusy: Serve's queue for the replicas is full.
@@ -56,7 +55,7 @@ class RemoteModel:
         return answer
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
-        """Send news of reservations to the replica that relays them; the others' events, and how many there are."""
+        """Send reservation events to the replica that relays them; the other replicas' events, and their number."""
         heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
         return heard
 
@@ -73,7 +72,7 @@ class RemoteModel:
                             raise
                         self._metrics.model_retries.inc()
                     except asyncio.CancelledError:
-                        response.cancel()  # of which Serve by itself does not make sure
+                        response.cancel()  # Serve alone does not always do so
                         raise
         except BackPressureError:
             raise TooBusy from None

@@ -1,4 +1,4 @@
-"""What one request has of each model's answers, and the answer that comes of it."""
+"""Collects each model's answers to one request, and makes the request's outcome of them."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ class Answers:
     model: Identity
     found: dict[bytes, Prediction]
     shared: Collection[bytes] = ()
-    """Those that the shared cache had."""
+    """Keys that were in the shared cache."""
     computed: set[bytes] = field(default_factory=set)
-    """Those that no cache had."""
+    """Keys that were in no cache."""
     own: int = 0
-    """How many of the computed ones this request was the first to ask for."""
+    """How many of the computed keys were computed for this request, not for an earlier one."""
 
     def missing(self, wanted: Mapping[bytes, str]) -> dict[bytes, str]:
-        """The texts that are not among them."""
+        """The wanted texts without an answer."""
         return {key: text for key, text in wanted.items() if key not in self.found}
 
     def add(self, predictions: Mapping[bytes, Prediction], *, own: bool) -> None:
-        """Add what was computed, for this request or for another one."""
+        """Add computed predictions; `own` if they were computed for this request."""
         fresh = predictions.keys() - self.found.keys()
         self.found.update(predictions)
         self.computed |= fresh
         self.own += len(fresh) if own else 0
 
     def outcome(self, keys: Sequence[bytes], timings: Timings) -> Outcome:
-        """The answer to the request, once none is missing."""
+        """The answer to the request, once no text is missing."""
         hit = sum(key not in self.computed for key in keys) if self.computed else len(keys)
         predictions = [self.found[key] for key in keys]
         return Outcome(predictions, self.model, hit, self.own, len(keys) - hit - self.own, timings)
 
 
 def fullest(known: Sequence[Answers]) -> Answers:
-    """That with the most answers; of equal ones the first."""
+    """The model's answers that cover the most texts; of equals the first."""
     return known[0] if len(known) == 1 else max(known, key=lambda answers: len(answers.found))

@@ -28,18 +28,18 @@ from serve_app.prediction import Prediction, make_prediction, text_key
 V = TypeVar("V")
 
 MAX_MIXED = 2
-"""Rounds of one request in which another model answers than the one that is asked for; then one call has all texts."""
+"""After so many rounds in which another model answers than expected, one call computes all texts of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """What one call of the model brought, by key."""
+    """The result of one model call, by key."""
 
     predictions: Mapping[bytes, Prediction]
     identity: Identity
     timings: Timings
     rest: TooBusy | None
-    """Why there are predictions for some of the texts only."""
+    """The refusal of the texts without a prediction; None if there are none."""
 
 
 class Predictor:
@@ -66,26 +66,26 @@ class Predictor:
 
     @property
     def identity(self) -> Identity:
-        """Which model answers: the newest that has answered lately, or that of the settings until one has."""
+        """The newest model that has answered lately; the one of the settings until one has."""
         return self._models.newest
 
     def saw(self, identity: Identity) -> None:
-        """Learn which model has answered somebody else, as the health probe."""
+        """Record which model has answered another caller, such as the health probe."""
         self._models.saw(identity)
 
     def start(self) -> None:
-        """Begin to find out whether the shared cache can be used, and to exchange tickets; needs a running loop."""
+        """Begin to probe the shared cache and to exchange reservations; needs a running loop."""
         self._cache.start()
         self._exchange = asyncio.create_task(self._admission.exchange_forever(self._model.exchange))
 
     async def predict(self, texts: Sequence[str], caller: Caller | None = None) -> Outcome:
-        """Predict each text, from the caches if they know it; all predictions are of one model.
+        """Predict each text, from the caches if they have it; all predictions come from one model.
 
         Raises:
             TooBusy: a text had to go to the model, and too many wait for it.
-            TooLate: the answer cannot be there within the caller's time, or was not.
-            ClientGone: the caller went while the model was waited for.
-            ModelUnavailable: a text had to go to the model, and that did not answer in time.
+            TooLate: the answer would come, or came, after the caller's deadline.
+            ClientGone: the caller disconnected during the wait for the model.
+            ModelUnavailable: a text had to go to the model, which did not answer in time.
         """
         caller = caller or Caller()
         began = time.perf_counter()
@@ -113,7 +113,7 @@ class Predictor:
     async def _look_up(
         self, wanted: Mapping[bytes, str], known: Sequence[Answers], caller: Caller, deadline: float
     ) -> None:
-        """Ask Redis at once, for each model, for all texts that memory does not have and nobody works on."""
+        """Read from Redis, in one go for all models, the texts that are neither in memory nor being computed."""
         asked = [(each, [key for key in each.missing(wanted) if key not in self._flights]) for each in known]
         if not any(keys for _, keys in asked):
             return
@@ -131,12 +131,12 @@ class Predictor:
         caller: Caller,
         deadline: float,
     ) -> tuple[Answers, Timings]:
-        """Have computed what is missing of the model that knows most, or of the one that answers, until nothing is."""
+        """Compute the missing texts of the model with most answers; if another model answers, go on with that one."""
         answers = {each.model.fingerprint: each for each in known}
         best = fullest(known)
         mixed = 0
         while True:
-            best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # others' work meanwhile
+            best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # computed for others meanwhile
             if not (rest := best.missing(wanted)):
                 return best, timings
             if mixed < MAX_MIXED:
@@ -160,7 +160,7 @@ class Predictor:
     async def _fly(
         self, flights: SingleFlight[bytes, V, _Computed], rest: Mapping[bytes, V], caller: Caller, deadline: float
     ) -> tuple[_Computed | None, list[_Computed]]:
-        """Start or join the computation of `rest`; again if a joined one gave up for a deadline shorter than ours."""
+        """Start or join the computation of `rest`; retry if a joined one gave up on a shorter deadline than ours."""
         while True:
             try:
                 return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
@@ -170,13 +170,13 @@ class Predictor:
 
     def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
         permit = self._admission.admit(texts, deadline)
-        # in a context of its own: Serve cancels all that is called in a request's context when its client goes
+        # in its own context: Serve cancels calls made in a request's context when that request's client disconnects
         task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
         task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
         return task
 
     def _start_list(self, lists: Mapping[bytes, Mapping[bytes, str]], deadline: float) -> asyncio.Task[_Computed]:
-        """The same for a whole list in one call, whose answers therefore are of one model."""
+        """Like `_start`, for a whole list in one call, so that all its answers come from one model."""
         (texts,) = lists.values()
         return self._start(texts, deadline)
 

@@ -1,4 +1,4 @@
-"""Single flight: whatever many callers want at once is worked out once."""
+"""Single flight: concurrent requests for the same key share one computation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 MAX_JOINED = 16
-"""A text alone waits for others' work of a few passes that has it too, and is run beside a longer list."""
+"""A single text joins a computation of up to this many keys, a few passes; beside a larger one it is run again."""
 
 
 @dataclass(eq=False)
@@ -24,13 +24,13 @@ class _Flight(Generic[K, R]):
 
 
 class SingleFlight(Generic[K, V, R]):
-    """Has `start(mapping, deadline)` begin work on the keys that nobody works on yet, and all wait for the others'.
+    """Calls `start(mapping, deadline)` for keys that are not being computed yet, and joins the task for the others.
 
-    No caller owns the work: one that is cancelled leaves it to the others that wait for any part of it, and it is
+    No caller owns a task: when one is cancelled, it goes on for the others that wait for any of its keys, and it is
     cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
 
-    Work is answered as a whole. So a caller does not join work on more than MAX_JOINED keys that are more than twice as
-    many as it wants itself: it has its own part worked on beside that.
+    A task returns all its results together. So a caller does not join a task of more than MAX_JOINED keys that are more
+    than twice as many as it wants itself: it starts a task of its own for its keys.
     """
 
     def __init__(self, start: Callable[[Mapping[K, V], float], asyncio.Task[R]]) -> None:
@@ -38,7 +38,7 @@ class SingleFlight(Generic[K, V, R]):
         self._flights: dict[K, _Flight[K, R]] = {}
 
     def __contains__(self, key: K) -> bool:
-        """Whether somebody works on the key."""
+        """Whether the key is being computed."""
         return key in self._flights
 
     async def run(
@@ -47,13 +47,13 @@ class SingleFlight(Generic[K, V, R]):
         deadline: float,
         waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> tuple[R | None, list[R]]:
-        """Results that together cover `wanted`: that of the caller's own work, if it had any, and those it joined.
+        """Results that together cover `wanted`: that of the caller's own task, if it started one, and those it joined.
 
-        The deadline is told to the caller's own work; what it joins has that of its first caller. The wait is spent
-        within `waiting()`, which can end it.
+        The deadline is passed to the caller's own task; a joined task has that of the caller that started it. The wait
+        happens within `waiting()`, which can end it.
         """
-        most = max(MAX_JOINED, 2 * len(wanted))
-        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= most}
+        max_keys = max(MAX_JOINED, 2 * len(wanted))
+        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= max_keys}
         joined = set(found.values())
         fresh = {key: value for key, value in wanted.items() if key not in found}
         own = self._launch(fresh, deadline) if fresh else None
@@ -68,13 +68,13 @@ class SingleFlight(Generic[K, V, R]):
                 flight.callers -= 1
                 if not flight.callers and not flight.task.done():
                     flight.task.cancel()
-                    self._forget(flight)  # at once, or somebody could still join it
+                    self._forget(flight)  # at once, so that no caller joins it now
         try:
-            results = list(map(asyncio.Task.result, [flight.task for flight in joined]))  # whose frame is no error's
+            results = list(map(asyncio.Task.result, [flight.task for flight in joined]))  # map adds no frame
             return (own.task.result() if own else None), results
         finally:
-            # an error's traceback holds this frame, and so would the error itself: a ring that only Python's collector
-            # frees, and thousands of them make it stop the whole process for a quarter of a second at a time
+            # an error's traceback holds this frame, and its variables hold the error: a cycle that only the garbage
+            # collector frees. Thousands of them make it stop the process for a quarter of a second at a time
             del own, flight, flights, joined, found
 
     def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:

@@ -14,7 +14,7 @@ from model.errors import ModelError
 from model.tokenizer import TextTokenizer
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import Identity, identify
-from serve_app.idle_priority import take_idle_priority
+from serve_app.idle_priority import run_at_idle_priority
 from serve_app.score.computed import Computed
 from serve_app.settings import Settings
 
@@ -47,7 +47,7 @@ class Worker:
                 return f"{directory.path} is another model on {os.uname().nodename} than where this was started"
             self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
             # on a thread that stands back, since the runtime's own take their priority from it
-            with ThreadPoolExecutor(1, initializer=take_idle_priority) as loader:
+            with ThreadPoolExecutor(1, initializer=run_at_idle_priority) as loader:
                 engine = loader.submit(load_engine, directory, self._identity.precision, self._threads).result()
         except ModelError as error:
             return str(error)
@@ -60,7 +60,7 @@ class Worker:
         if self._tokenizer is None:
             raise RuntimeError("the model is not loaded")
         if not hasattr(_local, "stands_back"):
-            take_idle_priority()
+            run_at_idle_priority()
             _local.stands_back = True
         encodings = self._tokenizer.encode(texts)
         stream = self._streams.get()

@@ -1,1 +1,1 @@
-"""Bytes in, bytes out: what HTTP asks of the service. It knows no model."""
+"""The HTTP side of the service, from request bytes to response bytes. It does not know the model."""

@@ -38,7 +38,7 @@ ROOT = "/project"
 def build_api(
     settings: Settings, predictor: Predictor, endpoint: PredictEndpoint, health: HealthMonitor, metrics: Metrics
 ) -> FastAPI:
-    """The application that answers under `/project`; everything that it needs is given, nothing is looked up."""
+    """The application that answers under `/project`, from the parts given."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,7 +84,7 @@ def build_api(
 
     @api.get(f"{ROOT}/model", response_model_exclude_unset=True, responses=openapi_responses([ServiceError]))
     async def get_model() -> ModelCard:
-        """Which model answers."""
+        """The model that answers."""
         identity = predictor.identity
         card = ModelCard(
             name=identity.name,

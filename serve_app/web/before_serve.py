@@ -1,8 +1,8 @@
 """Middleware that answers predict requests before Ray Serve handles them, in the ingress replica's own process.
 
-Serve's handling of a request (its tasks, context and metrics) costs more than a cache hit, and a miss reaches the
-model through a handle, which does not need it. Draining does not need it either: Serve stops the HTTP server before it
-ends a replica, and the server first finishes the requests that it has.
+Serve's handling of a request (its tasks, context and metrics) costs more than a cache hit. A miss does not need it
+either, since it reaches the model through a handle, nor does draining: Serve stops the HTTP server before it ends a
+replica, and the server first finishes its requests.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from serve_app.web.one_write import in_one_write
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 CALLBACK = f"{__name__}:middlewares"
-"""What the variable has to say. Serve imports and calls it in every process that has an HTTP server."""
+"""The value that the variable must have. Serve imports and calls it in every process that has an HTTP server."""
 
 _REQUEST_ID = b"x-request-id"
 _offered: list[Middleware] = []
 
 
 def offer(app: ASGIApp, paths: Container[str]) -> None:
-    """Have `app` answer each POST to one of the paths that reaches this process; `middlewares` is called later."""
+    """Have `app` answer each POST to `paths` in this process; to be called before Serve calls `middlewares`."""
     _offered[:] = [Middleware(BeforeServe, app, paths)]
 
 
 def middlewares() -> list[Middleware]:
-    """What this process' HTTP server puts around Serve: nothing, except in an ingress replica."""
+    """The middleware of this process' HTTP server around Serve: none, except in an ingress replica."""
     return list(_offered)
 
 
@@ -41,7 +41,7 @@ def unavailable() -> str | None:
     """
     constants = importlib.import_module("ray.serve._private.constants")
     if not hasattr(importlib.import_module("ray.serve._private.replica"), "configure_http_middlewares"):
-        return "this version of Ray gives a replica's HTTP server no middleware"
+        return "this version of Ray does not support middleware in a replica's HTTP server"
     if getattr(constants, VARIABLE, None) != CALLBACK:
         return f"{VARIABLE} is not {CALLBACK}"
     if getattr(constants, "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", True):

@@ -1,4 +1,4 @@
-"""Read a request's body within its limits, and free it of its coding."""
+"""Reads a request's body within its limits, and decodes it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from serve_app.web.unfinished import UnfinishedBodies
 async def read_body(
     headers: Headers, receive: Receive, max_bytes: int, timeout_s: float, unfinished: UnfinishedBodies
 ) -> bytes:
-    """The body's bytes, decoded; what there is of it where the client goes before it is whole.
+    """The body's bytes, decoded; if the client disconnects early, the part that has arrived.
 
-    `max_bytes` holds for what is sent and for what comes of it.
+    `max_bytes` limits the body both as it is sent and decoded.
 
     Raises:
-        UnsupportedMediaType: it is coded or written in a way that is not read here.
-        InvalidRequest: it is not what its coding says.
-        BodyTooLarge: the body is larger, by its own word or while it is read: without the second
-            check an endless chunked body would fill the memory.
-        BodyTooSlow: it was not whole within `timeout_s` seconds, or when others needed its room.
+        UnsupportedMediaType: its Content-Encoding or character set is not supported.
+        InvalidRequest: it does not match its Content-Encoding.
+        BodyTooLarge: it is larger, by Content-Length or by the bytes received: without the second check an endless
+            chunked body would fill the memory.
+        BodyTooSlow: it was not complete within `timeout_s` seconds, or when newer bodies needed its memory.
     """
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
@@ -45,7 +45,7 @@ async def read_body(
                     body = await _read(first, receive, max_bytes, lambda size: unfinished.add(limit, size))
     except TimeoutError:
         raise BodyTooSlow(
-            f"The body was not whole within {timeout_s:g} s, or when others needed its room.",
+            f"The body was not complete within {timeout_s:g} s, or when newer bodies needed its memory.",
             loc=["body"],
             headers={"Connection": "close"},
         ) from None
@@ -55,7 +55,7 @@ async def read_body(
 
 
 async def _read(message: Message, receive: Receive, max_bytes: int, received: Callable[[int], None]) -> bytes:
-    # parts, not one growing body: that would be copied again for each of a million one-byte chunks
+    # a list of parts, since one growing body would be copied for each of a million one-byte chunks
     parts: list[bytes] = []
     size = 0
     while message["type"] == "http.request":

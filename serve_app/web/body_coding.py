@@ -1,4 +1,4 @@
-"""Which codings and character sets of a request's body are taken, and the body without them."""
+"""Checks the Content-Encoding and character set of a request's body, and decodes it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from serve_app.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 from serve_app.web.reply import Headers
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15
-"""zlib's names for the three formats that it reads."""
+"""zlib's `wbits` for the three formats."""
 _CODINGS = {b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _ZLIB}
-_TAKEN = "gzip, deflate, identity"
+_SUPPORTED = "gzip, deflate, identity"
 _CHARSETS = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
 _OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ZLIB_METHOD, _ZLIB_CHECK = 8, 31
 _MEMBERS = 16
-"""Parts that gzip data may have. Each costs a copy of what follows, so many empty ones would be an attack."""
+"""Parts that gzip data may have. Each copies the data that follows, so many empty parts would be an attack."""
 
 
 def body_coding(headers: Headers) -> bytes | None:
-    """The coding that the body has to be freed of; None where it has none.
+    """The body's Content-Encoding; None if it has none.
 
     Raises:
         UnsupportedMediaType: the body is coded otherwise than with gzip or deflate, more than once, or in another
@@ -37,23 +37,23 @@ def body_coding(headers: Headers) -> bytes | None:
         return None
     if len(codings) > 1 or codings[0] not in _CODINGS:
         raise UnsupportedMediaType(
-            f"The body's Content-Encoding is not taken; there are {_TAKEN}, one at a time.",
+            f"The body's Content-Encoding is not supported; {_SUPPORTED} are, one at a time.",
             loc=["header", "content-encoding"],
-            headers={"Accept-Encoding": _TAKEN},
+            headers={"Accept-Encoding": _SUPPORTED},
         )
     return codings[0]
 
 
 def decoded(body: bytes, coding: bytes, max_bytes: int) -> bytes:
-    """The body without its coding. Takes some 5 ms a MiB, and never makes more than `max_bytes`.
+    """The decoded body. Takes some 5 ms per MiB, and stops past `max_bytes`.
 
     Raises:
         BodyTooLarge: it would be larger than `max_bytes`.
-        InvalidRequest: it is broken, cut off, or something follows it.
+        InvalidRequest: it is corrupt or cut off, or other data follows it.
     """
     window = _CODINGS[coding]
     if window == _ZLIB and not _has_zlib_header(body):
-        window = _RAW  # which many clients send as deflate
+        window = _RAW  # many clients send raw deflate data
     parts: list[bytes] = []
     size = 0
     try:
@@ -99,8 +99,8 @@ def _has_zlib_header(body: bytes) -> bool:
 
 
 def _broken(coding: bytes) -> InvalidRequest:
-    return InvalidRequest(f"The body is no whole {coding.decode()} data.", loc=["body"])
+    return InvalidRequest(f"The body is not complete {coding.decode()} data.", loc=["body"])
 
 
 def _not_utf8() -> UnsupportedMediaType:
-    return UnsupportedMediaType("The body is not in UTF-8, which is the only character set.", loc=["body"])
+    return UnsupportedMediaType("The body is not in UTF-8, the only supported character set.", loc=["body"])

@@ -1,4 +1,4 @@
-"""Refuses what pages of other sites have a visitor's browser ask; programs send none of what is looked at here."""
+"""Refuses requests that pages of other sites make a visitor's browser send; programs send none of these headers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from serve_app.web.error_replies import error_reply
 from serve_app.web.reply import Headers
 
 _ON_LOOPBACK = ON_LOOPBACK.encode()
-_LOOKED_AT = {b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"x-forwarded-host", _ON_LOOPBACK}
-_HOSTS_KEPT = 128
-"""Each is at most as long as a request's headers may be."""
+_CHECKED_HEADERS = {b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"x-forwarded-host", _ON_LOOPBACK}
+_CACHED_HOSTS = 128
+"""Cached results of the check of a Host; each Host is at most as long as a request's headers may be."""
 _OWN = {b"same-origin", b"none"}
-"""Sec-Fetch-Site of the service's own pages, and of what a person typed or has as a bookmark."""
+"""Sec-Fetch-Site of the service's own pages, and of typed addresses and bookmarks."""
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 
 
 class BrowserGuard:
-    """Lets a request to the application unless a browser sends it for a page that has no leave to ask.
+    """ASGI middleware that refuses requests that a browser sends for a page of an origin that is not allowed.
 
-    A page of another origin has leave where CORS names it. A link to the service may be followed from anywhere.
-    On loopback, Host must name this machine: a foreign name that resolves to it makes its pages the service's own.
+    Other origins are allowed by CORS settings. A link to the service may be followed from any page. On loopback, Host
+    must name this machine: pages of a foreign name that resolves to it would otherwise count as the service's own.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
@@ -36,8 +36,8 @@ class BrowserGuard:
         self._metrics = metrics
         self._origins = frozenset((settings.cors_origins or "none").lower().split(","))
         self._hosts = frozenset((settings.allowed_hosts or "localhost").lower().split(","))
-        # callers name the same few hosts again and again, and an address takes 5 us to read
-        self._names_this_machine = lru_cache(_HOSTS_KEPT)(self._is_this_machine)
+        # callers send the same few hosts again and again, and parsing an address takes 5 us
+        self._names_this_machine = lru_cache(_CACHED_HOSTS)(self._is_this_machine)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -51,28 +51,28 @@ class BrowserGuard:
     def _fault(self, method: str, headers: Headers) -> ServiceError | None:
         found: dict[bytes, list[bytes]] = {}
         for name, value in headers:
-            if name in _LOOKED_AT:
+            if name in _CHECKED_HEADERS:
                 found.setdefault(name, []).append(value.strip().lower())
         if _ON_LOOPBACK in found:
             for host in found.get(b"host", ()):
                 if not self._names_this_machine(host):
                     return ForeignHost()
         # a preflight has no effect, and CORS answers it
-        if method != "OPTIONS" and not self._may_ask(method, found):
+        if method != "OPTIONS" and not self._is_allowed(method, found):
             return CrossSite()
         return None
 
-    def _may_ask(self, method: str, found: dict[bytes, list[bytes]]) -> bool:
+    def _is_allowed(self, method: str, found: dict[bytes, list[bytes]]) -> bool:
         origins = found.get(b"origin", [])
         sites = found.get(b"sec-fetch-site", [])
-        if not origins and not sites:  # no browser
+        if not origins and not sites:  # not a browser
             return True
         if "*" in self._origins or (origins and all(origin.decode("latin-1") in self._origins for origin in origins)):
             return True
         if sites:
             followed = method in {"GET", "HEAD"} and found.get(b"sec-fetch-mode") == [b"navigate"]
             return followed or all(site in _OWN for site in sites)
-        # browsers without Sec-Fetch-Site, which plain HTTP does not get either
+        # old browsers, and plain HTTP, send no Sec-Fetch-Site
         hosts = found.get(b"host", []) + found.get(b"x-forwarded-host", [])
         own = {host.removesuffix(port) for host in hosts for port in (b"", b":80", b":443")}
         return all(origin.partition(b"://")[2] in own for origin in origins)
@@ -87,5 +87,5 @@ class BrowserGuard:
         try:
             return ipaddress.ip_address(name.strip("[]")).is_loopback
         except ValueError:
-            # a name of one part is of this network: nobody else can have it resolve to this machine
+            # a name without dots is of this network: no outsider can have it resolve to this machine
             return re.fullmatch(r"[a-z0-9_-]*", name) is not None

@@ -1,4 +1,4 @@
-"""Answers of some size go out gzipped to those who take that."""
+"""Compresses larger answers with gzip, if the client accepts it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.web.reply import Headers
 
-LEAST_BYTES = 4096
+MIN_GZIP_BYTES = 4096
 """A smaller answer fits into a few packets either way."""
 
 _LEVEL = 1  # four fifths of what level 9 saves, in a tenth of its time
 _THREAD_BYTES = 256 << 10
-"""From here on (some 3 ms) compressing would hold up other requests."""
+"""From this size on (some 3 ms) compression runs in a thread, so that it does not delay other requests."""
 
-_GZIP = 31  # zlib's name for the format
+_GZIP = 31  # zlib's `wbits` for the format
 _BARE = (204, 206, 304)
 """Statuses without a body of their own, or with a part of one."""
 
 
 def accepts_gzip(headers: Headers) -> bool:
-    """Whether Accept-Encoding names gzip, or stands for any coding, with a weight that is not zero."""
+    """Whether Accept-Encoding names gzip or `*`, with a weight that is not zero."""
     weights: dict[str, float] = {}
     for name, value in headers:
         if name == b"accept-encoding":
@@ -47,7 +47,7 @@ def _weight(parameters: list[str]) -> float:
 
 
 class Compress:
-    """ASGI middleware around whatever answers."""
+    """ASGI middleware that sends answers through `CompressingSend`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -60,7 +60,7 @@ class Compress:
 
 
 class CompressingSend:
-    """ASGI's `send`, which compresses what is sent through it where it is large enough and the caller takes gzip."""
+    """ASGI's `send` that compresses the answer if it is large enough and the client accepts gzip."""
 
     def __init__(self, send: Send, headers: Headers) -> None:
         self._send = send
@@ -69,7 +69,7 @@ class CompressingSend:
         self._coder: zlib._Compress | None = None
 
     async def __call__(self, message: Message) -> None:
-        """Take one ASGI message. The start waits for the first part of the body, which decides."""
+        """Send one ASGI message. The start is held back until the first part of the body, which decides."""
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -90,8 +90,8 @@ class CompressingSend:
         headers = {name.lower(): value for name, value in start["headers"]}
         if size is None:
             length = headers.get(b"content-length", b"")
-            size = int(length) if length.isdigit() else LEAST_BYTES
-        if size < LEAST_BYTES or start["status"] in _BARE or b"content-encoding" in headers:
+            size = int(length) if length.isdigit() else MIN_GZIP_BYTES
+        if size < MIN_GZIP_BYTES or start["status"] in _BARE or b"content-encoding" in headers:
             return
         kept = [(name, value) for name, value in start["headers"] if name.lower() != b"vary"]
         others = [headers[b"vary"]] if b"vary" in headers else []

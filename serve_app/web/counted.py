@@ -11,7 +11,7 @@ from serve_app.metrics import Metrics
 
 
 class Counted:
-    """ASGI middleware around the whole application. What ends without an answer counts as the client's going."""
+    """ASGI middleware around the whole application. A request without an answer counts as a client's disconnect."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Swagger UI at /project/docs, whose every file is our own."""
+"""Swagger UI at /project/docs, with all its files served from here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_docs(api: FastAPI, root: str, static: str) -> None:
 
 
 def describe_keys(api: FastAPI, open_paths: tuple[str, ...], responses: dict[int | str, Any]) -> None:
-    """Have the OpenAPI document say that all but `open_paths` needs a key, and how it is refused."""
+    """State in the OpenAPI document that all but `open_paths` need a key, and how a request without one is refused."""
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Take an awaitable's result without waiting, where it has one at once."""
+"""Takes an awaitable's result without waiting, if it has one at once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 class Begun(Generic[T]):
-    """An awaitable that has been begun: `result` has what it came to if it had to wait for nothing, else await this.
+    """An awaitable that has been started: `result` is set if it ended without waiting; otherwise await this object.
 
-    A request's body has mostly come with its head, and a time limit around what does not wait costs more than it.
+    A request's body mostly arrives with its head, and a time limit would cost more than reading such a body.
     """
 
     def __init__(self, awaitable: Awaitable[T]) -> None:
@@ -23,7 +23,7 @@ class Begun(Generic[T]):
             self.result = end.value
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Go on where it waits; to be awaited once, by the task that began it, and only without a result."""
+        """Continue it. Await this once, in the task that started it, and only if there is no `result`."""
         try:
             yield self._waits_for
         except BaseException:

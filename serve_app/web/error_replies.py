@@ -1,4 +1,4 @@
-"""How errors are answered: as a reply, and in the OpenAPI document."""
+"""Renders errors as replies, and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ PREDICT_ERRORS = (
     ServiceError,
     ModelUnavailable,
 )
-"""What the predict routes can answer besides 200."""
+"""The errors of the predict routes."""
 
 
 def error_reply(error: ServiceError) -> Reply:
-    """The error as the caller gets it."""
+    """The reply that reports the error to the caller."""
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return Reply(error.status, headers, orjson.dumps({"detail": error.detail}))
 

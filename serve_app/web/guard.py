@@ -1,4 +1,4 @@
-"""What stands around the application where settings ask for it: API keys, and other origins' pages."""
+"""Optional API-key and CORS middleware, and the guard against other origins' pages."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ OPEN_PATHS = {
     "health": ("/project/health",),
     "docs": ("/project", "/project/", "/project/docs", "/project/docs/*", "/project/openapi.json"),
 }
-"""What each word of `api_keys_exempt` opens; `/*` at the end is everything below."""
+"""The paths that each word of `api_keys_exempt` exempts; a final `/*` covers all paths below."""
 
 _EXPOSED = ("X-Cache", "X-Model", "X-Truncated", "X-Truncated-Count", "X-Request-Id", "Server-Timing", "Retry-After")
 _ASKED_WITH = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
 _TRACED_WITH = ("traceparent", "tracestate", "baggage", "sentry-trace")
-"""What tracing adds to a page's requests: W3C's headers and Sentry's, which carry nothing to defend."""
+"""Headers that tracing adds to a page's requests, of W3C and Sentry; they carry nothing to protect."""
 
 
 def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
-    """The application behind what the settings ask for, the redirect of a slash too many, and the guard of browsers.
+    """The application behind the middleware of the settings, the trailing-slash redirect and the browser guard.
 
     Raises:
-        BadKeysFile: the file of keys cannot be read, or is none.
+        BadKeysFile: the file of keys cannot be used.
     """
     if settings.api_keys_file is not None:
         app = KeyGuard(app, ApiKeys(settings.api_keys_file), open_paths(settings), metrics)
-    app = TrailingSlash(app)  # outside the keys: it tells nothing but a path that is known anyway
+    app = TrailingSlash(app)  # outside the key guard: it reveals only paths that are public anyway
     if settings.cors_origins is not None:
-        # outside the keys: a browser asks without one whether it may ask
+        # outside the key guard: a browser's preflight request has no key
         more = settings.cors_headers.split(",") if settings.cors_headers else []
         app = SecurityHeaders(
             CORSMiddleware(
@@ -58,7 +58,7 @@ def open_paths(settings: Settings) -> tuple[str, ...]:
 
 
 class KeyGuard:
-    """Lets a request to the application only with a good key, or where its path needs none."""
+    """ASGI middleware that refuses a request without a valid key, unless its path needs none."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys, exempt: tuple[str, ...], metrics: Metrics) -> None:
         self._app = app
@@ -84,7 +84,7 @@ class KeyGuard:
 
 
 def _presented(headers: Headers) -> list[bytes]:
-    """The keys in `X-API-Key` and `Authorization: Bearer`, of which the other may be a gateway's."""
+    """The keys in `X-API-Key` and in `Authorization: Bearer`; one of them may be meant for a gateway."""
     keys = []
     for name, value in headers:
         if name == b"x-api-key":

@@ -1,4 +1,4 @@
-"""HEAD wherever GET answers: the same status and headers, without the body."""
+"""HEAD on every GET route: the same status and headers, without the body."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware that has GET's answer made for HEAD, and keeps its body back."""
+    """ASGI middleware that answers HEAD as GET, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

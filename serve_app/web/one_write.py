@@ -1,6 +1,6 @@
 """Has uvicorn write an answer's head and body in one system call instead of two.
 
-With two, HAProxy is woken twice and passes them on by two, for which the client is woken twice.
+With two, HAProxy wakes up and writes twice, and then the client wakes up twice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from starlette.types import Message, Send
 
 
 def in_one_write(send: Send) -> Send:
-    """The same as uvicorn's `send`, with the head held back until the first part of the body; others unchanged."""
+    """Uvicorn's `send`, with the head held back until the first part of the body; any other `send` unchanged."""
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
     if cycle is None or transport is None:
@@ -31,7 +31,7 @@ def in_one_write(send: Send) -> Send:
 
 
 class _Held:
-    """A transport of which a cycle of uvicorn writes to, and closes, this instead."""
+    """Stands in for a transport of uvicorn: collects writes until `release`."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""The predict endpoint: bytes in, a finished reply out; and the short way to it, past FastAPI."""
+"""The predict endpoint, from body to reply, and the fast path to it, past FastAPI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serve_app.predict.predictor import Predictor
 from serve_app.settings import Settings
 from serve_app.web.api_keys import cache_owner
 from serve_app.web.body import read_body
-from serve_app.web.compression import LEAST_BYTES, CompressingSend
+from serve_app.web.compression import MIN_GZIP_BYTES, CompressingSend
 from serve_app.web.error_replies import error_reply
 from serve_app.web.reply import Headers, Reply
 from serve_app.web.request_parser import RequestParser
@@ -22,7 +22,7 @@ from serve_app.web.schemas import PredictRequest
 from serve_app.web.unfinished import UnfinishedBodies
 
 MAX_TRUNCATED_BYTES = 4096
-"""Of X-Truncated: HAProxy turns an answer whose headers are larger than its buffer into a 500."""
+"""Limit of X-Truncated: HAProxy turns an answer whose headers are larger than its buffer into a 500."""
 
 PATHS = ("/project/predict", "/project/bulk-predict")
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("ray.serve")
 
 
 class PredictEndpoint:
-    """Answers a predict request, whoever routed it here."""
+    """Answers predict requests, from the fast path and from FastAPI."""
 
     def __init__(self, settings: Settings, predictor: Predictor, metrics: Metrics) -> None:
         self._parser = RequestParser(settings)
@@ -61,9 +61,9 @@ class PredictEndpoint:
 
 
 class FastPath:
-    """Takes predict requests straight to their endpoint, and leaves everything else to FastAPI.
+    """ASGI application that sends predict requests straight to their endpoint, and all others to FastAPI.
 
-    FastAPI's middleware and routing are three quarters of what a cache hit costs; it would call the same endpoint.
+    FastAPI would call the same endpoint, but its middleware and routing are three quarters of a cache hit's cost.
     """
 
     def __init__(self, endpoint: PredictEndpoint, api: ASGIApp) -> None:
@@ -74,15 +74,15 @@ class FastPath:
         """ASGI."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PATHS:
             reply = await self._endpoint.reply(scope["headers"], receive)
-            await reply.send(send if len(reply.body) < LEAST_BYTES else CompressingSend(send, scope["headers"]))
+            await reply.send(send if len(reply.body) < MIN_GZIP_BYTES else CompressingSend(send, scope["headers"]))
         else:
             await self._api(scope, receive, send)
 
 
 def predict_reply(outcome: Outcome, *, cache_headers: bool = True) -> Reply:
-    """The reply to a prediction: its body from ready bytes, everything else in headers.
+    """The reply with these predictions: the body is joined from ready bytes, everything else is in headers.
 
-    Without `cache_headers` none of them tells what was in the cache.
+    Without `cache_headers` no header reveals what was in the cache.
     """
     body = b'{"predictions":[' + b",".join([prediction.json for prediction in outcome.predictions]) + b"]}"
     timings = outcome.timings

@@ -12,19 +12,19 @@ from serve_app.web.security_headers import ALWAYS
 Headers = list[tuple[bytes, bytes]]
 
 SAFE: Headers = [*ALWAYS, (b"cache-control", b"no-store")]
-"""What every reply brings: it is read as JSON and kept by nobody on the way."""
+"""Headers of every reply: it is read as JSON only, and no cache on the way stores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status, headers without Content-Length, Content-Type and those in `SAFE`, and a JSON body."""
+    """Status, headers except Content-Length, Content-Type and those in `SAFE`, and a JSON body."""
 
     status: int
     headers: Headers
     body: bytes
 
     async def send(self, send: Send) -> None:
-        """Send it over bare ASGI."""
+        """Send it as ASGI messages."""
         headers = [
             (b"content-length", b"%d" % len(self.body)),
             (b"content-type", b"application/json"),

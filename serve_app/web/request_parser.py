@@ -1,4 +1,4 @@
-"""Decode a predict request's body: typed, so that it costs the same whatever JSON a caller sends."""
+"""Decodes a predict request's body, by type, so that any JSON costs about the same."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from serve_app.web.schemas import predict_request
 
 MAX_FAULTS = 10
 LARGE_BYTES = 64 << 10
-"""A body above this gets one fault in `detail`, and its texts are counted before they are decoded."""
+"""A larger body gets one fault in `detail`, and its texts are counted before they are decoded."""
 _MAX_EXPLAINED = 4096
-"""Brackets, braces and commas of a body whose every fault is looked for: pydantic builds all of it first."""
+"""A body with more brackets, braces and commas gets one fault: pydantic would build all of it to find others."""
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What the decoder raises; the last for what is nested deeply in a part that is passed over."""
+"""The decoder's errors; the last for deep nesting in a part that is skipped."""
 _PLACE = re.compile(r" - at `\$(?:\.text)?(?:\[(\d+)\])?`$")
 
 
@@ -50,7 +50,7 @@ class RequestParser:
         """The texts of a request's body.
 
         Raises:
-            InvalidRequest: the body is not JSON or not what the model says.
+            InvalidRequest: the body is not JSON, or does not match the model.
         """
         try:
             if len(body) > LARGE_BYTES:
@@ -61,10 +61,10 @@ class RequestParser:
         return texts
 
     def _check_count(self, body: bytes) -> None:
-        """Refuse a long list of short texts, which would be decoded before its length is checked.
+        """Refuse too long a list of short texts, which would otherwise be decoded before its length is checked.
 
         Raises:
-            InvalidRequest: there are more strings in `text` than it may have.
+            InvalidRequest: `text` has too many strings.
             msgspec.MsgspecError, UnicodeDecodeError, RecursionError: the body is wrong in another way.
         """
         if _quotes(body) <= 2 * (self._max_texts + 1):  # with the field's name
@@ -73,12 +73,12 @@ class RequestParser:
             self._texts.decode(body[:LARGE_BYTES])
         except msgspec.ValidationError:
             raise
-        except _FAULTS:  # cut off, and right so far
+        except _FAULTS:  # cut off, and valid so far
             if _strings(bytes(self._raw.decode(body).text)) > self._max_texts:
                 raise InvalidRequest(detail=[self._entry("too_long", ["text"])]) from None
 
     def _all_faults(self, body: bytes) -> list[dict[str, Any]]:
-        """FastAPI's entries for the first faults of a small body; none for a large one, or one that pydantic takes.
+        """FastAPI's entries for the first faults of a small body; none for a large one, or one that pydantic accepts.
 
         They hold no input. An unknown field's name is the caller's text, so it is left out too.
         """
@@ -99,7 +99,7 @@ class RequestParser:
         return []
 
     def _fault(self, error: Exception) -> dict[str, Any]:
-        """FastAPI's entry for the decoder's first fault, without the decoder's words, which may name a field."""
+        """FastAPI's entry for the decoder's first fault, without the decoder's message, which may name a field."""
         if not isinstance(error, msgspec.ValidationError):
             return self._entry("json_invalid", [])
         words = str(error)
@@ -124,10 +124,10 @@ def _shape(text: Any) -> Any:
 
 
 def _quotes(json: bytes) -> int:
-    # bytes.count takes three times as long where there are many
+    # bytes.count takes three times as long if there are many
     return len(json) - len(json.translate(None, b'"'))
 
 
 def _strings(json: bytes) -> int:
-    """How many strings there are in JSON, where a backslash stands within strings alone."""
+    """The number of strings in JSON, in which a backslash occurs only within strings."""
     return _quotes(json.replace(b"\\\\", b"").replace(b'\\"', b"")) // 2

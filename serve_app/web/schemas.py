@@ -10,7 +10,7 @@ from serve_app.settings import Settings
 
 
 class PredictRequest(BaseModel):
-    """Texts to predict; `predict_request` makes the subclass that has the limits of the settings."""
+    """Texts to predict; `predict_request` makes a subclass with the limits of the settings."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -25,7 +25,7 @@ class LabelScore(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """For each text, in order, every label of the model (`GET /project/model` has them), the highest score first."""
+    """For each text, in order, every label of the model (see `GET /project/model`), the highest score first."""
 
     predictions: list[Annotated[list[LabelScore], Field(min_length=1)]]
 
@@ -38,7 +38,7 @@ class Health(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """Which model answers."""
+    """The model that answers."""
 
     name: str
     revision: str | None
@@ -48,7 +48,7 @@ class ModelCard(BaseModel):
     max_tokens: int
     accuracy: float | None = Field(description="Measured on labelled texts by `python -m model.evaluate --write`.")
     problem_type: Literal["multi_label_classification"] | None = Field(
-        None, description="Only there where each score stands alone; otherwise a text's scores add up to 1."
+        None, description="Present only if each score stands alone; otherwise a text's scores add up to 1."
     )
 
 
@@ -59,7 +59,7 @@ def predict_request(settings: Settings) -> type[PredictRequest]:
         list[text],
         Field(
             max_length=settings.max_texts,
-            description="Texts to predict; each longer than the model's tokens is truncated, see X-Truncated.",
+            description="Texts to predict; a text of more than the model's max_tokens is truncated, see X-Truncated.",
             examples=[["example 1", "example 2"]],
         ),
     ]

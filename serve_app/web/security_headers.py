@@ -1,4 +1,4 @@
-"""Headers that tell browsers to take nothing from an answer but what it is."""
+"""Security headers: browsers must not guess an answer's type, run anything in it, or send a referrer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-"""For every answer."""
+"""Headers of every answer."""
 
 NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
-"""The policy of answers that are no page: were one shown as a page, nothing in it would run."""
+"""The policy of answers that are not pages: if one is shown as a page, nothing in it runs."""
 
 
 class SecurityHeaders:
-    """Adds to each answer the headers that it lacks. Replies of the short path bring theirs."""
+    """ASGI middleware that adds these headers to answers that lack them. Replies of the fast path have theirs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class SecurityHeaders:
 
 
 def page_policy(page: str, allowed: Mapping[str, str]) -> str:
-    """The policy for a page: its own inline scripts and styles by their hashes, besides what each directive allows."""
+    """The policy for a page: its inline scripts and styles by their hashes, and the sources `allowed` by directive."""
     directives = {
         "default-src": "'none'",
         "script-src": _hashes(page, "script"),

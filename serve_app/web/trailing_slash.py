@@ -1,4 +1,4 @@
-"""A known path with a slash at its end leads to the path."""
+"""Redirects a known path with a trailing slash to the path."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class TrailingSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and scope["path"][-1:] == "/" and _leads(scope):
+        if scope["type"] == "http" and scope["path"][-1:] == "/" and _has_extra_slash(scope):
             await _redirect(scope).send(send)
         else:
             await self._app(scope, receive, send)
 
 
-def _leads(scope: Scope) -> bool:
-    # %2f is no slash that leads anywhere
+def _has_extra_slash(scope: Scope) -> bool:
+    # %2f does not count as a slash
     return scope["path"][:-1] in PATHS and scope.get("raw_path", b"/").endswith(b"/")
 
 

@@ -9,7 +9,7 @@ const PLAIN = {
   429: (wait) => `The service is busy. Try again ${wait ? `in ${wait} s` : "in a moment"}.`,
   503: () => "The model is not answering just now. Try again in a moment.",
 };
-const LONGEST_SHOWN = 2000;
+const MAX_SHOWN_CHARS = 2000;
 const LABELS_WAIT_MS = 2000;
 const SIGNS = new Set(["NEGATIVE", "POSITIVE"]);
 const COLOURED = new Set([...SIGNS, "NEUTRAL"]);
@@ -34,11 +34,11 @@ async function askLabels() {
     const response = await fetch("model", { credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(LABELS_WAIT_MS) });
     return response.ok ? (await response.json()).labels : [];
   } catch {
-    return []; // the answers have the names too, only not their order
+    return []; // the answers contain the names too, but not in the model's order
   }
 }
 
-// The labels in one order for all answers and all visits: the model's own, or else by name. Positive goes before negative.
+// The labels in one order for all answers and visits: the model's own, otherwise by name. Positive comes before negative.
 async function orderOf(predictions) {
   const given = [...new Set(predictions.flat().map(({ label }) => label))].sort();
   if (!given.every((label) => known.includes(label))) known = await askLabels();
@@ -72,7 +72,7 @@ function scoreRow({ label, score }, first, colour) {
 
 function answerItem(text, answer, truncated, order) {
   const item = element("li");
-  item.append(element("div", "text", text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text));
+  item.append(element("div", "text", text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text));
   const scores = element("div", "scores");
   for (const label of order) {
     const entry = answer.find((each) => each.label === label);
@@ -83,12 +83,12 @@ function answerItem(text, answer, truncated, order) {
   return item;
 }
 
-// How many texts have each label first: of two labels both are told, of more those that came.
+// How many texts have each label first: both counts of two labels, otherwise those above zero.
 function countWords(predictions, order) {
   const counts = order.map((label) => [label, predictions.filter((answer) => answer[0].label === label).length]);
-  const told = order.length > 2 ? counts.filter(([, count]) => count) : counts;
+  const shown = order.length > 2 ? counts.filter(([, count]) => count) : counts;
   const isShared = predictions.every((answer) => Math.abs(answer.reduce((sum, { score }) => sum + score, 0) - 1) < 0.001);
-  return `${isShared ? "" : "highest: "}${told.map(([label, count]) => `${count} ${nameOf(label)}`).join(", ")}`;
+  return `${isShared ? "" : "highest: "}${shown.map(([label, count]) => `${count} ${nameOf(label)}`).join(", ")}`;
 }
 
 function figure(name, value, className) {

@@ -1,4 +1,4 @@
-"""The page at /project/ for people who would rather look than read: one document, nothing from elsewhere."""
+"""The try-it page at /project/: one document that loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PAGE, SCRIPT = (Path(__file__).with_name(name) for name in ("try_it.html", "try_
 
 
 def read_page() -> str:
-    """The document, with its script in it."""
+    """The document, with its script inlined."""
     return PAGE.read_text(encoding="utf-8").replace(
         "<script></script>", f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
     )
 
 
 def add_page(api: FastAPI, root: str) -> None:
-    """Answer `root`/ with the page, and `root` with the way there."""
+    """Answer `root`/ with the page, and `root` with a redirect to it."""
     page = read_page()
     headers = {"Content-Security-Policy": page_policy(page, {"img-src": "data:"}), "Cache-Control": "no-cache"}
 
@@ -30,5 +30,5 @@ def add_page(api: FastAPI, root: str) -> None:
 
     @api.get(root, include_in_schema=False)
     async def to_page() -> RedirectResponse:
-        # relative, so that it holds behind any gateway
+        # relative, so that it works behind any gateway
         return RedirectResponse(f"{root.rpartition('/')[2]}/")

@@ -1,4 +1,4 @@
-"""Bounds the request bodies that are being received, in number and bytes over all connections of a replica."""
+"""Limits the request bodies that are being received, by number and bytes over all connections of a replica."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_BYTES = 32 << 20
 
 
 class UnfinishedBodies:
-    """The bodies that are being received. Past a bound, those that began first are ended.
+    """The bodies that are being received. Past a limit, the oldest are timed out.
 
-    Clients that hold bodies open so end one another, and one that sends at once finds room. Clients are not told apart
-    by address: behind a gateway all have the same.
+    So clients that hold bodies open end one another's requests, while a client that sends its body at once is served.
+    Clients are not distinguished by address, since behind a gateway all have the same.
     """
 
     def __init__(self, max_bodies: int = MAX_BODIES, max_bytes: int = MAX_BYTES) -> None:
@@ -25,7 +25,7 @@ class UnfinishedBodies:
 
     @contextmanager
     def receiving(self, limit: asyncio.Timeout) -> Iterator[None]:
-        """Count a body that is received within `limit`, which is brought forward where others need the room."""
+        """Count a body while it is received; `limit` is brought forward if newer bodies need its memory."""
         self._sizes[limit] = 0
         self._make_room()
         try:
@@ -34,7 +34,7 @@ class UnfinishedBodies:
             self._bytes -= self._sizes.pop(limit, 0)
 
     def add(self, limit: asyncio.Timeout, size: int) -> None:
-        """So many more bytes of this body have come."""
+        """Count `size` more bytes of this body."""
         if limit in self._sizes:
             self._sizes[limit] += size
             self._bytes += size

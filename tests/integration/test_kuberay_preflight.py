@@ -58,7 +58,7 @@ def lines(commands: Commands) -> list[str]:
 def test_a_cluster_that_has_everything_is_told_so_and_nothing_is_written(prod: Commands) -> None:
     assert prod("preflight") == 0, prod.out
     assert lines(prod) == [
-        f"http://127.0.0.1:{prod.api.server_port} has all that the overlay prod needs, as far as it can be asked"
+        f"http://127.0.0.1:{prod.api.server_port} has all that the overlay prod needs, as far as that can be checked"
     ]
     assert not prod.api.sent("PATCH")
 

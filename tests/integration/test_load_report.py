@@ -30,7 +30,7 @@ PLOTS = {
     "Failures": ["failed requests", "failed checks"],
     "Replicas that are well": ["ingress", "classifier"],
 }
-LEAST_DRAWN = 3
+MIN_DRAWN = 3
 """Points of a line: a slow machine may have nothing to tell of some seconds."""
 
 
@@ -82,9 +82,9 @@ def test_every_plot_has_data(report: Path, page: Page, tmp_path: Path) -> None:
         for name in series:
             path = figure.locator(f'path[data-series="{name}"]').get_attribute("d") or ""
             points = re.findall(r"[ML](\S+) ([\d.]+)h0", path)
-            assert len(points) >= LEAST_DRAWN, f"{title}, {name}"
+            assert len(points) >= MIN_DRAWN, f"{title}, {name}"
             assert len({x for x, _ in points}) == len(points)
-    assert_fits_screens(page, tmp_path, least_bytes=20_000)
+    assert_fits_screens(page, tmp_path, min_bytes=20_000)
 
 
 def test_the_tables_say_what_was_asked_and_what_came(report: Path, page: Page) -> None:

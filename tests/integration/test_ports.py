@@ -175,4 +175,4 @@ def test_a_bind_that_is_no_address_is_one_line() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: BIND is no IP address; ")
+    assert done.stderr.startswith("error: BIND is not an IP address; ")

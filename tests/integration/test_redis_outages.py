@@ -49,7 +49,7 @@ NO_PASSWORD = (
         (to(b"SELECT", b"-ERR DB index is out of range\r\n"), "has no database of this number"),
         (to(b"SELECT", b"-ERR unknown command 'SELECT'\r\n"), "does not know a command"),
         (always(b"-DENIED Redis is running in protected mode because\r\n"), "protected mode"),
-        (always(b"-ERR max number of clients reached\r\n"), "as many clients as it takes"),
+        (always(b"-ERR max number of clients reached\r\n"), "as many clients as it accepts"),
         (always(b""), "closes the connection"),
         (always(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "does not speak Redis' protocol"),
         (to(b"MGET", OK), "does not speak Redis' protocol"),
@@ -136,7 +136,7 @@ async def test_a_redis_that_takes_no_writes_is_read_and_told_once(
             await until_async(lambda number=number: proxy.commands.count(b"SET") > number, "it was written")  # type: ignore[misc]
         assert await mine.hit("known") == 1
     (line,) = warnings(caplog)
-    assert line.startswith("Redis takes no answers, and goes on to be read: Redis ")
+    assert line.startswith("Redis accepts no writes, and is still read: Redis ")
 
 
 async def test_a_name_that_cannot_be_resolved_for_long_delays_no_request(

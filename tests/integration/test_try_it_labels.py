@@ -104,6 +104,6 @@ def test_long_strange_and_many_labels_fit_screens_as_text(browser: Browser, tmp_
         expect(page.get_by_role("status")).to_contain_text("1 text in")
         assert [name for name, _ in rows(page)] == labels
         assert page.locator("#answers img").count() == 0
-        assert_fits_screens(page, tmp_path, least_bytes=10_000)
+        assert_fits_screens(page, tmp_path, min_bytes=10_000)
         boxes = [track.bounding_box() for track in page.locator(".track").all()]
         assert all(box and box["width"] > 50 for box in boxes), "a bar is left on a phone too"

@@ -68,7 +68,7 @@ def test_a_person_sees_both_scores_the_cache_and_the_time(page: Page, tmp_path: 
 
     page.get_by_role("button", name="Predict").click()
     expect(page.get_by_role("status")).to_contain_text("2 from the cache")
-    assert_fits_screens(page, tmp_path, least_bytes=10_000)
+    assert_fits_screens(page, tmp_path, min_bytes=10_000)
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:

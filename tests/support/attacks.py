@@ -1,4 +1,4 @@
-"""What a few anonymous callers do to take the model from all others, each within the documented limits."""
+"""Ways in which a few anonymous callers could occupy the model, each within the documented limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Attack = Callable[[Connections, Hostile], Awaitable[object]]
 
 
 def dense_texts(number: int, characters: int = 510) -> list[str]:
-    """New texts each of whose characters is a token, where a quarter of a token is usual."""
+    """New texts with a token per character, four times as many as usual."""
     return ["".join(random.choices(_DENSE, k=characters)) for _ in range(number)]
 
 
@@ -44,7 +44,7 @@ def body(texts: Sequence[str]) -> bytes:
 
 
 async def three_dense_lists(connections: Connections, _: Hostile) -> None:
-    """Three lists of 518 KB, each four times as much work as its bytes make one guess."""
+    """Three lists of 518 KB, each four times as much work as estimated from its bytes."""
     async with asyncio.TaskGroup() as lists:
         for _number in range(3):
             lists.create_task(connections.post(body(dense_texts(TEXTS))))
@@ -52,7 +52,7 @@ async def three_dense_lists(connections: Connections, _: Hostile) -> None:
 
 
 async def splitting_words(_: Connections, them: Hostile) -> None:
-    """Clients who hang up before their texts can be tokenized, and come again."""
+    """Clients that disconnect before their texts can be tokenized, and return."""
 
     async def come_and_go() -> None:
         while True:
@@ -64,12 +64,12 @@ async def splitting_words(_: Connections, them: Hostile) -> None:
 
 
 async def cheap_bytes_then_a_flood(connections: Connections, _: Hostile) -> None:
-    """A hundred texts that make a byte look cheap, then minutes of work that look like a moment's."""
+    """A hundred texts that lower the estimate per byte, then minutes of work that are estimated as a moment's."""
     for _number in range(100):
         await connections.post(body([one_word_text()]))
     await asyncio.gather(*(connections.post(body(dense_texts(TEXTS))) for _ in range(6)))
 
 
 async def at_once(connections: Connections, lists: Sequence[Sequence[str]]) -> list[Answer]:
-    """Long lists, all in one moment."""
+    """Post long lists, all at the same time."""
     return await asyncio.gather(*(connections.post(body(texts)) for texts in lists))

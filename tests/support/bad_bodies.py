@@ -1,4 +1,4 @@
-"""Bodies that are no request for predictions, each with a name."""
+"""Bodies that are not valid predict requests, each with a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that must leave no trace: every way to send one, and a search that says how much it has looked through."""
+"""Texts that must leave no trace: every way to send one, and a search that reports how much it has searched."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def request(body: bytes) -> bytes:
 
 
 def send_and_close(port: int, data: bytes) -> None:
-    """Send what the server takes before it refuses, and go."""
+    """Send as much as the server reads before it refuses, and disconnect."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
         contextlib.suppress(ConnectionError),
@@ -88,7 +88,7 @@ def send_and_close(port: int, data: bytes) -> None:
 
 
 class Syslog:
-    """Where HAProxy's log lines go: a UDP port of its own that keeps what comes."""
+    """A receiver of HAProxy's log lines: its own UDP port, which keeps all messages."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -111,13 +111,13 @@ class Syslog:
 
 @dataclass
 class Search:
-    """Looks for one word, also as hex digits and as UTF-16, whatever the case of its letters."""
+    """Searches for one word, also as hex digits and as UTF-16, ignoring case."""
 
     word: str
     looked: dict[str, int] = field(default_factory=dict)
-    """Bytes looked through, by place."""
+    """Bytes searched, by place."""
     found: list[str] = field(default_factory=list)
-    """Where it was."""
+    """The places where it was found."""
 
     def __post_init__(self) -> None:
         self._forms = [self.word.encode(), self.word.encode().hex().encode(), self.word.encode("utf-16-le")]

@@ -13,7 +13,7 @@ KEY_PASSWORD = "key"  # noqa: S105
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """The files of the certificate and of its key, which `KEY_PASSWORD` opens."""
+    """The files of the certificate and of its key, which is encrypted by `KEY_PASSWORD`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""The course's load with new texts among it, every answer checked, every failure accounted for by its kind."""
+"""The course's load with some new texts: every answer is checked, every failure counted by its kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARE_NEW = 0.1
 
 @dataclass
 class Report:
-    """What the requests of one load came to; times in seconds."""
+    """The results of one load's requests; times in seconds."""
 
     requests: int = 0
     failures: Counter[str] = field(default_factory=Counter)
@@ -31,7 +31,7 @@ class Report:
     slowest_s: float = 0.0
     by_model: Counter[str] = field(default_factory=Counter)
     last_failure: float = 0.0
-    """`time.monotonic()` when the last failed request ended; 0 where none failed."""
+    """`time.monotonic()` when the last failed request ended; 0 if none failed."""
     first_success_after: float = 0.0
 
     @property
@@ -47,18 +47,18 @@ class Report:
             self.first_success_after = time.monotonic()
 
     def went_wrong(self, seconds: float) -> None:
-        """Count a 200 whose content is not the model's."""
+        """Count a 200 whose content is not the model's answer."""
         self._count(seconds)
         self.wrong += 1
 
     def failed_by(self, kind: str, seconds: float) -> None:
-        """Count a request without a 200, by what came instead."""
+        """Count a request without a 200, by its kind of failure."""
         self._count(seconds)
         self.failures[kind] += 1
         self.last_failure = time.monotonic()
 
     def recovery_s(self, since: float) -> float:
-        """Seconds from `since` until no request failed any more."""
+        """Seconds from `since` until the last failure."""
         return max(0.0, max(self.last_failure, self.first_success_after) - since) if self.failures else 0.0
 
     def _count(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ class Report:
 
 
 class CourseLoad:
-    """Closed loop of ten users: most ask one of three texts, some the pool of ten shuffled, some texts never seen.
+    """Closed loop of ten users: most requests have one of three texts, some a pool of ten shuffled, some new texts.
 
     `models` are the golden answers by fingerprint; an answer must be that of the model it names, all of it.
     """
@@ -108,7 +108,7 @@ class CourseLoad:
 async def ask(
     client: httpx.AsyncClient, url: str, texts: Sequence[str], models: Mapping[str, Golden], report: Report
 ) -> None:
-    """Send one predict request, and count what came of it."""
+    """Send one predict request, and count its result."""
     began = time.monotonic()
     try:
         answer = await client.post(url, json={"text": texts})

@@ -1,4 +1,4 @@
-"""Fakes behind the two protocols that the predictor talks to."""
+"""Fakes of the model client and the shared cache, which the predictor uses."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ IDENTITY = Identity("fake", "r1", "0123456789abcdef", "fp32", ("NEGATIVE", "POSI
 
 
 def fake_scores(text: str) -> Scores:
-    """Scores that only this text has, so that a mix-up shows."""
+    """Scores that only this text has, so that a mix-up is noticed."""
     share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
     return (1 - share, share)
 
 
 def answer(*scores: Scores | None, **fields: Any) -> Answer:
-    """An answer of an idle replica, if the fields do not say otherwise."""
+    """An answer of an idle replica, unless `fields` say otherwise."""
     idle = {"identity": IDENTITY, "replica": "fake", "wait_s": 0.0, "pass_s": 0.1, "tokens_per_s": 1000.0}
     return Answer(**{**idle, "scores": scores, "truncated": [False] * len(scores), **fields})
 
@@ -42,8 +42,8 @@ class FakeModel(RemoteModel):
         self.cancelled = 0
         self.broken = False
         self.refusals: list[Answer] = []
-        self.most = 1_000_000
-        """How many texts of a call it reaches in time."""
+        self.max_texts = 1_000_000
+        """How many texts of a call it answers in time."""
         self.timeouts: list[float | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -66,7 +66,7 @@ class FakeModel(RemoteModel):
         if self.refusals and max_wait_s < math.inf:
             return self.refusals.pop()
         self.last_success = time.monotonic()
-        scores = [fake_scores(text) if number < self.most else None for number, text in enumerate(texts)]
+        scores = [fake_scores(text) if number < self.max_texts else None for number, text in enumerate(texts)]
         truncated = [len(text) > 1000 for text in texts]
         return answer(*scores, truncated=truncated, identity=self.answers_as)
 

@@ -1,4 +1,4 @@
-"""What the service must answer: scores from the model's own engine, run apart from any service."""
+"""The scores that the service must answer, from the model's own engine, run without a service."""
 
 from __future__ import annotations
 

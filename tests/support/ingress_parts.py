@@ -1,4 +1,4 @@
-"""What an ingress replica has between a request and Redis, with a fake model behind it."""
+"""The parts of an ingress replica between a request and Redis, with a fake model."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Replica:
 
     @property
     def up(self) -> float | None:
-        """The gauge of whether Redis is used; None while that is not known."""
+        """The gauge sentiment_redis_up; None while that is not known."""
         return self.metrics.redis_up.value
 
     async def hit(self, text: str = "a") -> int:
-        """How many of this one text were a hit."""
+        """Predict the text; 1 if it was a hit, otherwise 0."""
         return (await self.predictor.predict([text])).hit
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says to whoever runs the service."""
+    """The warnings in the log."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 

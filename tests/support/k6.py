@@ -19,7 +19,7 @@ LOAD = REPOSITORY / "load.js"
 
 
 def command(url: str, options: Sequence[str], settings: Mapping[str, str], script: Path = LOAD) -> list[str]:
-    """Four seconds of three users, or as `settings` say; no report is written unless they name one."""
+    """A command for four seconds of three users, unless `settings` say otherwise; by default it writes no report."""
     environment = {"BASE_URL": url, "DURATION": "4s", "USERS": "3", "REPORT": "", "SUMMARY": "", **settings}
     named = [part for name, value in environment.items() for part in ("-e", f"{name}={value}")]
     return [K6, "run", "--quiet", "--no-usage-report", *named, *options, str(script)]

@@ -1,4 +1,4 @@
-"""Each way in which the service does not come up: its exit code, the object to blame, words of the message, objects."""
+"""Each fault that keeps the service from coming up: exit code, object at fault, words of the message, objects."""
 
 from __future__ import annotations
 

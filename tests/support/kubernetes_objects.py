@@ -1,4 +1,4 @@
-"""Objects as a cluster returns them: a service that is up, and each way in which it is not."""
+"""Objects as a cluster returns them: of a service that is up, and of each fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much slower this machine is now than the one whose seconds the tests name."""
+"""How much slower this machine is now than the one on which the tests' limits in seconds were set."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 import time
 
 IMPORT_S = 1.3
-"""What `import ray.serve` takes on the quiet two-core machine where the bars in seconds were set."""
+"""Time of `import ray.serve` on the idle two-core machine on which the limits were set."""
 
 
 def slowdown() -> float:
-    """One or more: a bar in seconds times this is what a shared or throttled machine has to hold."""
+    """At least 1: the factor on a limit in seconds for a shared or throttled machine."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import ray.serve"], check=True)
     return max(1.0, (time.monotonic() - began) / IMPORT_S)

@@ -1,4 +1,4 @@
-"""Overlays as `kubectl apply -k` would send them, and what pods there are in them."""
+"""Overlays as `kubectl apply -k` would send them, and their pods."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def pod_templates(overlay: str) -> Iterator[tuple[str, Manifest]]:
 
 
 def containers(template: Manifest) -> list[Manifest]:
-    """The containers of a pod template, those that run first included."""
+    """The containers of a pod template, init containers first."""
     spec = template["spec"]
     return [*spec.get("initContainers", []), *spec["containers"]]

@@ -14,7 +14,7 @@ LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
 def tokenizer() -> Tokenizer:
-    """The embedded model's tokenizer; its word pieces do for any small model."""
+    """The embedded model's tokenizer, which suits any small model."""
     return Tokenizer.from_file(str(MINI_MODEL / "tokenizer.json"))
 
 
@@ -38,7 +38,7 @@ def save_distilbert(folder: Path, activation: str = "gelu", labels: dict[int, st
 
 
 def save_bert(folder: Path) -> Path:
-    """A random BERT encoder, as training starts from."""
+    """A random BERT encoder, from which training can start."""
     torch.manual_seed(7)
     words = tokenizer()
     config = BertConfig(

@@ -1,8 +1,8 @@
-"""What another user of the machine gets at: run by `setpriv` as one, on the standard library alone.
+"""Checks what another user of the machine can reach: run by `setpriv` as one, with only the standard library.
 
 Standard input has, in JSON, `secrets`, `folder`, `log`, `keys`, `sockets` and `processes` of a running
-service, and `roots`, folders to search, without those `passed_over`. Standard output has, in JSON too, what was reached
-that should not be.
+service, and `roots`, folders to search, without those `passed_over`. Standard output gets, also in JSON, whatever was
+reached but must not be.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 
 
 def contents(processes: list[int], roots: list[str], passed_over: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Whatever can be read of the service's processes, and below the folders `roots`."""
+    """All readable contents of the service's processes, and of files below the folders `roots`."""
     names = [f"/proc/{pid}/{name}" for pid in processes for name in ("environ", "cmdline", "maps", "mem", "auxv")]
     for pid in processes:
         with contextlib.suppress(OSError):
@@ -35,11 +35,11 @@ def contents(processes: list[int], roots: list[str], passed_over: list[str]) -> 
             if name.startswith("/proc/") or Path(name).is_file():
                 descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
                 with os.fdopen(descriptor, "rb") as file:
-                    yield name, file.read(MOST_BYTES)
+                    yield name, file.read(MAX_BYTES)
 
 
 def faults(given: dict[str, Any]) -> Iterator[str]:
-    """What should not have been possible."""
+    """The accesses that should have been impossible."""
     for path in (given["folder"], given["log"], given["keys"]):
         for mode, word in ((os.R_OK, "read"), (os.W_OK, "write")):
             if os.access(path, mode):

@@ -20,7 +20,7 @@ METRICS = {"DashboardAgent": b"ray_serve_", "haproxy": b"haproxy_process"}
 
 
 def program(name: str) -> str:
-    """Where the program is; without it the test is skipped (`.ci/run` makes sure that there is one)."""
+    """The program's path; without it the test is skipped (`.ci/run` makes sure that it is installed)."""
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed; on Debian: apt-get install prometheus")
@@ -28,7 +28,7 @@ def program(name: str) -> str:
 
 
 def metrics_addresses(service: Service) -> list[str]:
-    """Where the service's processes tell Prometheus their metrics: Ray's agent and HAProxy, each on some free port."""
+    """The addresses of the service's metrics for Prometheus: Ray's agent and HAProxy, each on some free port."""
     assert service.process is not None
     found = []
     for process in psutil.Process(service.process.pid).children(recursive=True):
@@ -51,7 +51,7 @@ def _has(port: int, metric: bytes) -> bool:
 
 
 class Prometheus:
-    """Prometheus on a free port, scraping once a second; its data is gone with the folder."""
+    """Prometheus on a free port, scraping once a second; its data is in `folder`."""
 
     def __init__(self, folder: Path, targets: list[str]) -> None:
         self._port = free_port()
@@ -69,7 +69,7 @@ class Prometheus:
         until(self._ready, "Prometheus is ready", 30)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The samples of an instant query, those that are no number left out."""
+        """The samples of an instant query, without those that are not numbers."""
         answer = httpx.get(f"http://127.0.0.1:{self._port}/api/v1/query", params={"query": expression}, timeout=10)
         body = answer.json()
         assert body["status"] == "success", f"{expression}: {body.get('error')}"

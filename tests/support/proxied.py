@@ -40,15 +40,15 @@ class Proxied:
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """The service's URL."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @contextlib.contextmanager
 def proxied(folder: Path, make: Callable[[], ASGIApp] | None = None) -> Iterator[Proxied]:
-    """HAProxy before an application; by default the ingress' own with a fake model.
+    """HAProxy in front of an application; by default the ingress' own, with a fake model.
 
-    `make` is called in the thread that the application runs in. The test may open as many files as the machine lets it.
+    `make` is called in the application's thread. The limit of open files is raised for the test.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

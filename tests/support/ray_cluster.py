@@ -23,14 +23,14 @@ from tests.support.wait import until
 
 START_S = 120.0
 QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 2, "look_back_period_s": 2}
-"""Seconds instead of half a minute up, and ten minutes down."""
+"""Delays of seconds, instead of half a minute up and ten minutes down."""
 
 PRODS: dict[str, int] = {}
-"""No bounds of the test's own."""
+"""No bounds that differ from prod's."""
 
 
 class Cluster:
-    """Ray nodes in a process of their own, with the configuration of `overlays/prod` on a free port."""
+    """Ray nodes in a separate process, with the configuration of `overlays/prod` on a free port."""
 
     def __init__(self, dashboard: str) -> None:
         self._serve = f"{dashboard}/api/serve/applications/"
@@ -41,7 +41,7 @@ class Cluster:
     def deploy(
         self, proxies: str, classifiers: int, scaling: Mapping[str, float] = QUICK, ingresses: Mapping[str, int] = PRODS
     ) -> dict[str, Any]:
-        """Send the configuration, changed where several nodes share one machine and its ports, and in `scaling`."""
+        """Send the configuration, changed for nodes that share one machine and its ports, and by `scaling`."""
         (service,) = of_kind("prod", "RayService").values()
         config: dict[str, Any] = yaml.safe_load(service["spec"]["serveConfigV2"])
         config["http_options"]["port"] = self.port
@@ -57,18 +57,18 @@ class Cluster:
         return config
 
     def target(self, deployment: str) -> int:
-        """How many replicas Serve wants."""
+        """The number of replicas that Serve wants."""
         return int(self._application()["deployments"][deployment]["target_num_replicas"])
 
     def scale(self, deployment: str, replicas: int) -> None:
-        """Send the configuration again, with so many replicas at all times."""
+        """Send the configuration again, with a fixed number of replicas."""
         for each in self._config["applications"][0]["deployments"]:
             if each["name"] == deployment:
                 each["autoscaling_config"] |= {"min_replicas": replicas, "max_replicas": replicas}
         self._send(self._config)
 
     def replicas(self, deployment: str) -> int:
-        """How many there are, those that start or end included."""
+        """The number of replicas, those that start or end included."""
         return len(self._application()["deployments"][deployment]["replicas"])
 
     def _send(self, config: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Cluster:
         return [psutil.Process(replica["pid"]) for replica in self._running(deployment)]
 
     def node_processes(self, deployment: str) -> list[psutil.Process]:
-        """The raylet of the node of the deployment's first replica, and everything that it started."""
+        """The raylet of the node of the deployment's first replica, and its descendants."""
         raylet = self.processes(deployment)[0].parent()
         assert raylet is not None
         assert raylet.name() == "raylet"
@@ -109,10 +109,10 @@ def ray_cluster(
     ingresses: Mapping[str, int] = PRODS,
     **environment: str,
 ) -> Iterator[Cluster]:
-    """A head without CPUs and so many workers, which serve while the block runs; HAProxy is at the head alone."""
+    """A head without CPUs, and workers, which serve while the block runs; HAProxy runs on the head only."""
     # not in pytest's own folder: a socket's path has at most 107 characters
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        (Path(folder) / "ray").mkdir()  # where Ray notes the address
+        (Path(folder) / "ray").mkdir()  # Ray writes the address here
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_SERVE_")}
         errors = (Path(folder) / "errors.txt").open("w+")
         process = subprocess.Popen(
@@ -123,7 +123,7 @@ def ray_cluster(
                 **_ray_settings(Path(folder)),
                 "PYTHONPATH": str(REPOSITORY),
                 "SENTIMENT_PRECISION": "fp32",
-                "RAY_TMPDIR": folder,  # or others on this machine would take this cluster for theirs
+                "RAY_TMPDIR": folder,  # or other runs on this machine would find this cluster
                 **environment,
             },
             stdin=subprocess.PIPE,
@@ -144,7 +144,7 @@ def ray_cluster(
 
 
 def _ray_settings(folder: Path) -> dict[str, str]:
-    """What the manifest sets in every Ray container, with this machine's HAProxy script and free ports."""
+    """The manifest's settings of every Ray container, with this machine's HAProxy script and free ports."""
     (service,) = of_kind("prod", "RayService").values()
     (container,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
     settings = {each["name"]: each["value"] for each in container["env"] if each["name"].startswith("RAY_SERVE_")}

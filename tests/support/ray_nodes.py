@@ -1,6 +1,6 @@
 """Several Ray nodes on one machine, as KubeRay starts them: `python -m tests.support.ray_nodes FOLDER WORKERS`.
 
-Prints the dashboard's address, which takes Serve configurations, and runs until its standard input ends.
+Prints the dashboard's address, which accepts Serve configurations, and runs until its standard input ends.
 """
 
 from __future__ import annotations

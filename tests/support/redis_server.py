@@ -15,12 +15,12 @@ from tests.support.wait import until
 
 
 def binary() -> str:
-    """The server that is installed, or the one that the tests bring."""
+    """The installed server, or the one of the test requirements."""
     return shutil.which("redis-server") or str(get_binary_path())
 
 
 class RedisServer:
-    """A server process on a free loopback port, with its files in a folder of its own."""
+    """A server process on a free loopback port, with its files in `folder`."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.port = free_port()
@@ -57,7 +57,7 @@ class RedisServer:
         return sorted(str(key, "ascii") if isinstance(key, bytes) else key for key in self.client.keys("*"))
 
     def add_user(self, name: str, password: str) -> None:
-        """A user who may do what the cache needs, and no more."""
+        """Add a user with only the permissions that the cache needs."""
         rules = ["on", f">{password}", "~*", "+mget", "+set"]
         self.client.execute_command("ACL", "SETUSER", name, *rules)  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Passwords and addresses of Redis as hypothesis makes them up: right ones, and wrong in the ways that people bring."""
+"""Passwords and addresses of Redis that hypothesis generates: valid ones, and ones with common mistakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-# what `openssl rand -base64` makes, what people think of, and what no keyboard has
+# from `openssl rand -base64`, typical ones, and characters that no keyboard has
 passwords = st.one_of(
     st.binary(min_size=6, max_size=24).map(lambda raw: base64.b64encode(raw).decode()),
     st.text("abcXYZ019/+=#?@%:&[]!$ \\'\"", min_size=4, max_size=20),
@@ -72,7 +72,7 @@ options = st.sampled_from(
 
 
 def addresses(ports: list[str]) -> st.SearchStrategy[tuple[str, str]]:
-    """A URL with its password: put together of parts that fit or not, a character of some changed."""
+    """A URL with its password, of parts that may not fit, sometimes with a changed character."""
     port = st.sampled_from([f":{each}" for each in ports] * 6 + ["", ":", ":0", ":99999", ":port", ":1:2", ":-1", ":٣"])
     users = st.sampled_from(["", "", "default", "us%20er", "u@x"])
     quoting = st.sampled_from([quote, lambda password: quote(password, safe=""), lambda password: password, None])

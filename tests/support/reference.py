@@ -12,7 +12,7 @@ Predict = Callable[[Sequence[str]], list[dict[str, float]]]
 
 
 def reference(directory: Path) -> Predict:
-    """A function that gives each text's scores by label, the highest first, as the pipeline has them."""
+    """A function that returns each text's scores by label, the highest first, as the pipeline does."""
     model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
     words = AutoTokenizer.from_pretrained(directory)
     max_length = min(words.model_max_length, model.config.max_position_embeddings)

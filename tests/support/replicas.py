@@ -1,4 +1,4 @@
-"""The processes of a running service's replicas, to be frozen and killed, and what they tell Prometheus."""
+"""The processes of a running service's replicas, to freeze and kill, and their metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def replicas(service: Service, deployment: str) -> list[psutil.Process]:
 
 @contextmanager
 def frozen(service: Service, deployment: str = "classifier") -> Iterator[None]:
-    """The deployment's replicas do nothing while the block runs."""
+    """Stop the deployment's replicas while the block runs."""
     processes = replicas(service, deployment)
     assert processes
     with stopped(processes):
@@ -36,7 +36,7 @@ def frozen(service: Service, deployment: str = "classifier") -> Iterator[None]:
 
 @contextmanager
 def stopped(processes: list[psutil.Process]) -> Iterator[None]:
-    """The processes do nothing while the block runs."""
+    """Stop the processes while the block runs."""
     for process in processes:
         process.send_signal(signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""A server that speaks as much of Redis' protocol as a test says, alone or in front of a real one."""
+"""A server of a part of Redis' protocol, alone or in front of a real one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from serve_app.local.ports import free_port
 
 Answer = Callable[[list[bytes]], bytes | None]
-"""What to answer to a command, by its words; b"" closes the connection, None has the real server answer."""
+"""The answer to a command, by its words; b"" closes the connection, None leaves it to the real server."""
 
 OK = b"+OK\r\n"
 
 
 class RespServer:
-    """Answers on a loopback port as `answer` says; `commands` are the names of all that were asked."""
+    """Answers on a loopback port by `answer`; `commands` are the names of all commands received."""
 
     def __init__(self, answer: Answer, real_port: int = 0, greeting: bytes = b"") -> None:
         self.port = free_port()
@@ -43,7 +43,7 @@ class RespServer:
                 stack.callback(real_writer.close)
             writer.write(self._greeting)
             while raw := await _read_one(reader):
-                words = raw.split(b"\r\n")[2::2]  # none of the tests' words has a line break in it
+                words = raw.split(b"\r\n")[2::2]  # no test sends a word with a line break
                 self.commands.append(words[0].upper())
                 answer = self.answer(words)
                 if answer is None:

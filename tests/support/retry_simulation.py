@@ -1,4 +1,4 @@
-"""Several ingress replicas and classifiers under tens times their load, by discrete events around the real parts."""
+"""A discrete-event simulation, with the real parts, of ingress replicas and classifiers under ten times their load."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RATE = 3700.0
 """Tokens a second of one classifier."""
 
 TOKENS = 250
-"""Of one request."""
+"""Tokens of one request."""
 
 TIMES = 10
 
 
 @dataclass
 class Result:
-    """What became of first and second tries, and how long those that were admitted waited, in seconds."""
+    """The outcomes of first and second tries, and the waits of admitted ones, in seconds."""
 
     first_served: int = 0
     first_refused: int = 0
@@ -43,7 +43,7 @@ class Result:
         return self.second_served / (self.second_served + self.second_refused)
 
     def wait(self, quantile: float) -> float:
-        """Of the first tries that were admitted."""
+        """A quantile of the waits of the first tries that were admitted."""
         return sorted(self.first_waits)[int(quantile * (len(self.first_waits) - 1))]
 
 
@@ -65,7 +65,7 @@ class Simulation:
         self._load = TIMES * RATE * classifiers / TOKENS
 
     def run(self) -> Result:
-        """The result, when all that arrived has its answer."""
+        """Run until all requests are answered; the result."""
         for ingress in range(len(self._ingresses)):
             self._at(self.now + self._rng.uniform(0, EXCHANGE_S), self._exchange, ingress)
         arrival, number = self.now, 0
@@ -94,12 +94,12 @@ class Simulation:
             permit = admission.admit({key: "x" * (4 * (TOKENS - 2))}, math.inf)
             chosen = self._choose(number)
             if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
-                self._hear(number, chosen)
+                self._learn(number, chosen)
                 if admission.has_room_elsewhere(f"classifier {chosen}", permit):
                     chosen = self._choose(number)
             if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
                 admission.leave(permit)
-                self._hear(number, chosen)
+                self._learn(number, chosen)
                 raise admission.refusal(permit, TooBusy, wait_s)
         except TooBusy as busy:
             if second:
@@ -120,17 +120,17 @@ class Simulation:
         self._at(self._free[chosen], self._answer, permit, number, chosen)
 
     def _choose(self, ingress: int) -> int:
-        """The one on the same node if its wait, as this replica last heard, is within a pass of the least."""
+        """The classifier on the same node if its last reported wait is within a pass of the shortest."""
         heard = self._heard[ingress]
         near = [each for each, ready_at in enumerate(heard) if ready_at <= max(min(heard), self.now) + TOKENS / RATE]
         local = ingress % len(self._free)
         return local if local in near else self._rng.choice(near)
 
     def _answer(self, permit: Permit, ingress: int, chosen: int) -> None:
-        self._hear(ingress, chosen)
+        self._learn(ingress, chosen)
         self._ingresses[ingress].leave(permit)
 
-    def _hear(self, ingress: int, chosen: int) -> None:
+    def _learn(self, ingress: int, chosen: int) -> None:
         wait_s = self._wait_s(chosen)
         self._heard[ingress][chosen] = self.now + wait_s
         told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=RATE)
@@ -139,7 +139,7 @@ class Simulation:
     def _exchange(self, ingress: int) -> None:
         reservations = self._ingresses[ingress].reservations
         name, events, _ = reservations.news(self.now)
-        reservations.hear(*self._relay.exchange(name, events, self.now), self.now)
+        reservations.apply(*self._relay.exchange(name, events, self.now), self.now)
         if self.now < self._end:
             self._at(self.now + EXCHANGE_S, self._exchange, ingress)
 

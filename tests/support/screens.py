@@ -9,17 +9,17 @@ from playwright.sync_api import Page
 from benchmarks.browser import DESKTOP, PHONE
 
 
-def assert_fits_screens(page: Page, folder: Path, least_bytes: int) -> None:
-    """Take a picture of the whole page at each width: it shows something, and there is nothing to scroll sideways."""
+def assert_fits_screens(page: Page, folder: Path, min_bytes: int) -> None:
+    """Take a picture of the whole page at each width: it is not empty, and does not scroll sideways."""
     for name, (width, height) in {"phone": PHONE, "desktop": DESKTOP}.items():
         page.set_viewport_size({"width": width, "height": height})
         picture = folder / f"{name}.png"
         page.screenshot(path=picture, full_page=True)
-        assert picture.stat().st_size > least_bytes
+        assert picture.stat().st_size > min_bytes
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
 
 
 def predict(page: Page, *lines: str) -> None:
-    """Type texts into the try-it page and ask for them."""
+    """Type texts into the try-it page and press Predict."""
     page.get_by_label("Texts, one a line").fill("\n".join(lines))
     page.get_by_role("button", name="Predict").click()

@@ -1,4 +1,4 @@
-"""A few hundred texts written for the tests: plain opinions, and everything odd that people type."""
+"""A few hundred texts written for the tests: plain opinions, and odd input."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ START_TIMEOUT_S = 120.0
 
 
 class Service:
-    """`python -m serve_app.local` with some environment; `stop` ends it in good order.
+    """`python -m serve_app.local` with some environment; `stop` ends it by a signal.
 
-    `python` is that of the tests, or of an environment as users have it, where that makes a difference.
+    `python` is the tests' own, or that of a user's environment if that makes a difference.
     """
 
     def __init__(self, folder: Path, python: Path = Path(sys.executable), **environment: str) -> None:
@@ -30,7 +30,7 @@ class Service:
         self.log = folder / "serve.log"
         self._output = folder / "output.txt"
         self._python = python
-        # of its own, not the usual ones: two that start at once would both find those free
+        # its own ports, not the defaults: two that start at once would both find those free
         side_ports = {variable: str(free_port()) for variable in SIDE_PORTS}
         self._environment = {**os.environ, **side_ports, "PORT": str(self.port), **environment}
         self.process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,7 @@ class Service:
         return self._output.read_text()
 
     def run_folder(self) -> Path:
-        """Where the run keeps its files."""
+        """The folder of the run's files."""
         assert self.process is not None
         serve = psutil.Process(self.process.pid).children()[0]
         return Path(serve.environ()["RAY_AUTH_TOKEN_PATH"]).parent

@@ -1,4 +1,4 @@
-"""A small service over HTTP that answers as a test says, for load.js and for the try-it page."""
+"""A small HTTP service with a test's answers, for load.js and for the try-it page."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Answer = Callable[[list[str]], tuple[int, Any]]
 
 
 def fair(texts: list[str]) -> tuple[int, Any]:
-    """What a good model of two labels gives."""
+    """The answer of a good model with two labels."""
     return 200, {"predictions": [pair("NEGATIVE" if "worst" in text else "POSITIVE") for text in texts]}
 
 
 def pair(first: str, score: float = 0.75) -> list[dict[str, object]]:
-    """An answer of two labels, that one first."""
+    """An answer with two labels, `first` before the other."""
     second = "POSITIVE" if first == "NEGATIVE" else "NEGATIVE"
     return [{"label": first, "score": score}, {"label": second, "score": 1 - score}]
 
 
 def always(answer: Mapping[str, float]) -> Answer:
-    """The same scores by label for each text, in the order in which they are given."""
+    """The same scores by label for each text, in the given order."""
     entries = [{"label": label, "score": score} for label, score in answer.items()]
     return lambda texts: (200, {"predictions": [entries for _ in texts]})
 
 
 @contextmanager
 def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: str = "") -> Iterator[str]:
-    """The address of a service whose health is good, whose model's card is that, or 404, and whose page is that."""
+    """The address of a healthy service with this model card, or 404 without one, and this page."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that tests can slow down, or turn into a black hole that takes all and answers nothing."""
+"""A TCP proxy on loopback that can delay data, or accept data without passing it on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from serve_app.local.ports import free_port
 
 
 class TcpProxy:
-    """Passes bytes between `port` and the loopback port `to`, in a thread of its own.
+    """Passes bytes between `port` and the loopback port `to`, in its own thread.
 
-    `delay_s` holds up each part that comes back; while `swallow` is set, nothing passes in either direction.
+    `delay_s` delays each part of an answer; while `swallow` is set, nothing passes in either direction.
     """
 
     def __init__(self, to: int) -> None:

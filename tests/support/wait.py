@@ -1,4 +1,4 @@
-"""Waiting with a deadline, for tests: never a bare sleep."""
+"""Waits with a deadline, so that no test sleeps a fixed time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
-    """Poll until the condition holds; fail, saying what was waited for, at the deadline."""
+    """Poll until the condition holds; at the deadline, fail with a message that says `what`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
@@ -16,7 +16,7 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -
 
 
 async def until_async(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
-    """The same in a running event loop, which goes on meanwhile."""
+    """`until` for a running event loop, which is not blocked."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"

@@ -187,7 +187,7 @@ def test_of_pipelined_requests_the_first_answer_says_close_and_none_is_reset(fro
 def test_what_is_under_way_at_the_end_gets_its_answer(front: Front) -> None:
     with front.connect() as connection:
         connection.sendall(GET.replace(b"/", b"/slow", 1))
-        until(lambda: find(front.running())[0].under_way() == 1, "the request is under way", 5)
+        until(lambda: find(front.running())[0].in_flight() == 1, "the request is in flight", 5)
         drain(0, front.running)
         answer = connection.recv(1 << 16)
         assert answer.startswith(b"HTTP/1.1 200")
@@ -195,11 +195,11 @@ def test_what_is_under_way_at_the_end_gets_its_answer(front: Front) -> None:
 
 
 def test_what_never_ends_is_waited_for_so_long(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_S", 0.2)
+    monkeypatch.setattr(module, "MAX_FINISH_S", 0.2)
     monkeypatch.setattr(module, "CLOSE_S", 0.1)
     with front.connect() as connection:
         connection.sendall(GET.replace(b"/", b"/slow", 1))
-        until(lambda: find(front.running())[0].under_way() == 1, "the request is under way", 5)
+        until(lambda: find(front.running())[0].in_flight() == 1, "the request is in flight", 5)
         began = time.monotonic()
         drain(0, front.running)
         assert time.monotonic() - began < SLOW_S

@@ -31,7 +31,7 @@ from tests.support.service import Service
 
 EVERY_S = 5.0
 WARM_UP_SHARE = 0.25
-MOST_WARM_UP_S = 600.0
+MAX_WARM_UP_S = 600.0
 NEW_TEXTS = 4000
 NAMED = 8
 CONTROL = "tests.e2e.soak.leaky"
@@ -111,7 +111,7 @@ def run(minutes: float, build: Path, console: Console) -> bool:
             sampler = Sampler(psutil.Process(service.process.pid), psutil.Process(leaky.pid))
             with console.status(f"{minutes:g} minutes of load"):
                 report = asyncio.run(soak(service, sampler, minutes * 60))
-            trends = sampler.trends(min(MOST_WARM_UP_S, minutes * 60 * WARM_UP_SHARE))
+            trends = sampler.trends(min(MAX_WARM_UP_S, minutes * 60 * WARM_UP_SHARE))
         finally:
             leaky.kill()
             leaky.wait()

@@ -9,7 +9,7 @@ import psutil
 from benchmarks.processes import name_of
 from tests.e2e.soak.trends import Sample, Trend, trend
 
-FEWEST = 6
+MIN_SAMPLES = 6
 
 
 class Sampler:
@@ -41,6 +41,6 @@ class Sampler:
         for process, samples in self.samples.items():
             after = [sample for sample in samples if sample.at_s >= warm_up_s]
             whole = after and samples[0].at_s <= warm_up_s and after[-1].at_s > last - 60
-            if whole and len(after) >= FEWEST and process.is_running():
+            if whole and len(after) >= MIN_SAMPLES and process.is_running():
                 found.append(trend(self.names[process], after))
         return sorted(found, key=lambda each: -each.mb_per_hour)

@@ -8,8 +8,8 @@ from statistics import median
 
 import numpy as np
 
-MOST_MB_PER_HOUR = 20.0
-MOST_FILES_MORE = 2
+MAX_MB_PER_HOUR = 20.0
+MAX_FILES_MORE = 2
 """Connections come and go; more than this above the first third's median is growth."""
 
 
@@ -35,9 +35,9 @@ class Trend:
     def missed(self) -> list[str]:
         """The bars that it misses."""
         missed = []
-        if self.mb_per_hour > MOST_MB_PER_HOUR:
+        if self.mb_per_hour > MAX_MB_PER_HOUR:
             missed.append(f"memory grows by {self.mb_per_hour:.0f} MB/h")
-        if self.files[1] > self.files[0] + MOST_FILES_MORE:
+        if self.files[1] > self.files[0] + MAX_FILES_MORE:
             missed.append(f"open files grow from {self.files[0]:.0f} to {self.files[1]:.0f}")
         return missed
 

@@ -33,7 +33,7 @@ async def turn() -> None:
 
 async def test_what_comes_while_one_is_under_way_goes_out_as_one() -> None:
     store = Store()
-    gather = ReadCoalescer(store.fetch, timeout_s=1, most_keys=100)
+    gather = ReadCoalescer(store.fetch, timeout_s=1, max_keys=100)
     reads = [asyncio.create_task(gather.get([1]))]
     await turn()
     reads += [asyncio.create_task(gather.get(keys)) for keys in ([2, 3], [3], [4])]
@@ -48,7 +48,7 @@ async def test_what_comes_while_one_is_under_way_goes_out_as_one() -> None:
 async def test_a_call_holds_most_keys_or_one_read() -> None:
     store = Store()
     store.gate.set()
-    gather = ReadCoalescer(store.fetch, timeout_s=1, most_keys=3)
+    gather = ReadCoalescer(store.fetch, timeout_s=1, max_keys=3)
     await asyncio.gather(*(gather.get(keys) for keys in ([1, 2], [3], [4], [5, 6, 7, 8, 9])))
     assert store.asked == [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
 
@@ -57,7 +57,7 @@ async def test_a_calls_time_begins_when_it_is_sent() -> None:
     store = Store()
     store.gate.set()
     loop = asyncio.get_running_loop()
-    gather = ReadCoalescer(store.fetch, timeout_s=7, most_keys=100)
+    gather = ReadCoalescer(store.fetch, timeout_s=7, max_keys=100)
     before = loop.time()
     await asyncio.gather(gather.get([1]), gather.get([2]))
     assert before + 7 <= store.deadlines[0] <= loop.time() + 7
@@ -72,7 +72,7 @@ async def test_time_in_the_queue_is_no_fault_of_the_store() -> None:
         await asyncio.sleep(0.015)
         return dict.fromkeys(keys, 0)
 
-    gather = ReadCoalescer(fetch, timeout_s=0.02, most_keys=1)
+    gather = ReadCoalescer(fetch, timeout_s=0.02, max_keys=1)
     answers = await asyncio.gather(*(gather.get([number]) for number in range(12)))
     assert answers == [{number: 0} for number in range(12)], (
         "twelve times the store's own time is more than the time-out"
@@ -82,7 +82,7 @@ async def test_time_in_the_queue_is_no_fault_of_the_store() -> None:
 
 async def test_a_read_that_has_waited_too_long_for_its_turn_is_not_sent() -> None:
     store = Store()
-    gather = ReadCoalescer(store.fetch, timeout_s=0.0001, most_keys=1)
+    gather = ReadCoalescer(store.fetch, timeout_s=0.0001, max_keys=1)
     first = asyncio.create_task(gather.get([1]))
     await turn()
     second = asyncio.create_task(gather.get([2]))
@@ -102,7 +102,7 @@ async def test_when_the_store_fails_all_who_wait_get_nothing_at_once() -> None:
         asked.append(keys)
         await gate.wait()
 
-    gather: ReadCoalescer[int, int] = ReadCoalescer(fetch, timeout_s=1, most_keys=1)
+    gather: ReadCoalescer[int, int] = ReadCoalescer(fetch, timeout_s=1, max_keys=1)
     reads = [asyncio.create_task(gather.get([number])) for number in range(5)]
     await turn()
     gate.set()
@@ -112,7 +112,7 @@ async def test_when_the_store_fails_all_who_wait_get_nothing_at_once() -> None:
 
 async def test_a_caller_that_went_harms_nobody() -> None:
     store = Store()
-    gather = ReadCoalescer(store.fetch, timeout_s=1, most_keys=100)
+    gather = ReadCoalescer(store.fetch, timeout_s=1, max_keys=100)
     gone, stays = asyncio.create_task(gather.get([1])), asyncio.create_task(gather.get([2]))
     await turn()
     gone.cancel()
@@ -133,7 +133,7 @@ async def test_an_error_reaches_those_it_is_for_and_the_next_read_is_fine() -> N
             raise ValueError("no such key")
         return dict.fromkeys(keys, 0)
 
-    gather = ReadCoalescer(fetch, timeout_s=1, most_keys=100)
+    gather = ReadCoalescer(fetch, timeout_s=1, max_keys=100)
     with pytest.raises(ValueError, match="no such key"):
         await gather.get([1])
     assert await gather.get([2]) == {2: 0}

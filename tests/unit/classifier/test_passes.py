@@ -52,7 +52,7 @@ class Setup:
 
     def add(self, number: int, *lengths: int, urgent: bool = False) -> Request:
         request = Request([None] * len(lengths), 0, urgent)
-        self.held.enter_context(self.passes.hold(request))
+        self.held.enter_context(self.passes.track(request))
         self.passes.add(request, 0, [[number] * length for length in lengths], 0)
         return request
 
@@ -149,7 +149,7 @@ async def test_what_a_caller_leaves_behind_is_not_run(setup: Setup) -> None:
     setup.add(0, 10)
     await setup.begun()
     gone = Request([None] * 3, 0)
-    with setup.passes.hold(gone):
+    with setup.passes.track(gone):
         setup.passes.add(gone, 0, [[1] * 50] * 3, 0)
         assert setup.passes.tokens == 160
     setup.add(2, 10)
@@ -195,7 +195,7 @@ async def test_a_list_that_cannot_be_done_beside_what_is_here_is_refused_for_so_
     small, large = Request([None] * 1, 50), Request([None] * 1000, 20_000)
     assert setup.passes.busy_s(large, 1.0, 30.0) == 0.0
     assert setup.passes.busy_s(Request([None] * 1000, 50_000), 1.0, 30.0) == 0.0, "alone the largest is begun"
-    with setup.passes.hold(large):
+    with setup.passes.track(large):
         assert setup.passes.busy_s(Request([None] * 1000, 9_000), 1.0, 30.0) == 0.0
         assert setup.passes.busy_s(Request([None] * 1000, 11_000), 1.0, 30.0) == 20.0
         assert setup.passes.busy_s(small, 1.0, 30.0) == 0.0, "it waits for a turn"
@@ -213,7 +213,7 @@ async def test_what_is_admitted_beside_lists_is_done_in_time(setup: Setup) -> No
             for size in sizes:
                 request = Request([None] * 1, size)
                 if not setup.passes.busy_s(request, 1.0, timeout_s):
-                    held.enter_context(setup.passes.hold(request))
+                    held.enter_context(setup.passes.track(request))
             assert setup.passes.tokens <= (timeout_s + 1.0) * 1000
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.drain import CLOSE_S, LONGEST_S
+from serve_app.drain import CLOSE_S, MAX_FINISH_S
 from serve_app.local.processes import GRACE_S
 from tests.support.manifests import Manifest, each_overlay, pod_templates
 
@@ -28,4 +28,4 @@ def test_a_pod_drains_and_ends_within_its_grace_period(overlay: str) -> None:
     # where Serve starts HAProxy anew meanwhile, the run closes it once more
     ends = RAY_STOPS_S if container["name"] == "ray-worker" else GRACE_S + 2 * CLOSE_S
     grace = template["spec"]["terminationGracePeriodSeconds"]
-    assert 5 <= float(seconds) <= grace - LONGEST_S - 2 * CLOSE_S - ends
+    assert 5 <= float(seconds) <= grace - MAX_FINISH_S - 2 * CLOSE_S - ends

@@ -158,7 +158,7 @@ def test_a_port_below_1024_says_that_it_takes_rights(monkeypatch: pytest.MonkeyP
 
 def test_another_machines_address_is_refused() -> None:
     (problem,) = check(free_port(), "203.0.113.9")
-    assert problem.startswith("BIND is no address of this machine; ")
+    assert problem.startswith("BIND is not an address of this machine; ")
 
 
 def test_an_empty_drain_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_an_empty_drain_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_drain_file_in_no_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTIMENT_DRAIN_FILE", "/no/such/folder/drain")
-    assert check(free_port()) == ["SENTIMENT_DRAIN_FILE is to be in /no/such/folder, which is no folder"]
+    assert check(free_port()) == ["SENTIMENT_DRAIN_FILE is in /no/such/folder, which is not a folder"]
 
 
 @pytest.mark.parametrize(("limit", "cpus"), [("100000 100000", 1), ("150000 100000", 1), ("50000 100000", 1)])

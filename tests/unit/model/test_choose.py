@@ -20,7 +20,7 @@ from model.data import Split, load_split
 from model.directory import open_directory
 from model.engine import OpenVinoEngine, build_graph, load_engine, open_weights
 from model.evaluate import compare
-from model.export import export, told
+from model.export import describe, export
 from model.graph import DistilBertGraph
 from model.quantization import Fidelity, Quantization, group_sizes, read_quantization
 from model.smoothing import largest_activations, quantized, scales_for
@@ -127,7 +127,7 @@ def test_where_nothing_holds_the_smallest_group_is_taken_and_it_is_said(
     tried = [line for line in said if ", smoothing " in line]
     assert chosen.group_size == 64
     assert len(tried) == 12, "each group in each way"
-    assert told(chosen).endswith("not near enough to fp32: serve it in fp32")
+    assert describe(chosen).endswith("not near enough to fp32: serve it in fp32")
 
 
 def test_what_the_images_build_chooses_for_the_embedded_model_holds_on_sst2(sst2_dir: str) -> None:

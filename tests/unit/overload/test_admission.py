@@ -208,7 +208,7 @@ def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admis
 def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
     admission = Admission(SETTINGS, Metrics(), clock)
     admission.learn(answer())
-    admission.reservations.hear([], 4, 0.0)
+    admission.reservations.apply([], 4, 0.0)
     assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.overload.retry_reservations import LONGEST_S, ReservationRelay, RetryReservations
+from serve_app.overload.retry_reservations import MAX_RETRY_S, ReservationRelay, RetryReservations
 
 
 def key(number: int) -> bytes:
@@ -44,7 +44,7 @@ def test_one_that_comes_too_late_is_a_newcomer() -> None:
 
 def test_no_time_is_longer_than_can_be_told() -> None:
     reservations = RetryReservations()
-    assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == LONGEST_S
+    assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == MAX_RETRY_S
 
 
 def test_callers_that_never_return_are_not_waited_for() -> None:
@@ -61,10 +61,10 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     here.replicas = there.replicas = 2
     after = here.reserve(key(1), 10, 1.0, 0.0, 100.0)
     assert after == 3, "half the rate is this replica's to promise"
-    there.hear(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
+    there.apply(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
     assert here.news(100.0)[1:] == ([], 0)
     assert there.redeem(key(1), 500.0 + after)
-    here.hear(there.news(500.0 + after)[1], 2, 100.0 + after)
+    here.apply(there.news(500.0 + after)[1], 2, 100.0 + after)
     assert not here.redeem(key(1), 100.0 + after)
 
 

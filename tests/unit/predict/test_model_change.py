@@ -199,7 +199,7 @@ async def test_a_list_that_is_too_much_keeps_its_part_also_while_the_model_chang
     setup = Setup()
     await setup.predict(["a"])
     setup.model.turn = lambda: B
-    setup.model.most = 2
+    setup.model.max_texts = 2
     patient = Caller([(b"x-request-timeout-ms", b"30000")])
     assert (await setup.predict(["a", "b", "c"], patient)).identity == B
 

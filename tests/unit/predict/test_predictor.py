@@ -164,7 +164,7 @@ async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
 
 async def test_of_a_list_that_is_too_much_each_try_keeps_its_part_and_ends_with_a_time() -> None:
     setup = Setup()
-    setup.model.most = 4
+    setup.model.max_texts = 4
     texts = [f"text {number}" for number in range(10)]
     for tries in range(2):
         with pytest.raises(TooLate) as refused:
@@ -178,7 +178,7 @@ async def test_of_a_list_that_is_too_much_each_try_keeps_its_part_and_ends_with_
 
 async def test_a_text_that_was_reached_is_answered_even_if_the_list_that_it_joined_was_not() -> None:
     setup = Setup()
-    setup.model.most = 4
+    setup.model.max_texts = 4
     setup.model.gate.clear()
     long = asyncio.create_task(setup.predictor.predict([f"text {number}" for number in range(10)]))
     await until_async(lambda: setup.model.calls, "the model was asked")

@@ -51,7 +51,7 @@ class Routing:
     def hear(self, **waits: float) -> None:
         self._waits |= waits
         for node, wait_s in waits.items():
-            self.replicas[node].hear(answer(wait_s=wait_s, pass_s=PASS_S))
+            self.replicas[node].record(answer(wait_s=wait_s, pass_s=PASS_S))
 
     async def chosen(
         self, method: str = "classify", calls: int = 40, *, end: bool = True, fail: bool = False
@@ -69,7 +69,7 @@ class Routing:
                 self.router.decrement_queue_len_cache(replica.replica_id)
                 if method == "classify" and not fail:
                     node = replica.node_id
-                    self.replicas[node].hear(answer(wait_s=self._waits.get(node, 0.0), pass_s=PASS_S))
+                    self.replicas[node].record(answer(wait_s=self._waits.get(node, 0.0), pass_s=PASS_S))
             nodes[replica.node_id] += 1
         return nodes
 
@@ -111,7 +111,7 @@ async def test_of_other_nodes_the_one_with_fewer_calls_is_taken(monkeypatch: pyt
 async def test_a_replica_that_refused_is_not_the_next_one_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     routing = Routing(monkeypatch, "here", "there")
     routing.hear(there=2.0)
-    routing.replicas["here"].hear(answer(None, wait_s=2.01, pass_s=PASS_S, busy_s=2.01))
+    routing.replicas["here"].record(answer(None, wait_s=2.01, pass_s=PASS_S, busy_s=2.01))
     assert await routing.chosen(calls=1) == {"there": 1}
 
 

@@ -42,7 +42,7 @@ class Call:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silent_replica, "LOOK_S", 0.02)
+    monkeypatch.setattr(silent_replica, "CHECK_S", 0.02)
     monkeypatch.setattr(silent_replica, "SILENT_S", 0.1)
 
 
@@ -117,11 +117,11 @@ async def test_many_calls_that_wait_ask_once(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_sign_of_life_counts_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, _, asked = replica(monkeypatch, 60, 0)
-    monkeypatch.setattr(silent_replica, "LOOK_S", 60)
+    monkeypatch.setattr(silent_replica, "CHECK_S", 60)
     assert await slow.lives()
     assert await slow.lives()
     assert len(asked) == 1
-    monkeypatch.setattr(silent_replica, "LOOK_S", 0)
+    monkeypatch.setattr(silent_replica, "CHECK_S", 0)
     assert await slow.lives()
     assert len(asked) == 2
 

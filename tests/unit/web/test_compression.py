@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serve_app.settings import Settings
-from serve_app.web.compression import LEAST_BYTES, accepts_gzip
+from serve_app.web.compression import MIN_GZIP_BYTES, accepts_gzip
 from tests.support.fakes import FakeModel
 from tests.unit.web.test_api import connect, make_apps
 
@@ -29,7 +29,7 @@ async def raw(client: httpx.AsyncClient, method: str, url: str, **options: objec
 
 async def test_a_large_answer_is_gzipped_for_those_who_ask(client: httpx.AsyncClient) -> None:
     plain, body = await raw(client, "POST", "/project/predict", json=MANY, headers={"accept-encoding": "identity"})
-    assert len(body) >= LEAST_BYTES
+    assert len(body) >= MIN_GZIP_BYTES
     assert (plain.headers.get("content-encoding"), plain.headers["vary"]) == (None, "Accept-Encoding")
     coded, small = await raw(client, "POST", "/project/predict", json=MANY, headers={"accept-encoding": "br, gzip"})
     assert (coded.headers["content-encoding"], coded.headers["vary"]) == ("gzip", "Accept-Encoding")
