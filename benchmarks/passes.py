@@ -30,7 +30,7 @@ LONG_LIST, LONG_WORDS = 300, 520
 OPEN = f"open at {SHARE:.0%}, p50"
 BESIDE, BESIDE_LONG = f"beside lists of {LIST} sentences, p99", f"beside lists of {LONG_LIST} texts of 512 tokens, p99"
 BARS = {OPEN: 4, BESIDE: 3, BESIDE_LONG: 3}
-"""Passes by which the row may be slower than the same percentile of an idle service; of the last row, longest passes."""
+"""Passes by which the row may be slower than the same percentile of an idle service; in the last row the longest."""
 BESIDE_TIMES = 4
 """How many times as long as the others a load beside lists runs, so that its percentile is one of hundreds."""
 
