@@ -24,7 +24,7 @@ def test_every_command_is_listed_with_its_help() -> None:
         command.callback.__name__: command.callback.__doc__ for command in app.registered_commands if command.callback
     }
     assert dict(listed) == commands
-    assert len(listed) == 8
+    assert len(listed) == 9
 
 
 def test_every_exit_code_is_listed_with_its_meaning() -> None:
