@@ -75,7 +75,7 @@ def _speed(model: Path, sizes: dict[files.Lengths, int], console: Console) -> No
     for lengths, rows in sizes.items():
         source = files.write(BUILD / f"{lengths}.csv", lengths, rows)
         some = list(files.texts(lengths, rows))
-        engines = [alone.engine(model, some[: rows // 2], threads) for threads in (1, cpus)]
+        engines = [alone.engine(model, some, threads) for threads in (1, cpus)]
         runs = [command.run(source, BUILD / "out.csv", _environment(model), workers=count) for count in (1, cpus)]
         plain, batch = alone.transformers(model, some[:: max(1, rows // 256)], cpus)
         gain, engines_gain = runs[1].rows_per_s / runs[0].rows_per_s, engines[1] / engines[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from serve_app.score.errors import ScoreError
-from serve_app.score.job import LOCAL, Job
+from serve_app.score.job import LOCAL, SCORING, Job
 from serve_app.score.launch import child
 
 SAMPLE_S = 1.0
@@ -22,9 +22,9 @@ class Measured:
 
     rows: int
     rows_per_s: float
-    """From the first part on, so without the start of Ray and the model."""
+    """From the moment at which a worker has its model until the last part is written."""
     seconds: float
-    """With them."""
+    """With the start of Ray and putting the parts together."""
     peak_mb: float
     """Most memory of all processes together, pages that are shared counted once (PSS)."""
 
@@ -45,8 +45,8 @@ def run(
     """
     output.unlink(missing_ok=True)
     began = time.monotonic()
-    first: tuple[float, int] | None = None
-    last: tuple[float, int] = (began, 0)
+    first = last = began
+    rows = 0
     with child(
         Job(str(source), str(output), address=address, workers=workers, threads=threads), environment
     ) as process:
@@ -54,16 +54,15 @@ def run(
         for event in process.events():
             if "error" in event:
                 raise ScoreError(event["error"])
+            if event.get("stage") == SCORING:
+                first = time.monotonic()
             if "progress" in event:
-                last = (time.monotonic(), event["progress"]["rows"])
-                first = first or last
+                last, rows = time.monotonic(), event["progress"]["rows"]
         if process.status:
             raise ScoreError(process.last_lines())
         peak = memory.stop()
     seconds = time.monotonic() - began
-    if first is None or first == last:
-        return Measured(last[1], last[1] / seconds, seconds, peak / 1e6)
-    return Measured(last[1], (last[1] - first[1]) / (last[0] - first[0]), seconds, peak / 1e6)
+    return Measured(rows, rows / (last - first), seconds, peak / 1e6)
 
 
 class Memory:

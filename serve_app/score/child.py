@@ -21,7 +21,7 @@ from serve_app.local.cpus import usable_cpus
 from serve_app.score import manifest
 from serve_app.score.driver import Progress, Run
 from serve_app.score.errors import ScoreError
-from serve_app.score.job import LOCAL, Job, Prepared, prepare
+from serve_app.score.job import LOCAL, SCORING, Job, Prepared, prepare
 from serve_app.score.pool import Pool
 from serve_app.score.shared import NoAnswers, RedisAnswers, SharedAnswers
 
@@ -78,6 +78,8 @@ def _run(job: Job, prepared: Prepared, teller: Teller) -> None:
     workers = job.workers or max(1, cpus // job.threads)
     teller.tell(stage="loading the model")
     pool = Pool(prepared.settings, prepared.identity, job.threads, workers)
+    pool.wait()
+    teller.tell(stage=SCORING)
     shared: SharedAnswers = NoAnswers()
     if prepared.settings.redis_url is not None:
         shared = RedisAnswers(prepared.settings, prepared.identity, writes=job.write_cache)

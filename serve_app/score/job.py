@@ -21,6 +21,8 @@ from serve_app.settings import Settings, explain
 
 LOCAL = "local"
 """The address of a Ray of the run's own, on this machine."""
+SCORING = "scoring"
+"""The stage that begins once a worker has its model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,10 @@ class Parts:
     def __init__(self, store: Store, labels: int) -> None:
         self._store = store
         self._labels = labels
-        found = [_PART.fullmatch(name) for name in store.names()]
+        names = set(store.names())
+        found = [_PART.fullmatch(name) for name in names]
         kept = [Kept(*map(int, each.groups())) for each in found if each]
-        self._kept = {each.number: each for each in kept}
+        self._kept = {each.number: each for each in kept if _scores(each.number) in names}
 
     def whole(self, part: Part, plan: Plan) -> tuple[Kept, Computed] | None:
         """The part, if it is kept with these bounds, and the scores of its new texts."""

@@ -55,6 +55,15 @@ class Pool:
         """How many parts keep all workers busy that have loaded their model."""
         return 2 + self._room * max(1, sum(member.loading is None for member in self._members))
 
+    def wait(self) -> None:
+        """Until a worker has loaded its model.
+
+        Raises:
+            ScoreError: none can.
+        """
+        while all(member.loading is not None for member in self._members):
+            self._step()
+
     def submit(self, number: int, texts: Sequence[str]) -> None:
         """Have the texts of a part computed, in whatever order the workers have room."""
         self._texts[number] = texts

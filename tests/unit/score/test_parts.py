@@ -67,12 +67,17 @@ def test_a_part_that_is_gone_is_made_again_from_the_same_texts(source: Path, tmp
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-@pytest.mark.parametrize("spoil", [b"", b"\0" * 10])
-def test_scores_beside_a_part_that_are_spoilt_are_computed_again(source: Path, tmp_path: Path, spoil: bytes) -> None:
+@pytest.mark.parametrize("spoil", [None, b"", b"\0" * 10])
+def test_scores_beside_a_part_that_are_spoilt_or_gone_are_computed_again(
+    source: Path, tmp_path: Path, spoil: bytes | None
+) -> None:
     score(source, tmp_path / "whole.csv")
     with pytest.raises(KeyboardInterrupt):
         score(source, tmp_path / "out.csv", pool=Dies(4))
-    (tmp_path / "out.csv.parts" / "00000001.scores").write_bytes(spoil)
+    beside = tmp_path / "out.csv.parts" / "00000001.scores"
+    beside.unlink()
+    if spoil is not None:
+        beside.write_bytes(spoil)
     score(source, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
