@@ -39,7 +39,7 @@ from serve_app.local.environment import DRAIN_FILE, ray_status, serve_environmen
 from serve_app.local.log_file import NoLog, open_log
 from serve_app.local.loopback import ask
 from serve_app.local.ports import free_port, own_address
-from serve_app.local.processes import adopt_orphans, end_with_parent, ray_address, start, stop
+from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
 from serve_app.local.run_folder import NoPlace, reserve, run_folder
 from serve_app.settings import Settings
 
@@ -133,7 +133,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
                     _wait_until_healthy(process, url, log)
                 console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})")
                 console.print(f"""Try: curl -s {url}/predict -d '{{"text": ["I love you."]}}'""", markup=False)
-                console.print(ray_status(environment, ray_address()), markup=False)
+                console.print(ray_status(environment), markup=False)
                 console.print("Ctrl-C stops it.")
                 process.wait()
                 return _failed(f"Serve ended by itself with status {process.returncode}", log, console)

@@ -76,14 +76,13 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
     return {**haproxy_of_ours(folder, bind), **environment}
 
 
-def ray_status(environment: Mapping[str, str], address: str | None) -> str:
-    """The command that shows the status of the Ray at this address, for users who may read its token.
+def ray_status(environment: Mapping[str, str]) -> str:
+    """The command that shows Ray's status of a run with this environment, for users who may read its token.
 
-    Without an address the command fails if more than one Ray runs on the machine.
+    It finds the run if no other Ray runs on the machine: an address on loopback is one that the command changes.
     """
-    names = ("RAY_ADDRESS", "RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
-    given = {**environment, **({} if address is None else {"RAY_ADDRESS": address})}
-    variables = [f"{name}={shlex.quote(given[name])}" for name in names if name in given]
+    names = ("RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
+    variables = [f"{name}={shlex.quote(environment[name])}" for name in names if name in environment]
     return f"Ray: {' '.join(variables)} {shlex.quote(str(Path(sys.executable).parent / 'ray'))} status"
 
 

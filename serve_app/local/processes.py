@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import shlex
@@ -19,8 +18,6 @@ from serve_app import haproxy
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_GCS = "--gcs-address="
-"""The argument of raylet that names its cluster."""
 GRACE_S = 20.0
 
 
@@ -69,16 +66,6 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
             continue
     psutil.wait_procs(alive, timeout=5)
     return len(alive)
-
-
-def ray_address() -> str | None:
-    """Host and port of the Ray that this process or a descendant of it has started; None if there is none."""
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            for argument in process.cmdline():
-                if argument.startswith(_GCS):
-                    return argument.removeprefix(_GCS)
-    return None
 
 
 def haproxy_of_ours(folder: Path, address: str = haproxy.LOOPBACK) -> dict[str, str]:

@@ -174,7 +174,6 @@ def test_haproxys_page_of_statistics_changes_nothing(service: Service) -> None:
 
 def test_the_line_about_ray_works_for_its_owner(service: Service) -> None:
     (line,) = [line for line in service.output().splitlines() if line.startswith("Ray: ")]
-    assert "RAY_ADDRESS=127.0.0.1:" in line, "which tells this Ray from others on the machine"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
         ["sh", "-c", line.removeprefix("Ray: ")], env=clean, capture_output=True, text=True, timeout=120, check=False
