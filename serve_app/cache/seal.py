@@ -24,12 +24,15 @@ class Seal:
         """The value of the key `name` as Redis keeps it."""
         return self._hash(name, value) + value if self._key else value
 
-    def check(self, name: str, stored: bytes) -> bytes:
+    def check(self, name: str, stored: object) -> bytes:
         """What `put` was given.
 
         Raises:
-            BadValue: the hash is missing, or is of another key, value or secret.
+            BadValue: it is no string, as where a proxy answers an error for one key of many, or the hash is missing, or
+                is of another key, value or secret.
         """
+        if not isinstance(stored, bytes):
+            raise BadValue
         if not self._key:
             return stored
         value = stored[_DIGITS:]
