@@ -18,6 +18,9 @@ class _Read(Generic[K, V]):
     deadline: float
     answer: asyncio.Future[Mapping[K, V]]
 
+    def waits(self, now: float) -> bool:
+        return not self.answer.done() and self.deadline > now
+
 
 QUEUE_TIMEOUTS = 20
 """A read may wait in the queue for this many time-outs while the reads ahead of it are answered."""
@@ -53,9 +56,10 @@ class ReadCoalescer(Generic[K, V]):
     async def _fetch_all(self) -> None:
         clock = asyncio.get_running_loop().time
         while self._reads:
-            reads = self._next()
+            now = clock()
+            reads = self._next(now)
             answer: Mapping[K, V] | Exception | None = {}
-            if not reads[0].answer.done() and reads[0].deadline > clock():
+            if reads[0].waits(now):
                 wanted = dict.fromkeys(key for read in reads for key in read.keys)
                 try:
                     answer = await self._fetch(list(wanted), clock() + self._timeout_s)
@@ -74,13 +78,14 @@ class ReadCoalescer(Generic[K, V]):
                     read.answer.set_result(answer or {})
         self._task = None
 
-    def _next(self) -> list[_Read[K, V]]:
+    def _next(self, now: float) -> list[_Read[K, V]]:
         """The reads that have waited longest, up to `max_keys` keys together; or one alone that is not to be sent."""
         reads = [self._reads.popleft()]
         size = len(reads[0].keys)
         while (
             self._reads
-            and not (reads[0].answer.done() or self._reads[0].answer.done())
+            and reads[0].waits(now)
+            and self._reads[0].waits(now)
             and size + len(self._reads[0].keys) <= self._max_keys
         ):
             reads.append(self._reads.popleft())

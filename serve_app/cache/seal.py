@@ -24,12 +24,15 @@ class Seal:
         """The value of `name` as Redis stores it."""
         return self._hash(name, value) + value if self._key else value
 
-    def check(self, name: str, stored: bytes) -> bytes:
+    def check(self, name: str, stored: object) -> bytes:
         """The value that `put` was given.
 
         Raises:
-            BadValue: the hash is missing, or belongs to another name, value or secret.
+            BadValue: `stored` is not a string, as when a proxy answers an error for one key of many, or the hash is
+                missing, or belongs to another name, value or secret.
         """
+        if not isinstance(stored, bytes):
+            raise BadValue
         if not self._key:
             return stored
         value = stored[_DIGITS:]

@@ -47,7 +47,7 @@ def run_folder() -> Iterator[Path]:
 
 
 def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
-    """Reserve those of the ports that no other run has, and return them; they stay reserved while the folder exists.
+    """Reserve those of the ports that no other run of this user has, while the folder exists, and return them.
 
     A run binds its ports seconds after it has found them free, so two that start together could choose the same.
     """
@@ -55,7 +55,7 @@ def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
     with _locked(place):
         taken: set[int] = set()
         for other in place.glob(f"{PREFIX}*/{_PORTS}"):
-            if other.parent != folder:
+            if other.parent != folder and _is_ours(other.parent):  # anybody may make a folder of such a name
                 taken |= _read(other)
         mine = _read(folder / _PORTS)
         new = set(ports) - taken
@@ -95,11 +95,18 @@ def _lock(file: Path) -> int:
         os.close(descriptor)  # the former holder of the lock has removed the file
 
 
+def _is_ours(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
 def _is_dead(folder: Path) -> bool:
     """Whether a run of this user made the folder and has ended: its lock on the owner file ended with it."""
     try:
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        if not _is_ours(folder):
             return False
         if not (folder / _OWNER).exists():  # Ray's processes wrote into it after its removal
             return [path.name for path in folder.iterdir()] == ["ray"]

@@ -6,6 +6,7 @@ import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from serve_app.messages import Event, News
 
@@ -85,8 +86,7 @@ class RetryReservations:
     def _add(self, key: bytes, due: float, now: float) -> None:
         self._due.pop(key, None)
         self._due[key] = due
-        for _ in range(2):  # two per call, since each call adds one
-            oldest = next(iter(self._due))
+        for oldest in list(islice(self._due, 2)):  # two per call, since each call adds one
             missed = self._due[oldest] + _LATE_S < now
             if missed:
                 self._share = max(_MIN_SHARE, self._share * (1 - _MISSED_WEIGHT))

@@ -152,6 +152,8 @@ class Predictor:
                 late = computed.rest or late
             if own is not None:
                 timings = replace(own.timings, cache=timings.cache)
+            if not answered:
+                continue
             mixed += answered.keys() != {best.model.fingerprint}
             best = fullest(list(answered.values()))
             if late is not None and late.deadline >= deadline and best.missing(wanted):
@@ -160,13 +162,16 @@ class Predictor:
     async def _fly(
         self, flights: SingleFlight[bytes, V, _Computed], rest: Mapping[bytes, V], caller: Caller, deadline: float
     ) -> tuple[_Computed | None, list[_Computed]]:
-        """Start or join the computation of `rest`; retry if a joined one gave up on a shorter deadline than ours."""
-        while True:
-            try:
-                return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
-            except TooLate as late:
-                if late.deadline >= deadline:
-                    raise
+        """Start or join the computation of `rest`.
+
+        Returns nothing if a joined one gave up on a shorter deadline than ours: what the others computed is in memory.
+        """
+        try:
+            return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
+        except TooLate as late:
+            if late.deadline >= deadline:
+                raise
+            return None, []
 
     def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
         permit = self._admission.admit(texts, deadline)

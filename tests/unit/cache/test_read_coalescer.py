@@ -94,6 +94,23 @@ async def test_a_read_that_has_waited_too_long_for_its_turn_is_not_sent() -> Non
     assert store.asked == [[1]]
 
 
+async def test_a_read_that_has_waited_too_long_keeps_no_later_one_from_being_sent() -> None:
+    store = Store()
+    gather = ReadCoalescer(store.fetch, timeout_s=0.005, max_keys=100)
+    first = asyncio.create_task(gather.get([1]))
+    await turn()
+    second = asyncio.create_task(gather.get([2]))
+    over = asyncio.get_running_loop().time() + 21 * 0.005
+    await until_async(lambda: asyncio.get_running_loop().time() > over, "its time is over")
+    third = asyncio.create_task(gather.get([3]))
+    await turn()
+    store.gate.set()
+    await first
+    assert await second == {}
+    assert await third == {3: 9}
+    assert store.asked == [[1], [3]]
+
+
 async def test_when_the_store_fails_all_who_wait_get_nothing_at_once() -> None:
     asked: list[list[int]] = []
     gate = asyncio.Event()

@@ -86,6 +86,16 @@ def test_no_two_runs_have_one_port(place: Path) -> None:
     assert folders(place) == []
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
+def test_another_user_can_take_no_port_away_by_a_folder(place: Path) -> None:
+    foreign = place / "sentiment-foreign"
+    foreign.mkdir()
+    (foreign / "ports").write_text("8404")
+    os.chown(foreign, 65534, 65534)
+    with run_folder() as folder:
+        assert reserve(folder, [8404]) == {8404}
+
+
 def test_runs_that_start_at_the_same_time_have_ports_of_their_own(place: Path) -> None:
     found = []
 

@@ -68,6 +68,13 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     assert not here.redeem(key(1), 100.0 + after)
 
 
+def test_a_reservation_that_is_heard_of_long_after_its_time_is_forgotten() -> None:
+    here, there = RetryReservations(), RetryReservations()
+    here.reserve(key(1), 10, 1.0, 0.0, 100.0)
+    there.apply(here.news(130.0)[1], 2, 500.0)  # the classifier that relays it was silent meanwhile
+    assert not there.redeem(key(1), 500.0)
+
+
 def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
     reservations = RetryReservations()
     for number in range(60_000):

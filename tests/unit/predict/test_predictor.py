@@ -162,6 +162,20 @@ async def test_who_joins_a_shorter_deadline_is_not_refused_for_it() -> None:
     assert sorted(setup.model.calls) == [["a"], ["a", "b"], ["b"]]
 
 
+async def test_what_was_computed_beside_a_joined_text_that_came_too_late_is_not_computed_again() -> None:
+    setup = Setup()
+    setup.model.gate.clear()
+    hurried = asyncio.create_task(setup.predictor.predict(["a"], waits_ms(50)))
+    await until_async(lambda: setup.model.calls, "the model was asked")
+    setup.model.refusals = [answer(None)]
+    patient = asyncio.create_task(setup.predictor.predict(["a", "b", "c"]))
+    with pytest.raises(TooLate):
+        await hurried
+    setup.model.gate.set()
+    assert scores(await patient) == [fake_scores(text) for text in ("a", "b", "c")]
+    assert setup.model.calls == [["a"], ["b", "c"], ["a"]]
+
+
 async def test_of_a_list_that_is_too_much_each_try_keeps_its_part_and_ends_with_a_time() -> None:
     setup = Setup()
     setup.model.max_texts = 4
