@@ -104,7 +104,7 @@ def ratios(record: dict[str, Any]) -> str:
         f"{ratio('novel load', 'ratio')} times on the novel load and "
         f"{ratio('no cache, 50 users', 'ratio')} times on texts that are all new"
     )
-    measured = f"(commit {machine['commit']}, `make bench`,\n{machine['cpu']}, {machine['cores']} cores)."
+    measured = f"(commit {machine['commit']}, `make bench`, {machine['cpu']}, {machine['cores']} cores)."
     if "to_lean" not in record["loads"]["hits"]["requests_per_s"]:
         return f"{plain} {measured}"
     lean = (
@@ -112,7 +112,7 @@ def ratios(record: dict[str, Any]) -> str:
         f"{ratio('no cache, 1 user', 'to_lean')}, {ratio('no cache, 10 users', 'to_lean')} and "
         f"{ratio('no cache, 50 users', 'to_lean')}\non new texts of 1, 10 and 50 users"
     )
-    return f"{plain}.\nOf the lean server's requests a second: {lean}\n{measured}"
+    return f"{plain}.\nOf the lean server's requests a second: {lean} {measured}"
 
 
 DOCUMENTS: dict[Path, dict[str, Callable[[dict[str, Any]], str]]] = {
