@@ -17,8 +17,9 @@ from serve_app.score.places import InputFile, input_files
 from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream
 
-PART_ROWS, PART_BYTES = 1024, 256 << 10
-"""A part ends at whichever comes first: a few seconds of one thread's work, and little memory."""
+PART_ROWS, PART_BYTES = 1024, 64 << 10
+"""A part ends at whichever comes first: two or three seconds of one thread's work, which is what workers wait for the
+last of them, and little memory."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SAMPLE_LINES, _SAMPLE_BYTES = 2048, 4 << 20
