@@ -39,9 +39,9 @@ def choose(
 ) -> tuple[Quantization, Scales]:
     """The quantization with the fastest group size whose answers agree with fp32's, and its scales.
 
-    Fidelity is computed in fp32 arithmetic, so it is the same on every CPU. Without `times` larger groups count as
-    faster, as they were on the CPUs with int8 dot products that were measured. If none agrees, it is the
-    smallest group with the smoothing that differs least. `say` gets a line on each combination tried.
+    Fidelity is computed in fp32 arithmetic, so it differs between CPUs by a text or two at most. Without `times`
+    larger groups count as faster, as they were on the CPUs with int8 dot products that were measured. If none
+    agrees, it is the smallest group with the smoothing that differs least. `say` gets a line on each combination tried.
 
     Raises:
         ModelError: an output of the model is not finite.
