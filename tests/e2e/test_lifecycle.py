@@ -61,6 +61,7 @@ def files_of(service: Service, processes: list[psutil.Process]) -> set[Path]:
             named |= {str(each.laddr) for each in process.net_connections("unix")} | set(process.cmdline())
             named |= set(process.environ().values()) | {process.cwd()}
     found = {Path(name) for name in named if name.startswith(("/tmp/", "/dev/shm/"))}  # noqa: S108
+    found -= {Path(value) for value in os.environ.values()}  # such as the cache of torch, which this process imported
     # a checkout and its environment may lie there too
     own = {service.log.parent, REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)}
     return {path for path in found if path.exists() and not own & {path, *path.parents}}
