@@ -51,7 +51,7 @@ def _megabytes(process: psutil.Process) -> tuple[float, float]:
 
 
 def name_of(process: psutil.Process) -> str:
-    """What the process is, in words."""
+    """The process's role, in words."""
     try:
         command = " ".join(process.cmdline()) or process.name()
     except psutil.Error:

@@ -19,10 +19,10 @@ from kuberay.render import render
 
 COMPONENT = Path(__file__).resolve().parent / "components" / "score-job"
 DATA = "/data"
-"""Where the claim's volume is in the head's pod, which reads the input and writes the output."""
+"""The path of the claim's volume in the head's pod, which reads the input and writes the output."""
 SUBMITTER = "ray-job-submitter"
 ENDED = ("Complete", "Failed", "ValidationFailed", "Suspended")
-"""What `jobDeploymentStatus` says of a job that goes on no more by itself."""
+"""The values of `jobDeploymentStatus` of a job that does not go on by itself."""
 POLL_S = 2.0
 _NAME = "project-score"
 
@@ -81,7 +81,7 @@ def watch(cluster: Cluster, namespace: str, name: str, timeout_s: float, say: Ca
         job = cluster.find(RAY_API, "RayJob", name, namespace)
         if job is None:
             raise ClientError(ExitCode.NOT_FOUND, f"RayJob/{name} is gone from {namespace}")
-        words = told(job)
+        words = state_in_words(job)
         if words != said:
             said = words
             say(f"{label(job)}: {words}")
@@ -101,7 +101,7 @@ def watch(cluster: Cluster, namespace: str, name: str, timeout_s: float, say: Ca
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
 
 
-def told(job: Object) -> str:
+def state_in_words(job: Object) -> str:
     """The job's state in words."""
     status = job.get("status") or {}
     words = [_state(job) or "waits for KubeRay's operator", status.get("jobStatus"), status.get("reason")]
@@ -110,7 +110,7 @@ def told(job: Object) -> str:
 
 
 def has_ended(job: Object) -> bool:
-    """Whether a job goes on no more by itself."""
+    """Whether a job does not go on by itself any more."""
     return _state(job) in ENDED
 
 

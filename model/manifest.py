@@ -16,7 +16,7 @@ FILE_NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """Where a model came from, and the sha256 of each of its files by name."""
+    """A model's name and revision, and the sha256 of each of its files by name."""
 
     name: str
     revision: str

@@ -31,7 +31,7 @@ class Plan:
     peak_s: float = 20
     overload_s: float = 60
     fill_s: float = 10
-    """How long the queue may fill before goodput is taken; at both ends of what follows as many requests wait."""
+    """Seconds for the queue to fill before goodput is measured, so that equally many requests wait at both ends."""
     returns_s: float = 60
 
 

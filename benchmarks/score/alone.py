@@ -1,4 +1,4 @@
-"""What the command is compared with: the engine alone, and transformers' pipeline, on the same texts."""
+"""The command's baselines: the engine alone, and transformers' pipeline, on the same texts."""
 
 from __future__ import annotations
 
