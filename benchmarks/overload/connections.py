@@ -44,6 +44,8 @@ class _Connection(asyncio.Protocol):
         length = _number(head, b"\r\ncontent-length:") or 0
         if len(self._received) >= end + 4 + length:
             self._received.clear()
+            if b"\r\nconnection: close" in head and self._transport is not None:
+                self._transport.close()  # a proxy that ends says so, and resets what is sent after that
             self._settle(Answer(int(head[9:12]), _number(head, b"\r\nretry-after:"), _number(head, b",miss=") or 0))
 
     def send(self, request: bytes) -> asyncio.Future[Answer]:
