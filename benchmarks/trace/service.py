@@ -13,6 +13,7 @@ import serve_app.local.__main__ as local
 from benchmarks.trace.stamps import wrap
 from model import engine
 from model.tokenizer import TextTokenizer
+from serve_app import command_line
 from serve_app.classifier.replica import Classifier
 from serve_app.local.config import local_config
 from serve_app.predict.model_client import RemoteModel
@@ -58,4 +59,4 @@ def _config(port: int, cpus: int, replicas: int | None = None) -> dict[str, Any]
 
 if __name__ == "__main__":
     local.local_config = _config  # type: ignore[attr-defined]
-    local.command_line()
+    command_line.run(local.main)

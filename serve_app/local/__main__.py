@@ -22,12 +22,12 @@ import psutil
 import typer
 import yaml
 from rich.console import Console
-from typer.exceptions import TyperException
 
 from model.cpu import choose_precision
 from model.directory import open_directory
 from model.errors import ModelError
 from model.export import export, is_exported
+from serve_app import command_line
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.drain import drain
 from serve_app.haproxy import LOOPBACK
@@ -36,7 +36,7 @@ from serve_app.local.config import local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
 from serve_app.local.environment import DRAIN_FILE, ray_status, serve_environment
-from serve_app.local.log_file import NoLog, open_log
+from serve_app.local.log_file import NoLog, last_lines, open_log
 from serve_app.local.loopback import ask
 from serve_app.local.ports import free_port, own_address
 from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
@@ -45,21 +45,15 @@ from serve_app.settings import Settings
 
 START_TIMEOUT_S = 120.0
 LAST_LINES = 15
-LINE_WIDTH = 300
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(Exception):
+class Stopped(command_line.Stopped):
     """A signal asks this process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
     @property
     def status(self) -> int:
         """The exit status: 0 after Ctrl-C, the normal way to end it."""
-        return 0 if self.number == signal.SIGINT else 128 + self.number
+        return 0 if self.number == signal.SIGINT else super().status
 
 
 def main(
@@ -78,9 +72,7 @@ def main(
 ) -> None:
     """Run the service on this machine until Ctrl-C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` ignore signals on purpose
-            signal.signal(number, _raise_stopped)
+    command_line.handle_signals(_raise_stopped)
     try:
         problems = check(port, bind)
         for problem in problems:
@@ -145,8 +137,7 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
                     _drain(Path(environment[DRAIN_FILE]), drain_s)
                 return stopped.status
             finally:
-                for number in SIGNALS:
-                    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
+                command_line.ignore_signals()
                 if process is not None:
                     stop(process)
 
@@ -187,8 +178,7 @@ def _made(file: Path) -> Iterator[None]:
 
 def _failed(why: str, log: Path, console: Console) -> int:
     console.print(f"error: {why}; the end of {log}:", markup=False)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
-    console.print("\n".join(line[:LINE_WIDTH] for line in lines), markup=False)
+    console.print(last_lines(log, LAST_LINES), markup=False)
     return 1
 
 
@@ -196,17 +186,5 @@ def _raise_stopped(number: int, _: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def command_line() -> None:
-    """Run `main` with the process' arguments; a wrong argument is reported in one line."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    try:
-        sys.exit(app(standalone_mode=False))
-    except TyperException as error:
-        line = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
-        typer.echo(f"error: {line}", err=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    command_line()
+    command_line.run(main)

@@ -68,7 +68,7 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
         environment["RAY_TMPDIR"] = str(folder)
     if not any(user.get(name) for name in ("RAY_AUTH_TOKEN", TOKEN_FILE)):
         # otherwise Ray keeps one below the home directory, which may be missing or read-only
-        environment[TOKEN_FILE] = str(_token(folder))
+        environment[TOKEN_FILE] = str(token_file(folder))
     environment |= no_proxy(user)
     environment |= side_ports(environment, folder)
     # the user's drain file, if it is set and not empty; it is watched, and made for a drain
@@ -91,7 +91,7 @@ def _fits_sockets(place: str) -> bool:
     return 0 < len(place) <= _MAX_TMPDIR_CHARS and os.access(place, os.W_OK | os.X_OK)
 
 
-def _token(folder: Path) -> Path:
+def token_file(folder: Path) -> Path:
     """A file with a token of this run alone, which all of Ray's ports ask for."""
     file = folder / "token"
     file.touch(0o600)

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+_LINE_WIDTH = 300
+
 
 class NoLog(Exception):
     """The log cannot be written."""
@@ -32,3 +34,9 @@ def open_log(wanted: Path, port: int) -> tuple[Path, IO[bytes]]:
             raise NoLog(f"the log {path} cannot be written ({error.strerror}); name another with --log") from None
         return path, log
     raise NoLog(f"other runs write to {wanted} and to the one for port {port}; name another with --log")
+
+
+def last_lines(log: Path, count: int) -> str:
+    """At most the last `count` lines of the file, each cut to a readable width."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    return "\n".join(line[:_LINE_WIDTH] for line in lines)

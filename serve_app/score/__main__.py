@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.exceptions import TyperException
 
 from model.errors import ModelError
+from serve_app import command_line
 from serve_app.local.__main__ import prepare as export_model
 from serve_app.local.run_folder import NoPlace
 from serve_app.score.errors import ScoreError
@@ -21,16 +19,7 @@ from serve_app.score.job import LOCAL, Job, prepare
 from serve_app.score.launch import Child, child
 from serve_app.score.progress import Display
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN = "the parts that are whole are kept; the same command goes on from there"
-
-
-class Stopped(Exception):
-    """A signal asked us to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
 
 
 def main(
@@ -48,19 +37,16 @@ def main(
 ) -> None:
     """Score each row of INPUT and write it to OUTPUT with label, score and one column for each label."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and `&` have said what they want
-            signal.signal(number, _raise_stopped)
+    command_line.handle_signals()
     job = Job(source, output, column, address, threads, workers, write_cache)
     try:
-        prepare(job)
+        prepare(job)  # refuses before any work; the child prepares again, since an export changes the fingerprint
         export_model(console)
-        prepare(job)
         status = _run(job, console)
     except (ScoreError, ModelError, NoPlace) as error:
         console.print(f"error: {error}", markup=False)
         status = 1
-    except Stopped as stopped:
+    except command_line.Stopped as stopped:
         console.print(f"{stopped}: stopped; {AGAIN}")
         status = stopped.status
     raise typer.Exit(status)
@@ -84,8 +70,7 @@ def _run(job: Job, console: Console) -> int:
             if done is None:
                 return _died(process, console)
         finally:
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+            command_line.ignore_signals()
     console.print(_summary(job, done, time.monotonic() - began), markup=False)
     return 0
 
@@ -109,21 +94,5 @@ def _died(process: Child, console: Console) -> int:
     return 1
 
 
-def _raise_stopped(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
-
-
-def command_line() -> None:
-    """Run `main` with the process' arguments; a wrong one is one line."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    try:
-        sys.exit(app(standalone_mode=False))
-    except TyperException as error:
-        line = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
-        typer.echo(f"error: {line}", err=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    command_line()
+    command_line.run(main)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve_app.local.environment import DEFAULTS, TOKEN_FILE
+from serve_app.local.environment import DEFAULTS, TOKEN_FILE, token_file
 from serve_app.local.loopback import no_proxy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -18,10 +17,8 @@ _RAYS = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", TOKEN_FILE)
 def own_ray(folder: Path, user: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The user's variables, with a Ray that keeps its files in `folder` and takes nobody but this run."""
     defaults = {name: value for name, value in DEFAULTS.items() if not name.startswith("RAY_SERVE_")}
-    token = folder / "token"
-    token.touch(0o600)
-    token.write_text(secrets.token_hex(32), encoding="ascii")
-    ours = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), TOKEN_FILE: str(token), "RAY_AUTH_MODE": "token"}
+    token = str(token_file(folder))
+    ours = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), TOKEN_FILE: token, "RAY_AUTH_MODE": "token"}
     kept = {name: value for name, value in user.items() if name not in _RAYS}
     return {**defaults, **kept, **ours, **no_proxy(user), **with_path(user)}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from serve_app.local.log_file import last_lines
 from serve_app.local.processes import adopt_orphans, end_with_parent, stop
 from serve_app.local.run_folder import run_folder
 from serve_app.score.environment import own_ray, with_path
@@ -18,7 +19,6 @@ from serve_app.score.job import LOCAL, Job
 
 _LOG = "score.log"
 _LAST_LINES = 5
-_LINE_WIDTH = 300
 
 
 class Child:
@@ -42,8 +42,7 @@ class Child:
 
     def last_lines(self) -> str:
         """The end of what it and Ray logged."""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-        return "\n".join(line[:_LINE_WIDTH] for line in lines)
+        return last_lines(self._log, _LAST_LINES)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -43,18 +45,26 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.stop()
 
 
-@pytest.fixture(scope="package")
-def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@contextlib.contextmanager
+def running(folder: Path, redis: RedisServer, **environment: str) -> Iterator[Service]:
+    """A service with this Redis and these variables, in fp32 and with a short time for bodies."""
     service = Service(
-        tmp_path_factory.mktemp("serve"),
-        REDIS_URL=shared_redis.url,
-        SENTIMENT_REDIS_PROBE_S="0.2",
+        folder,
+        Path(sys.executable),
+        REDIS_URL=redis.url,
         SENTIMENT_PRECISION="fp32",
         SENTIMENT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S),
+        **environment,
     )
     service.start()
     yield service
     service.stop()
+
+
+@pytest.fixture(scope="package")
+def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("serve"), shared_redis, SENTIMENT_REDIS_PROBE_S="0.2") as service:
+        yield service
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.conftest import BODY_TIMEOUT_S
+from tests.integration.conftest import running
 from tests.integration.test_clients import *  # noqa: F403
 from tests.integration.test_contract import *  # noqa: F403
 from tests.support.redis_server import RedisServer
@@ -17,16 +17,9 @@ from tests.support.service import Service
 @pytest.fixture(scope="module")
 def service(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service of the other modules, except for the switch."""
-    service = Service(
-        tmp_path_factory.mktemp("behind"),
-        REDIS_URL=shared_redis.url,
-        SENTIMENT_PRECISION="fp32",
-        SENTIMENT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S),
-        RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH="",
-    )
-    service.start()
-    yield service
-    service.stop()
+    folder = tmp_path_factory.mktemp("behind")
+    with running(folder, shared_redis, RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH="") as service:
+        yield service
 
 
 @pytest.fixture(scope="module")

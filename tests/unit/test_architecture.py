@@ -11,6 +11,7 @@ from tests.support.service import REPOSITORY
 
 LAYERS = (
     {
+        "command_line",
         "core_dumps",
         "errors",
         "haproxy",

@@ -15,8 +15,9 @@ import pytest
 import typer.models
 
 from serve_app import haproxy, metrics
+from serve_app.command_line import SIGNALS
 from serve_app.errors import ServiceError
-from serve_app.local.__main__ import SIGNALS, Stopped, main
+from serve_app.local.__main__ import Stopped, main
 from serve_app.settings import Settings, variables
 from serve_app.web import guard
 from serve_app.web.request_parser import RequestParser
@@ -27,7 +28,8 @@ from tests.unit.web.test_api import connect, make_apps
 
 REFERENCE = REPOSITORY / "docs" / "reference"
 CODE = [*(REPOSITORY / "serve_app").rglob("*.py")]
-LOCAL, DRAIN, MODEL = "serve_app/local/__main__.py", "serve_app/drain.py", "model/command.py"
+LOCAL, COMMAND_LINE = "serve_app/local/__main__.py", "serve_app/command_line.py"
+DRAIN, MODEL = "serve_app/drain.py", "model/command.py"
 
 
 def section(page: str, title: str = "") -> str:
@@ -181,7 +183,7 @@ def documented_exit_codes() -> dict[str, set[int]]:
 
 def test_every_exit_code_has_a_row() -> None:
     documented = documented_exit_codes()
-    local = exit_codes(LOCAL) | {Stopped(number).status for number in SIGNALS}
+    local = exit_codes(LOCAL) | exit_codes(COMMAND_LINE) | {Stopped(number).status for number in SIGNALS}
     assert documented["python -m serve_app.local"] == local
     assert documented["python -m serve_app.drain SECONDS"] == exit_codes(DRAIN) | {0}
     of_model = exit_codes(MODEL) | {128 + number for number in signals(MODEL) | {signal.SIGINT}}
