@@ -16,6 +16,7 @@ import pytest
 from ray.serve import context
 from ray.serve._private.common import DeploymentID, ReplicaID
 from ray.serve._private.config import DeploymentConfig
+from ray.serve.batching import _BatchQueue
 from ray.serve.schema import ReplicaRank
 
 import serve_app.classifier.replica
@@ -46,6 +47,12 @@ class Setup:
 
         self.classifier._passes._engine.score = wait_and_score
         return asyncio.create_task(self.classifier.classify(["It keeps the engine busy."], 30.0))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def queues_end_without_a_loop() -> None:
+    """Ray's destructor of a batch queue makes an event loop where none runs; left open, it fails a later test."""
+    pytest.MonkeyPatch().delattr(_BatchQueue, "__del__")  # never undone: the collector may come at any time
 
 
 @pytest.fixture
