@@ -1,4 +1,4 @@
-"""Runs of `serve_app.score` without Ray: the same reading, parts and writing around a pool in this process."""
+"""Runs `serve_app.score` without Ray: the same reading, parts and writing, with a pool in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.score.worker import Worker
 
 
 class LengthPool:
-    """Instead of an engine: the longer a text, the more positive."""
+    """Replaces the workers: the longer a text, the more positive its scores."""
 
     @property
     def window(self) -> int:
@@ -23,11 +23,11 @@ class LengthPool:
 
     def __init__(self) -> None:
         self.parts: dict[int, Sequence[str]] = {}
-        self.asked: list[str] = []
+        self.submitted: list[str] = []
 
     def submit(self, number: int, texts: Sequence[str]) -> None:
         self.parts[number] = texts
-        self.asked += texts
+        self.submitted += texts
 
     def result(self, number: int) -> Computed:
         texts = self.parts.pop(number)
@@ -36,7 +36,7 @@ class LengthPool:
 
 
 class EnginePool(LengthPool):
-    """The engine of the service, in this process."""
+    """Computes with the service's engine, in this process."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from serve_app.score.job import LOCAL, Job, prepare
 from serve_app.score.launch import Child, child
 from serve_app.score.progress import Display
 
-AGAIN = "the parts that are whole are kept; the same command goes on from there"
+RESUME = "finished parts are kept; run the same command again to continue"
 
 
 def main(
@@ -27,12 +27,12 @@ def main(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="File to write; its ending names the format.")],
     column: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     address: Annotated[
-        str, typer.Option(help="Ray to run on: local for one of its own, auto, or ray://host:10001.")
+        str, typer.Option(help="Ray to run on: local starts one for this run; or auto, or ray://host:10001.")
     ] = LOCAL,
     threads: Annotated[int, typer.Option(min=1, max=64, help="CPUs of each worker.")] = 1,
-    workers: Annotated[int | None, typer.Option(min=1, help="Workers; without it, all CPUs that are free.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; by default as free CPUs allow.")] = None,
     write_cache: Annotated[  # noqa: FBT002
-        bool, typer.Option("--write-cache", help="Write answers to the Redis of REDIS_URL, not only read them.")
+        bool, typer.Option("--write-cache", help="Also write to the Redis of REDIS_URL.")
     ] = False,
 ) -> None:
     """Score each row of INPUT and write it to OUTPUT with label, score and one column for each label."""
@@ -40,14 +40,14 @@ def main(
     command_line.handle_signals()
     job = Job(source, output, column, address, threads, workers, write_cache)
     try:
-        prepare(job)  # refuses before any work; the child prepares again, since an export changes the fingerprint
+        prepare(job)  # finds errors before any work; the child prepares again, since an export changes the fingerprint
         export_model(console)
         status = _run(job, console)
     except (ScoreError, ModelError, NoPlace) as error:
         console.print(f"error: {error}", markup=False)
         status = 1
     except command_line.Stopped as stopped:
-        console.print(f"{stopped}: stopped; {AGAIN}")
+        console.print(f"{stopped}: stopped; {RESUME}")
         status = stopped.status
     raise typer.Exit(status)
 
@@ -77,18 +77,18 @@ def _run(job: Job, console: Console) -> int:
 
 def _summary(job: Job, done: dict[str, Any], seconds: float) -> str:
     if not done:
-        return f"{job.output}: was done already"
+        return f"{job.output}: already finished"
     words = f"{job.output}: {done['rows']:,} rows"
     if done["kept_rows"]:
-        words += f", {done['kept_rows']:,} of them by an earlier run"
+        words += f", {done['kept_rows']:,} of them from an earlier run"
     words += f", {done['errors']:,} with an error, {done['truncated']:,} truncated"
     return f"{words}, in {seconds:.0f} s ({(done['rows'] - done['kept_rows']) / seconds:,.0f} rows/s)"
 
 
 def _died(process: Child, console: Console) -> int:
     status = process.status
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    console.print(f"error: the process that has Ray {how}; {AGAIN}")
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    console.print(f"error: the process that runs Ray {how}; {RESUME}")
     if lines := process.last_lines():
         console.print(lines, markup=False)
     return 1

@@ -1,4 +1,4 @@
-"""pyarrow, which only Parquet, zstd and URLs need."""
+"""Imports pyarrow, which only Parquet, zstd and URLs need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from serve_app.score.errors import ScoreError
 
 
 def arrow(module: str = "pyarrow") -> Any:
-    """The module `pyarrow` or one below it.
+    """Import `pyarrow` or one of its submodules.
 
     Raises:
         ScoreError: it is not installed.
@@ -18,5 +18,5 @@ def arrow(module: str = "pyarrow") -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise ScoreError(
-            "Parquet, zstd and URLs need pyarrow, which the service does not: pip install -r requirements-score.txt"
+            "Parquet, zstd and URLs need pyarrow, which is not installed: pip install -r requirements-score.txt"
         ) from None

@@ -1,6 +1,6 @@
-"""`python -m serve_app.score.child`: the process that has Ray; it reads a job from stdin and tells what happens.
+"""`python -m serve_app.score.child`: the process that runs Ray. It reads a job from stdin and reports events.
 
-It tells it in JSON lines on its standard output: {"stage": ...}, {"progress": ...}, {"error": ...}, {"done": ...}.
+An event is one JSON line on its standard output: {"stage": ...}, {"progress": ...}, {"error": ...} or {"done": ...}.
 """
 
 from __future__ import annotations
@@ -28,76 +28,76 @@ from serve_app.score.shared import NoAnswers, RedisAnswers, SharedAnswers
 _CLIENT, _CONNECT_S = "ray://", 5.0
 
 STORE_BYTES = 100_000_000
-"""Of Ray's object store: texts and scores of the parts under way are all that is in it."""
+"""Size of Ray's object store, which holds only the texts and scores of the parts in progress."""
 
 
-class Teller:
-    """Tells the parent process what happens, one JSON object a line."""
+class Reporter:
+    """Sends events to the parent process, one JSON object a line."""
 
     def __init__(self) -> None:
-        # what Ray or anybody else prints goes to the log instead
+        # everything that Ray and other libraries print goes to the log instead
         self._pipe = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
 
-    def tell(self, **what: Any) -> None:
-        """Tell it, if there is still somebody."""
+    def send(self, **event: Any) -> None:
+        """Send an event; does nothing if the parent process has ended."""
         with contextlib.suppress(BrokenPipeError):
-            self._pipe.write(orjson.dumps(what) + b"\n")
+            self._pipe.write(orjson.dumps(event) + b"\n")
 
     def progress(self, progress: Progress) -> None:
-        """How far the run has come."""
-        self.tell(progress=progress.to_dict())
+        """Send how far the run has come."""
+        self.send(progress=progress.to_dict())
 
 
 def main() -> int:
-    """Run the job; the exit status is 0 once the output has its name."""
+    """Run the job. Returns exit status 0 if the output was written, otherwise 1."""
     forbid_core_dumps()
-    os.nice(NICENESS)  # as all that it starts: whatever answers users on this machine goes first
+    os.nice(NICENESS)  # child processes inherit it: a service on this machine gets the CPU first
     job = Job.load(sys.stdin.buffer.read())
-    teller = Teller()
+    reporter = Reporter()
     try:
         prepared = prepare(job)
         with contextlib.closing(prepared.store):
             if not prepared.store.exists():
                 manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
-                _run(job, prepared, teller)
-            else:  # it was about to remove the parts
+                _run(job, prepared, reporter)
+            else:  # an earlier run wrote the output but did not remove the parts
                 prepared.store.finish()
-                teller.tell(done=None)
+                reporter.send(done=None)
     except ScoreError as error:
-        teller.tell(error=str(error))
+        reporter.send(error=str(error))
         return 1
     finally:
         ray.shutdown()
     return 0
 
 
-def _run(job: Job, prepared: Prepared, teller: Teller) -> None:
-    teller.tell(stage="starting Ray")
+def _run(job: Job, prepared: Prepared, reporter: Reporter) -> None:
+    reporter.send(stage="starting Ray")
     cpus = _connect(job.address)
     workers = job.workers or max(1, cpus // job.threads)
-    teller.tell(stage="loading the model")
+    reporter.send(stage="loading the model")
     pool = Pool(prepared.settings, prepared.identity, job.threads, workers)
     pool.wait()
-    teller.tell(stage=SCORING)
+    reporter.send(stage=SCORING)
     shared: SharedAnswers = NoAnswers()
     if prepared.settings.redis_url is not None:
         shared = RedisAnswers(prepared.settings, prepared.identity, writes=job.write_cache)
     try:
         run = Run(prepared.source, prepared.form, prepared.identity, prepared.store, pool, shared)
-        parts = run.score(teller.progress)
+        parts = run.score(reporter.progress)
     finally:
         shared.close()
-    teller.tell(stage="putting the parts together")
+    reporter.send(stage="putting the parts together")
     run.assemble(parts)
-    teller.tell(done=run.progress.to_dict())
+    reporter.send(done=run.progress.to_dict())
 
 
 def _connect(address: str) -> int:
-    """Start or join Ray; how many CPUs are free in it.
+    """Start or join Ray, and return the number of its free CPUs.
 
     Raises:
-        ScoreError: there is none at this address.
+        ScoreError: no Ray answers at this address.
     """
     if address.startswith(_CLIENT):
         _check_listens(address)
@@ -114,16 +114,16 @@ def _connect(address: str) -> int:
 
 
 def _check_listens(address: str) -> None:
-    """Refuse at once what Ray would try for half a minute.
+    """Fail within `_CONNECT_S`, since Ray would retry for half a minute.
 
     Raises:
-        ScoreError: nobody listens there.
+        ScoreError: nothing listens at this address.
     """
     host, _, port = address.removeprefix(_CLIENT).partition("?")[0].rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "an address is ray://host:10001"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "write it as ray://host:10001"
         raise ScoreError(f"Ray cannot be reached at {address}: {reason}") from None
 
 

@@ -1,4 +1,4 @@
-"""The columns that scoring adds."""
+"""Names of the columns that scoring adds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PREFIX = "predicted_"
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The names of the added columns; each is one that the input does not have."""
+    """The names of the added columns. No input column has the same name."""
 
     label: str
     score: str
@@ -27,7 +27,7 @@ class Added:
 
 
 def added_columns(labels: Sequence[str], taken: Collection[str]) -> Added:
-    """The names for a model with these labels; one that is taken gets `predicted_` before it, as often as needed."""
+    """Names for a model with these labels. A name in `taken` is prefixed with `predicted_` until it is free."""
     names: list[str] = []
     for wanted in ("label", "score", *labels, "truncated", "error", "raw"):
         name = wanted
@@ -38,8 +38,8 @@ def added_columns(labels: Sequence[str], taken: Collection[str]) -> Added:
     return Added(label, score, tuple(scores), truncated, error, raw)
 
 
-def listed(names: Sequence[str], most: int = 20, width: int = 40) -> str:
-    """Names for a line: the first of them, each cut."""
-    shown = [name if len(name) <= width else name[: width - 1] + "…" for name in names[:most]]
+def listed(names: Sequence[str], max_names: int = 20, width: int = 40) -> str:
+    """The first names as one line for a message, each cut to `width` characters."""
+    shown = [name if len(name) <= width else name[: width - 1] + "…" for name in names[:max_names]]
     shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in shown]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(shown) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")

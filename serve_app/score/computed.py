@@ -1,4 +1,4 @@
-"""The scores of several texts as bytes: what a worker returns, and what lies beside a part."""
+"""Scores of several texts, and their form as bytes in the file beside a part."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from model.labels import Scores
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Scores of texts, and which were truncated."""
+    """The scores of several texts, and which of the texts were truncated."""
 
     scores: Sequence[Scores]
     truncated: Sequence[bool]
 
     def dump(self) -> bytes:
-        """As `load` reads it: a byte for each text, then its scores in double precision."""
+        """Bytes for `load`: one truncation flag (1 byte) for each text, then all scores in double precision."""
         flags = np.array(self.truncated, np.uint8).tobytes()
         return flags + np.array(self.scores, "<f8").tobytes()
 
 
 def load(data: bytes, texts: int, labels: int) -> Computed | None:
-    """What `dump` wrote for so many texts of a model with so many labels; None where it is something else."""
+    """Read the bytes of `dump` for this number of texts and labels; None if the length does not fit."""
     if len(data) != texts * (1 + 8 * labels):
         return None
     flags = np.frombuffer(data, np.uint8, texts)

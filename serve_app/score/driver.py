@@ -1,4 +1,4 @@
-"""One run, in a process of its own: read, compute on Ray, keep each part, and put the parts together."""
+"""One run: reads the input, computes scores on Ray, writes each part, and joins the parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.score.source import Source
 from serve_app.score.store import Store
 from serve_app.score.write import Scored, Writer, failed, scored
 
-Tell = Callable[["Progress"], None]
+Report = Callable[["Progress"], None]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Progress:
 
     rows: int = 0
     kept_rows: int = 0
-    """Of those the ones that an earlier run had done."""
+    """The rows among them that an earlier run finished."""
     errors: int = 0
     truncated: int = 0
     read_bytes: int = 0
@@ -40,20 +40,20 @@ class Progress:
         return asdict(self)
 
 
-class Computes(Protocol):
-    """What computes scores: the workers of a pool."""
+class Scorer(Protocol):
+    """Computes the scores of parts, as `Pool` does."""
 
     @property
     def window(self) -> int:
-        """How many parts keep it busy."""
+        """How many submitted parts keep it busy."""
         ...
 
     def submit(self, number: int, texts: Sequence[str]) -> None:
-        """Have the texts of a part computed."""
+        """Start to compute the scores of a part's texts."""
         ...
 
     def result(self, number: int) -> Computed:
-        """The scores of a part, when they are there."""
+        """Wait for the scores of a part."""
         ...
 
 
@@ -62,15 +62,15 @@ class _Pending(NamedTuple):
     plan: Plan
     kept: Kept | None
     found: dict[int, tuple[Scores, bool]]
-    """Of the new texts, by number, those that Redis had."""
+    """Scores from Redis and whether the text was truncated, by the number of the new text."""
     read_bytes: int
 
 
 class Run:
-    """Scores a source into a store's parts, and puts them together."""
+    """Scores a source into parts in a store, and joins the parts to the output."""
 
     def __init__(
-        self, source: Source, form: Format, identity: Identity, store: Store, pool: Computes, shared: SharedAnswers
+        self, source: Source, form: Format, identity: Identity, store: Store, pool: Scorer, shared: SharedAnswers
     ) -> None:
         self._source = source
         self._form = form
@@ -83,11 +83,11 @@ class Run:
         self._parts = Parts(store, len(identity.labels))
         self.progress = Progress(size=source.size)
 
-    def score(self, tell: Tell) -> int:
-        """Have every part whole; how many there are.
+    def score(self, report: Report) -> int:
+        """Finish every part, and return the number of parts.
 
         Raises:
-            ScoreError: the input cannot be read on, the parts cannot be written, or nobody computes.
+            ScoreError: the input cannot be read, a part cannot be written, or no worker can compute.
         """
         pending: collections.deque[_Pending] = collections.deque()
         parts = 0
@@ -95,16 +95,16 @@ class Run:
             pending.append(self._begin(part))
             parts += 1
             while len(pending) >= self._pool.window:
-                self._end(pending.popleft(), tell)
+                self._end(pending.popleft(), report)
         while pending:
-            self._end(pending.popleft(), tell)
+            self._end(pending.popleft(), report)
         return parts
 
     def assemble(self, parts: int) -> None:
-        """Put the parts together, give the output its name, and remove the parts.
+        """Join the parts to the output, and remove them.
 
         Raises:
-            ScoreError: they cannot be read, or the output cannot be written.
+            ScoreError: a part cannot be read, or the output cannot be written.
         """
         self._store.put(manifest.DONE, b"")
         with self._store.assemble() as output:
@@ -122,18 +122,18 @@ class Run:
 
     def _begin(self, part: Part) -> _Pending:
         plan = self._memory.plan(part)
-        whole = self._parts.whole(part, plan)
+        finished = self._parts.finished(part, plan)
         found: dict[int, tuple[Scores, bool]] = {}
-        if whole is not None:
-            memory.fill(plan.new, whole[1].scores, whole[1].truncated)
+        if finished is not None:
+            memory.fill(plan.new, finished[1].scores, finished[1].truncated)
         else:
             found = self._shared.get(plan.keys)
             texts = [text for number, text in enumerate(plan.texts) if number not in found]
             if texts:
                 self._pool.submit(part.number, texts)
-        return _Pending(part, plan, whole[0] if whole else None, found, self._source.read_bytes)
+        return _Pending(part, plan, finished[0] if finished else None, found, self._source.read_bytes)
 
-    def _end(self, pending: _Pending, tell: Tell) -> None:
+    def _end(self, pending: _Pending, report: Report) -> None:
         part, plan, kept = pending.part, pending.plan, pending.kept
         if kept is None:
             computed = self._computed(pending)
@@ -149,10 +149,10 @@ class Run:
         self.progress.errors += kept.errors
         self.progress.truncated += kept.truncated
         self.progress.read_bytes = pending.read_bytes
-        tell(self.progress)
+        report(self.progress)
 
     def _computed(self, pending: _Pending) -> Computed:
-        """The scores of the part's new texts, from the workers and from Redis."""
+        """The scores of the part's new texts, from workers and from Redis."""
         plan, found = pending.plan, pending.found
         computes = len(found) < len(plan.new)
         fresh = self._pool.result(pending.part.number) if computes else Computed([], [])

@@ -1,4 +1,4 @@
-"""The environment of a run's own Ray on this machine."""
+"""Environment variables of the Ray that a run starts on this machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from serve_app.local.loopback import no_proxy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _RAYS = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", TOKEN_FILE)
-"""What would name another Ray than the run's own."""
+"""Variables that would make it join another Ray."""
 
 
 def own_ray(folder: Path, user: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The user's variables, with a Ray that keeps its files in `folder` and takes nobody but this run."""
+    """The user's variables, and those for a Ray that keeps its files in `folder` and accepts only this run."""
     defaults = {name: value for name, value in DEFAULTS.items() if not name.startswith("RAY_SERVE_")}
     token = str(token_file(folder))
     ours = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), TOKEN_FILE: token, "RAY_AUTH_MODE": "token"}
@@ -24,6 +24,6 @@ def own_ray(folder: Path, user: Mapping[str, str] = os.environ) -> dict[str, str
 
 
 def with_path(user: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variable by which Ray's workers find this code."""
-    said = user.get("PYTHONPATH", "")
-    return {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{said}" if said else str(REPOSITORY)}
+    """PYTHONPATH with this repository first, so that Ray's workers can import it."""
+    path = user.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{path}" if path else str(REPOSITORY)}

@@ -1,4 +1,4 @@
-"""The one error that the command shows as a line."""
+"""The error that the command prints as one line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 
 
 class ScoreError(Exception):
-    """Something the user can act on: one line that names the thing and the way out, never any text of a row."""
+    """An error that the user can mend. Its one line names the cause and the remedy, and contains no row's text."""
 
 
 def explain_os_error(error: OSError, place: str) -> ScoreError:
-    """The line for an error of the system at this place."""
+    """The error for an `OSError` at a path or URL."""
     if error.errno == errno.ENOSPC:
-        return ScoreError(f"{place}: no space is left; free some, and the same command goes on")
+        return ScoreError(f"{place}: no space is left; free some, then run the same command again to continue")
     return ScoreError(f"{place}: {error.strerror or str(error).partition(chr(10))[0] or type(error).__name__}")

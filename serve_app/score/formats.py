@@ -1,4 +1,4 @@
-"""What a file's name says of its format."""
+"""File formats, by the ending of a file's name."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
 }
 COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
-ENDINGS = "csv, tsv, jsonl, ndjson, json and parquet, and all but parquet also with .gz or .zst behind"
+ENDINGS = "csv, tsv, jsonl, ndjson, json and parquet, each but parquet also followed by .gz or .zst"
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file is written: its kind, and what it is compressed with."""
+    """A kind of file and its compression."""
 
     kind: Kind
     compression: Compression = ""
 
 
 def format_of(name: str) -> Format:
-    """The format that the ending of a path or URL names.
+    """The format of a path or URL, by its ending.
 
     Raises:
-        ScoreError: the ending is none of those that are known.
+        ScoreError: the ending is unknown.
     """
     path = PurePosixPath(name.lower())
     compression = COMPRESSIONS.get(path.suffix, "")
@@ -43,5 +43,5 @@ def format_of(name: str) -> Format:
         path = path.with_suffix("")
     kind = KINDS.get(path.suffix)
     if kind is None or (compression and kind == "parquet"):
-        raise ScoreError(f"{name}: the ending names no format; there are {ENDINGS}")
+        raise ScoreError(f"{name}: its ending is no known format; known are {ENDINGS}")
     return Format(kind, compression)

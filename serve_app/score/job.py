@@ -1,4 +1,4 @@
-"""What a run is to do, and what can be found wrong with it before anything is started."""
+"""The job that a command line describes, and the checks before it starts."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from serve_app.score.write import Writer
 from serve_app.settings import Settings, explain
 
 LOCAL = "local"
-"""The address of a Ray of the run's own, on this machine."""
+"""The address that starts a Ray for this run on this machine."""
 SCORING = "scoring"
-"""The stage that begins once a worker has its model."""
+"""The stage that begins when a worker has loaded the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The command line."""
+    """The arguments of the command line."""
 
     input: str
     output: str
     column: str = "text"
     address: str = LOCAL
     threads: int = 1
-    """Of each worker."""
+    """CPUs of each worker."""
     workers: int | None = None
     write_cache: bool = False
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """The job as JSON."""
         return orjson.dumps(asdict(self))
 
     @classmethod
     def load(cls, data: bytes) -> Job:
-        """What `dump` wrote."""
+        """Read the JSON of `dump`."""
         return cls(**orjson.loads(data))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that can begin."""
+    """A job that has passed the checks."""
 
     settings: Settings
     identity: Identity
@@ -61,15 +61,15 @@ class Prepared:
 
     @property
     def parts_place(self) -> str:
-        """What the folder of the parts is called."""
+        """Path or URL of the folder of parts, for messages."""
         return f"{self.store.output}.parts"
 
 
 def prepare(job: Job) -> Prepared:
-    """Look at everything that the job needs, and write nothing.
+    """Check everything that the job needs. Writes nothing.
 
     Raises:
-        ScoreError: it cannot begin.
+        ScoreError: the job cannot start.
     """
     try:
         settings = Settings()
@@ -88,19 +88,19 @@ def prepare(job: Job) -> Prepared:
     wanted = manifest.manifest_of(source, form, identity)
     manifest.check(store, wanted, f"{store.output}.parts")
     if isinstance(store, LocalStore):
-        _check_room(store, source, form)
+        _check_space(store, source, form)
     return Prepared(settings, identity, source, form, store, wanted)
 
 
-def _check_room(store: LocalStore, source: Source, form: Format) -> None:
-    """Refuse where parts and output, each larger than the input, cannot have room."""
+def _check_space(store: LocalStore, source: Source, form: Format) -> None:
+    """Raise an error if the disk cannot hold parts and output, each of which is larger than the input."""
     if form.compression or source.format.compression or "parquet" in (form.kind, source.format.kind):
-        return  # how large it will be is not known
-    needed = 2 * source.size - store.used()
-    if needed > (room := store.room()):
+        return  # the size is not predictable
+    needed = 2 * source.size - store.used_bytes()
+    if needed > (free := store.free_bytes()):
         raise ScoreError(
-            f"{store.output}: parts and output need about {_giga(needed)} more, and {_giga(room)} are free; free some,"
-            " or choose an output elsewhere or with .gz behind"
+            f"{store.output}: parts and output need about {_giga(needed)} more, and {_giga(free)} are free; free some,"
+            " write elsewhere, or add .gz to the name"
         )
 
 

@@ -1,4 +1,4 @@
-"""Start the process that has Ray, pass on what it tells, and leave nothing of it behind."""
+"""Starts the process that runs Ray, passes its events on, and ends it with all its children."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LAST_LINES = 5
 
 
 class Child:
-    """The process, while it runs."""
+    """The process that runs Ray."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process = process
         self._log = log
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it tells, until it ends."""
+        """Its events, until it ends."""
         assert self._process.stdout is not None  # noqa: S101  (it was made with a pipe)
         for line in self._process.stdout:
             yield orjson.loads(line)
@@ -37,20 +37,20 @@ class Child:
 
     @property
     def status(self) -> int:
-        """How it ended: 0, its exit status, or minus the signal."""
+        """Its exit status, or minus the number of the signal that killed it."""
         return self._process.wait()
 
     def last_lines(self) -> str:
-        """The end of what it and Ray logged."""
+        """The last lines of the log of this process and of Ray."""
         return last_lines(self._log, _LAST_LINES)
 
 
 @contextlib.contextmanager
 def child(job: Job, environment: dict[str, str]) -> Iterator[Child]:
-    """The process for this job; when the block ends it has ended, with all that it started.
+    """Start the process for this job. At the end of the block it is stopped, with every process that it started.
 
     Raises:
-        NoPlace: there is no place for Ray's files.
+        NoPlace: no folder is fit for Ray's files.
     """
     adopt_orphans()
     with run_folder() as folder:
@@ -63,7 +63,7 @@ def child(job: Job, environment: dict[str, str]) -> Iterator[Child]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,  # the terminal's Ctrl-C reaches only us
+                start_new_session=True,  # the terminal's Ctrl-C reaches only this process
                 preexec_fn=end_with_parent,  # noqa: PLW1509  (no thread has been started yet)
             )
         try:

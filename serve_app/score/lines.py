@@ -1,4 +1,4 @@
-"""Lines of a byte stream, none of them longer than a bound, whatever the stream holds."""
+"""Lines of a byte stream, of bounded length whatever the stream holds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _SKIP_BYTES = 1 << 20
 
 
 class Line(NamedTuple):
-    """A line with its end, and whether it was longer: the rest is then lost."""
+    """A line with its line ending, and whether it was cut at the limit; the rest of a cut line is dropped."""
 
     data: bytes
     cut: bool
 
 
 def lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """The stream's lines, each with what ends it; of longer ones the first `limit` bytes."""
+    """Iterate over the lines with their line endings; a longer line is cut to `limit` bytes."""
     while data := stream.readline(limit + 2):
         if len(data.rstrip(b"\r\n")) <= limit:
             yield Line(data, cut=False)
@@ -30,17 +30,17 @@ def lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
 
 
 class CarriageReturns(io.RawIOBase):
-    """A stream whose lines end in a carriage return alone, read with line feeds instead."""
+    """Replaces carriage returns by line feeds, for a stream without line feeds."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill the buffer as far as the stream goes."""
+        """Read at most as many bytes as the buffer holds; 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         data = self._stream.read(len(view)).replace(b"\r", b"\n")
         view[: len(data)] = data

@@ -1,4 +1,4 @@
-"""The manifest of OUTPUT.parts: what its parts were made of, so that only a run of the same goes on with them."""
+"""The manifest of OUTPUT.parts: the inputs of its parts, so that only a run with the same inputs reuses them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from serve_app.score.store import Store
 
 NAME = "manifest.json"
 DONE = "done"
-"""There once all parts are whole and the output is about to have its name."""
+"""Name of the file that exists once all parts are finished and the output is being written."""
 
 _WORDS = {
-    "input": "the input, which has changed or is another",
+    "input": "the input, which has changed",
     "column": "the column",
     "format": "the output's format",
     "model": "the model, its precision or its truncation",
@@ -28,7 +28,7 @@ _WORDS = {
 
 
 def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, Any]:
-    """What the bytes of the parts depend on."""
+    """Everything that the bytes of the parts depend on."""
     return {
         "input": [[file.name, file.size, file.mtime_ns] for file in inputs.files],
         "column": inputs.column,
@@ -40,33 +40,33 @@ def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, A
 
 
 def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
-    """Whether there is a manifest, which then says the same as this one.
+    """Whether the folder has a manifest. If it has one, it equals `wanted`.
 
     Raises:
-        ScoreError: it says something else, or the folder is none of ours.
+        ScoreError: the manifest differs, or the folder has files but no manifest.
     """
     names = store.names()
     if NAME not in names:
         if names:
-            raise ScoreError(f"{place} holds other files than a manifest and parts; choose another output")
+            raise ScoreError(f"{place} has files but no manifest; choose another output")
         return False
     try:
-        there = orjson.loads(store.read(NAME))
+        found = orjson.loads(store.read(NAME))
     except orjson.JSONDecodeError:
-        there = {}
-    differing = [_WORDS[key] for key in wanted if not isinstance(there, dict) or there.get(key) != wanted[key]]
+        found = {}
+    differing = [_WORDS[key] for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
     if differing:
         raise ScoreError(
-            f"{place} was begun with another value of: {', '.join(differing)}; go on with that, or remove {place}"
+            f"{place} was started with another value of: {', '.join(differing)}; restore it, or remove {place}"
         )
     return True
 
 
 def begin(store: Store, wanted: dict[str, Any], place: str) -> None:
-    """Take the folder of the parts, and write the manifest where there is none.
+    """Lock the folder of the parts, and write the manifest if it is missing.
 
     Raises:
-        ScoreError: as for `check`, or another run has the folder.
+        ScoreError: as for `check`, or another run has locked the folder.
     """
     store.open()
     if not check(store, wanted, place):

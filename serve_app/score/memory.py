@@ -1,4 +1,4 @@
-"""Repeated texts: which rows of a part have a text that was not met lately, in a bounded memory."""
+"""Repeated texts: remembers recent texts within a bound, so that each is computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = 100_000
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """The scores of a text, once they are known."""
+    """The scores of a text; empty until they are computed."""
 
     scores: Scores = ()
     truncated: bool = False
@@ -23,7 +23,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Plan:
-    """What a part needs: an answer for each row that has a text, of which these texts are to be computed."""
+    """An answer for each row of a part (None without a text), and the answers, keys and texts still to compute."""
 
     answers: list[Answer | None]
     new: list[Answer] = field(default_factory=list)
@@ -34,8 +34,8 @@ class Plan:
 class Memory:
     """The answers of the last `entries` different texts.
 
-    Which texts of a part are new depends on the rows before it alone, not on who computed what when. So a part is
-    packed alike whenever it is computed.
+    Which texts of a part are new depends only on the rows before it, not on the order of computation. So a part is
+    packed the same way in every run.
     """
 
     def __init__(self, entries: int = TEXTS) -> None:
@@ -43,7 +43,7 @@ class Memory:
         self._answers: OrderedDict[bytes, Answer] = OrderedDict()
 
     def plan(self, part: Part) -> Plan:
-        """The plan of the next part; parts come in order, each once."""
+        """Plan the next part. Call it once for each part, in order."""
         plan = Plan([])
         for row in part.rows:
             if row.text is None:
@@ -65,6 +65,6 @@ class Memory:
 
 
 def fill(answers: Sequence[Answer], scores: Sequence[Scores], truncated: Sequence[bool]) -> None:
-    """Note the scores of new texts."""
+    """Set the scores of new texts."""
     for answer, each, cut in zip(answers, scores, truncated, strict=True):
         answer.scores, answer.truncated = each, cut

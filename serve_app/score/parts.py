@@ -1,4 +1,4 @@
-"""The parts that are whole already, and how a part is kept."""
+"""The files of a part: its rows in the output's format, and its scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PART = re.compile(r"(\d{8,})-(\d+)-(\d+)-(\d+)-(\d+)\.part")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the name of a part's file says: its number, its first row and how many, and of those the special ones."""
+    """A finished part, as in its file's name: number, first row, and counts of rows, errors and truncations."""
 
     number: int
     first: int
@@ -30,7 +30,7 @@ class Kept:
 
 
 class Parts:
-    """The parts of a store. A part is whole once its file has its name; the scores lie beside it before that."""
+    """The parts in a store. A part is finished once its own file exists, which is written after its scores' file."""
 
     def __init__(self, store: Store, labels: int) -> None:
         self._store = store
@@ -40,8 +40,8 @@ class Parts:
         kept = [Kept(*map(int, each.groups())) for each in found if each]
         self._kept = {each.number: each for each in kept if _scores(each.number) in names}
 
-    def whole(self, part: Part, plan: Plan) -> tuple[Kept, Computed] | None:
-        """The part, if it is kept with these bounds, and the scores of its new texts."""
+    def finished(self, part: Part, plan: Plan) -> tuple[Kept, Computed] | None:
+        """The stored part and the scores of its new texts; None if it is missing, damaged or has other rows."""
         kept = self._kept.get(part.number)
         if kept is None or (kept.first, kept.rows) != (part.first, len(part.rows)):
             return None
@@ -49,13 +49,13 @@ class Parts:
         return None if computed is None else (kept, computed)
 
     def keep(self, kept: Kept, data: bytes, computed: Computed) -> None:
-        """Write a part; when this returns it is whole."""
+        """Write the files of a part, which is then finished."""
         self._store.put(_scores(kept.number), computed.dump())
         self._store.put(kept.name, data)
         self._kept[kept.number] = kept
 
     def data(self, number: int) -> bytes:
-        """The bytes of a part."""
+        """The bytes of a finished part."""
         return self._store.read(self._kept[number].name)
 
 

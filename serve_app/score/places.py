@@ -1,4 +1,4 @@
-"""Where inputs lie: a path, a folder, a glob, or a URL that pyarrow can read."""
+"""Finds the files of an input: a path, a folder, a glob, or a URL that pyarrow can read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WILD = "*?["
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: its name as the user knows it, and what tells whether it has changed."""
+    """A file to read, with its name for messages; size and time of change show whether it has changed."""
 
     name: str
     size: int
@@ -26,20 +26,20 @@ class InputFile:
 
 
 def is_url(place: str) -> bool:
-    """Whether it is a URL of another file system; file:// is this one's."""
+    """Whether it is a URL of another file system. file:// is a local path."""
     return "://" in place and not place.startswith("file://")
 
 
 def local_path(place: str) -> Path:
-    """The path of what is no URL of another file system."""
+    """The path of a local place, without file://."""
     return Path(place.removeprefix("file://"))
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """Pyarrow's file system of a URL, and the path in it.
+    """Pyarrow's file system for a URL, and the path in it.
 
     Raises:
-        ScoreError: there is none for it.
+        ScoreError: pyarrow has no file system for it.
     """
     fs = arrow("pyarrow.fs")
     try:
@@ -50,10 +50,10 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 def input_files(place: str) -> list[InputFile]:
-    """The files of a path, folder or glob, by name; names that begin with a dot or _ are none, as in Spark's folders.
+    """The files of a path, folder, glob or URL, sorted by name. In folders, names with a leading dot or _ are skipped.
 
     Raises:
-        ScoreError: there is none, or it cannot be asked.
+        ScoreError: there is no such file, or the file system cannot be reached.
     """
     try:
         files = _remote(place) if is_url(place) else _local(place)
@@ -67,7 +67,7 @@ def input_files(place: str) -> list[InputFile]:
 def _local(place: str) -> list[InputFile]:
     path = local_path(place)
     if path.is_dir():
-        paths = [each for each in sorted(path.rglob("*")) if each.is_file() and _counts(str(each.relative_to(path)))]
+        paths = [each for each in sorted(path.rglob("*")) if each.is_file() and _visible(str(each.relative_to(path)))]
     elif path.exists() or not any(letter in place for letter in _WILD):
         paths = [path] if path.exists() else []
     else:
@@ -91,7 +91,7 @@ def _remote(url: str) -> list[InputFile]:
     elif info.type == fs.FileType.Directory:
         infos = [each for each in system.get_file_info(fs.FileSelector(path, recursive=True)) if each.is_file]
         if wild < 0:
-            infos = [each for each in infos if _counts(each.path.removeprefix(path))]
+            infos = [each for each in infos if _visible(each.path.removeprefix(path))]
         else:
             infos = [each for each in infos if fnmatch.fnmatchcase(each.path, path + url[len(base) :])]
     else:
@@ -107,5 +107,5 @@ def _opener(system: Any, path: str) -> Callable[[], IO[bytes]]:
     return lambda: cast("IO[bytes]", system.open_input_file(path))
 
 
-def _counts(path: str) -> bool:
+def _visible(path: str) -> bool:
     return not any(name.startswith((".", "_")) for name in path.split("/") if name)

@@ -1,4 +1,4 @@
-"""The workers of a run: each gets texts as it has room for them, and what a dead one had goes to another."""
+"""The workers of a run: parts go to workers with free slots, and those of a dead worker to another one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from serve_app.score.worker import Worker
 from serve_app.settings import Settings
 
 MAX_TRIES = 3
-"""Workers that one part may be with when they die."""
+"""Worker deaths after which a part is given up."""
 MAX_DEATHS = 20
 _WAIT_S = 1.0
-_KEPT = "for lack of memory perhaps; what was scored is kept"
+_KEPT = "possibly for lack of memory; finished parts are kept"
 
 
 @dataclass(eq=False)
 class _Member:
     actor: Any
     loading: Any
-    """The reference of its loading; None once it works."""
+    """Ray's reference to the call that loads the model; None once it is loaded."""
     running: dict[Any, int] = field(default_factory=dict)
-    """The part's number by the reference of its result."""
+    """Part numbers, by Ray's references to their results."""
 
 
 class Pool:
-    """Workers of `threads` CPUs each; they are `count`, of which those work that the cluster has room for."""
+    """`count` workers of `threads` CPUs each; Ray starts as many as have free CPUs, and the others later."""
 
     def __init__(self, settings: Settings, identity: Identity, threads: int, count: int) -> None:
         self._arguments = (settings, identity, threads)
-        # one more than there are streams, so that the next part is tokenized meanwhile
-        self._room = threads + 1
-        options = {"num_cpus": threads, "max_concurrency": self._room, "max_restarts": 0, "max_task_retries": 0}
+        # one more than there are streams, so that the next part is tokenized in the meantime
+        self._slots = threads + 1
+        options = {"num_cpus": threads, "max_concurrency": self._slots, "max_restarts": 0, "max_task_retries": 0}
         self._class: Any = ray.remote(Worker).options(scheduling_strategy="SPREAD", **options)
         self._members: list[_Member] = []
         self._waiting: collections.deque[tuple[int, Sequence[str]]] = collections.deque()
@@ -52,26 +52,26 @@ class Pool:
 
     @property
     def window(self) -> int:
-        """How many parts keep all workers busy that have loaded their model."""
-        return 2 + self._room * max(1, sum(member.loading is None for member in self._members))
+        """How many parts keep the workers busy that have loaded their model."""
+        return 2 + self._slots * max(1, sum(member.loading is None for member in self._members))
 
     def wait(self) -> None:
-        """Until a worker has loaded its model.
+        """Wait until a worker has loaded its model.
 
         Raises:
-            ScoreError: none can.
+            ScoreError: the model cannot be loaded.
         """
         while all(member.loading is not None for member in self._members):
             self._step()
 
     def submit(self, number: int, texts: Sequence[str]) -> None:
-        """Have the texts of a part computed, in whatever order the workers have room."""
+        """Queue the texts of a part for the next worker with a free slot."""
         self._texts[number] = texts
         self._waiting.append((number, texts))
         self._assign()
 
     def result(self, number: int) -> Computed:
-        """The scores of a part, when they are there.
+        """Wait for the scores of a part.
 
         Raises:
             ScoreError: no worker can compute them.
@@ -86,26 +86,26 @@ class Pool:
         self._members.append(_Member(actor, actor.load.remote()))
 
     def _step(self) -> None:
-        """Wait for something to happen, and act on it."""
+        """Wait at most `_WAIT_S` for a result, a loaded model or a worker's death, and handle it."""
         owners = {reference: member for member in self._members for reference in _references(member)}
         done, _ = ray.wait(list(owners), num_returns=1, timeout=_WAIT_S)
         for reference in done:
             member = owners[reference]
-            if member not in self._members:  # it died of another reference
+            if member not in self._members:  # an earlier reference has shown its death
                 continue
             try:
                 value = ray.get(reference)
             except RayTaskError as error:
                 raise ScoreError(f"the model cannot score a part: {type(error.cause).__name__}") from None
             except RayActorError:
-                self._bury(member)
+                self._replace(member)
             except RayError as error:
                 raise ScoreError(f"Ray has failed: {type(error).__name__}") from None
             else:
-                self._take(member, reference, value)
+                self._receive(member, reference, value)
         self._assign()
 
-    def _take(self, member: _Member, reference: Any, value: Any) -> None:
+    def _receive(self, member: _Member, reference: Any, value: Any) -> None:
         if reference is member.loading:
             if value:
                 raise ScoreError(value)
@@ -113,21 +113,21 @@ class Pool:
         else:
             self._results[member.running.pop(reference)] = value
 
-    def _bury(self, member: _Member) -> None:
+    def _replace(self, member: _Member) -> None:
         self._members.remove(member)
         self._deaths += 1
         for number in sorted(member.running.values(), reverse=True):
             self._tries[number] += 1
             if self._tries[number] >= MAX_TRIES:
-                raise ScoreError(f"{MAX_TRIES} workers have died of part {number}, {_KEPT}")
+                raise ScoreError(f"{MAX_TRIES} workers died while scoring part {number}, {_KEPT}")
             self._waiting.appendleft((number, self._texts[number]))
         if self._deaths >= MAX_DEATHS:
-            raise ScoreError(f"{MAX_DEATHS} workers have died, {_KEPT}")
+            raise ScoreError(f"{MAX_DEATHS} workers died, {_KEPT}")
         self._start()
 
     def _assign(self) -> None:
         for member in sorted(self._members, key=lambda each: len(each.running)):
-            while self._waiting and member.loading is None and len(member.running) < self._room:
+            while self._waiting and member.loading is None and len(member.running) < self._slots:
                 number, texts = self._waiting.popleft()
                 member.running[member.actor.score.remote(texts)] = number
 

@@ -1,4 +1,4 @@
-"""How a run shows what it does: a bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of a run: a bar on a terminal, elsewhere a line every 30 s."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Display:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), console=console
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), console=console
         )
-        self._task = self._bar.add_task("starting", total=None, said="")
+        self._task = self._bar.add_task("starting", total=None, text="")
         self._shown = console.is_terminal
-        self._said_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self._began: tuple[float, int, int] | None = None
-        """When the first part came, its rows, and the bytes read by then."""
+        """Time of the first part of this run, and the rows and bytes done by then."""
 
     def __enter__(self) -> Display:
         if self._shown:
@@ -38,32 +38,32 @@ class Display:
             self._bar.stop()
 
     def stage(self, stage: str) -> None:
-        """Say what begins."""
+        """Show the name of the stage that begins."""
         self._bar.update(self._task, description=stage)
 
     def progress(self, progress: dict[str, Any]) -> None:
-        """Show how far it has come; how fast and how long are of what this run does itself."""
+        """Show how far the run has come; speed and time left count only the rows that this run scores."""
         now = time.monotonic()
         rows, done, size = progress["rows"], progress["read_bytes"], progress["size"]
         if self._began is None or progress["rows"] == progress["kept_rows"]:
             self._began = (now, rows, done)
-        said = told(progress, now - self._began[0], rows - self._began[1], done - self._began[2])
-        self._bar.update(self._task, description="scoring", total=size, completed=done, said=said)
-        if not self._shown and now - self._said_at >= _LINE_EVERY_S:
-            self._said_at = now
-            self._console.print(f"scoring: {said}", markup=False)
+        text = describe(progress, now - self._began[0], rows - self._began[1], done - self._began[2])
+        self._bar.update(self._task, description="scoring", total=size, completed=done, text=text)
+        if not self._shown and now - self._printed_at >= _LINE_EVERY_S:
+            self._printed_at = now
+            self._console.print(f"scoring: {text}", markup=False)
 
 
-def told(progress: dict[str, Any], seconds: float, rows: int, read_bytes: int) -> str:
-    """The words: rows, rows/s and time left, by what was done in so many seconds."""
-    words = f"{progress['rows']:,} rows"
+def describe(progress: dict[str, Any], seconds: float, rows: int, read_bytes: int) -> str:
+    """Rows done, rows/s and time left, computed from `rows` and `read_bytes` in `seconds`, as one line."""
+    text = f"{progress['rows']:,} rows"
     if seconds > 0 and rows > 0:
-        words += f", {rows / seconds:,.0f} rows/s"
+        text += f", {rows / seconds:,.0f} rows/s"
         if read_bytes > 0:
-            words += f", {_clock((progress['size'] - progress['read_bytes']) * seconds / read_bytes)} left"
+            text += f", {_clock((progress['size'] - progress['read_bytes']) * seconds / read_bytes)} left"
     if progress["errors"]:
-        words += f", {progress['errors']:,} with an error"
-    return words
+        text += f", {progress['errors']:,} with an error"
+    return text
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV. A row that is not well formed is a row all the same."""
+"""Reads rows of CSV and TSV. A malformed row becomes a row with an error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from serve_app.score.lines import MAX_LINE_BYTES, Line
 from serve_app.score.rows import Row, printable, text_fault
 
 _BYTES = "surrogateescape"
-"""Bytes that are no UTF-8 are kept in the fields in this way, and written as they were."""
+"""Codec error handler by which bytes that are not UTF-8 are kept in fields and written unchanged."""
 
 
 class _TooLong(Exception):
-    """A quoted field goes on for more than a line may have."""
+    """A quoted field is longer than `MAX_LINE_BYTES`."""
 
 
 class Records:
-    """Records of a stream of lines, by the quoting that spreadsheets and pandas write.
+    """Records of a stream of lines, with the quoting that spreadsheets and pandas write.
 
-    Where a record is not well formed, which a quote that nothing closes makes it, its first line is a record alone
-    and the next line begins another, so that one stray quote never takes the rows behind it.
+    If a record is malformed, as by a quote that is never closed, its first line becomes one record and reading
+    resumes at the next line. So a stray quote costs one row.
     """
 
     def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
@@ -35,7 +35,7 @@ class Records:
         self._reader = self._new_reader()
 
     def __iter__(self) -> Iterator[tuple[list[str] | None, bytes, bool]]:
-        """The fields of each record or None, its bytes, and whether it was cut. Empty lines are none."""
+        """Each record's fields (None if malformed or cut), bytes, and whether it was cut. Skips empty lines."""
         while True:
             self._taken.clear()
             self._size = 0
@@ -70,23 +70,23 @@ def read_header(records: Iterator[tuple[list[str] | None, bytes, bool]], place: 
     """The names of the columns, from the first record.
 
     Raises:
-        ScoreError: there is none, or it is not well formed.
+        ScoreError: the file has no header, or it is malformed.
     """
     fields, _, _ = next(records, (None, b"", False))
     if not fields:
-        raise ScoreError(f"{place}: it has no header; the first line must name the columns")
+        raise ScoreError(f"{place}: no header; the first line must name the columns")
     try:
         for name in fields:
             name.encode()
     except UnicodeEncodeError:
-        raise ScoreError(f"{place}: its header is not UTF-8; convert it, with iconv for instance") from None
+        raise ScoreError(f"{place}: the header is not UTF-8; convert the file, for instance with iconv") from None
     return tuple(fields)
 
 
 def read_rows(
     records: Iterator[tuple[list[str] | None, bytes, bool]], width: int, at: int, max_chars: int
 ) -> Iterator[Row]:
-    """The rows behind the header; the text is the field number `at` of `width`."""
+    """The rows after the header, which have `width` fields; the text is field number `at`."""
     for fields, data, cut in records:
         if cut:
             yield Row(

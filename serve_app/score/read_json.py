@@ -1,4 +1,4 @@
-"""Rows of JSON lines. A line that is no object is a row all the same."""
+"""Reads rows of JSON lines. A line that is not an object becomes a row with an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.score.rows import Row, printable, text_fault
 
 
 def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozenset[str]) -> Iterator[Row]:
-    """The rows of the lines that are not blank; `taken` are the names of the columns that will be added."""
+    """A row for each line that is not blank. `taken` has the names of the columns that will be added."""
     for data, cut in lines:
         line = data.strip()
         if not line:
@@ -25,7 +25,7 @@ def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozens
             continue
         value = parse(line)
         if not isinstance(value, dict):
-            fault = "the line is malformed JSON" if value is Malformed else "the line is no JSON object"
+            fault = "the line is malformed JSON" if value is Malformed else "the line is not a JSON object"
             yield Row(None, None, len(data), fault, printable(line))
         elif not taken.isdisjoint(value):
             yield Row(None, None, len(data), "the object has a name that the scores need", printable(line))
@@ -38,11 +38,11 @@ def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozens
 
 
 class Malformed:
-    """What `parse` returns of what is no JSON."""
+    """`parse` returns this class for a line that is not JSON."""
 
 
 def parse(line: bytes) -> Any:
-    """The value of a line, or `Malformed`; NaN and lone surrogates, which many write, are taken."""
+    """The value of a line, or `Malformed`. NaN and lone surrogates, which many programs write, are accepted."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -54,7 +54,7 @@ def parse(line: bytes) -> Any:
 
 
 def looks_like_array(start: bytes) -> bool:
-    """Whether a file that begins so is one JSON array of objects instead of lines."""
+    """Whether a file with this start is one JSON array of objects instead of JSON lines."""
     head = start.lstrip()
     if not head.startswith(b"["):
         return False

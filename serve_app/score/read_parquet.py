@@ -1,4 +1,4 @@
-"""Rows of Parquet, a few at a time."""
+"""Reads rows of Parquet, `BATCH_ROWS` at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUFFER = 1 << 20
 
 
 class Cell(NamedTuple):
-    """The place of a row: a record batch, and its number in it."""
+    """The place of a row: a record batch, and the row's index in it."""
 
     batch: Any
     row: int
@@ -26,17 +26,17 @@ def read_schema(file: InputFile) -> Any:
     """The Arrow schema of a file.
 
     Raises:
-        ScoreError: it is no Parquet, or cannot be read.
+        ScoreError: it is not Parquet, or cannot be read.
     """
     with reading(file), file.open() as opened:
         return _open(file, opened).schema_arrow
 
 
 def check_text(schema: Any, column: str, place: str) -> None:
-    """Refuse a column that holds no text.
+    """Check that a column has a text type.
 
     Raises:
-        ScoreError: it is of another type.
+        ScoreError: it has another type.
     """
     types = arrow().types
     kind = schema.field(column).type
@@ -44,7 +44,7 @@ def check_text(schema: Any, column: str, place: str) -> None:
     if not (
         types.is_string(value) or types.is_large_string(value) or types.is_string_view(value) or types.is_null(value)
     ):
-        raise ScoreError(f"{place}: the column {column} is {kind}, not text; cast it, or choose another by --column")
+        raise ScoreError(f"{place}: the column {column} is {kind}, not text; cast it, or choose another with --column")
 
 
 def read_rows(file: InputFile, column: str, max_chars: int, counter: Counter) -> Iterator[Row]:
@@ -72,7 +72,7 @@ def _open(file: InputFile, opened: Any) -> Any:
     try:
         return arrow("pyarrow.parquet").ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER)
     except pyarrow.ArrowException as error:
-        raise ScoreError(f"{file.name}: it is no Parquet that can be read: {_line(error)}") from None
+        raise ScoreError(f"{file.name}: it cannot be read as Parquet: {_line(error)}") from None
 
 
 def _texts(column: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A row of an input: what is kept of it, its text, and what is wrong with it."""
+"""Rows of an input and the parts they are grouped in."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from serve_app.score.formats import Kind
 
 @dataclass(slots=True)
 class Row:
-    """One row as it was read.
+    """One row of an input.
 
-    `values` is what its format makes of it: the fields of CSV, the bytes of a JSON object, a table of one row and its
-    place for Parquet; None where the row could not be taken apart. `text` is None exactly where `error` says why.
-    `raw` is the row as it stood, of those that do not fit the columns.
+    `values` depends on the format: the fields of CSV, the bytes of a JSON object, or a `Cell` for Parquet; None if the
+    row could not be parsed. Either `text` is None or `error` is empty. `raw` is the original row if it does not fit
+    the columns.
     """
 
     values: Any
     text: str | None
     size: int
-    """Bytes that it takes in the input, about."""
+    """Approximate bytes in the input."""
     error: str = ""
     raw: str = ""
 
@@ -31,21 +31,21 @@ class Part:
 
     number: int
     first: int
-    """Number of the first row in the whole input, from 0 on."""
+    """Index of the first row in the input, from 0."""
     first_in_file: int
-    """The same in its file."""
+    """Index of the first row in its file, from 0."""
     kind: Kind
     columns: tuple[str, ...]
     rows: list[Row]
 
 
 def printable(data: bytes) -> str:
-    """Bytes as text: those that are no UTF-8 as a backslash, x and two digits."""
+    """Bytes as text; each byte that is not UTF-8 becomes a backslash, x and two digits."""
     return data.decode("utf-8", "backslashreplace")
 
 
 def text_fault(text: object, max_chars: int) -> str:
-    """Why the service would not take this for a text; empty where it would."""
+    """Why the service would refuse this as a text; empty if it would accept it."""
     if text is None:
         return "the text is null"
     if not isinstance(text, str):

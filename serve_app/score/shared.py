@@ -1,4 +1,4 @@
-"""The answers that the service has in Redis."""
+"""Reads and writes the service's answers in Redis."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ Answers = Mapping[bytes, tuple[Scores, bool]]
 
 
 class SharedAnswers(Protocol):
-    """What the service has computed already."""
+    """A cache of answers shared with the service."""
 
     writes: bool
 
     def get(self, keys: Sequence[bytes]) -> dict[int, tuple[Scores, bool]]:
-        """What is known of these texts, by their number."""
+        """The answers that it has for these texts, by index in `keys`."""
         ...
 
     def put(self, answers: Answers) -> None:
-        """Tell the service what was computed."""
+        """Write computed answers, so that the service can use them."""
         ...
 
     def close(self) -> None:
-        """End."""
+        """Close connections."""
         ...
 
 
 class NoAnswers:
-    """Nothing is known, as without Redis."""
+    """An empty cache, for a run without Redis."""
 
     writes = False
 
     def get(self, keys: Sequence[bytes]) -> dict[int, tuple[Scores, bool]]:  # noqa: ARG002
-        """Nothing is known."""
+        """No answers."""
         return {}
 
     def put(self, answers: Answers) -> None:
-        """Nobody is told."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class RedisAnswers:
-    """The service's cache in Redis, with its time limits and its breaker: a Redis that fails is done without."""
+    """The service's cache in Redis, with its timeouts and circuit breaker; if Redis fails, the run goes on."""
 
     def __init__(self, settings: Settings, identity: Identity, *, writes: bool) -> None:
         self.writes = writes
@@ -76,16 +76,16 @@ class RedisAnswers:
         return cache
 
     def get(self, keys: Sequence[bytes]) -> dict[int, tuple[Scores, bool]]:
-        """What Redis has of these texts, by their number."""
+        """The answers that Redis has for these texts, by index in `keys`."""
         numbers = {key: number for number, key in enumerate(keys)}
         found: dict[int, tuple[Scores, bool]] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
-            known = self._run(self._cache.get_many(keys[start : start + _KEYS_AT_ONCE]))
-            found |= {numbers[key]: (each.scores, each.truncated) for key, each in known.items()}
+            values = self._run(self._cache.get_many(keys[start : start + _KEYS_AT_ONCE]))
+            found |= {numbers[key]: (each.scores, each.truncated) for key, each in values.items()}
         return found
 
     def put(self, answers: Answers) -> None:
-        """Write what was computed, if that was asked for; what Redis does not take in time is dropped."""
+        """If `writes` is set, write computed answers in the background; drop what Redis does not accept in time."""
         if self.writes and answers:
             self._run(self._put(answers))
 
@@ -96,11 +96,11 @@ class RedisAnswers:
         )
 
     def close(self) -> None:
-        """Write what is queued, and end."""
+        """Write queued answers, and close the connections."""
         self._run(self._cache.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSE_S)
         self._loop.close()
 
-    def _run(self, what: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result()
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -1,4 +1,4 @@
-"""An input as a whole: its files, which must be alike, and their rows, cut into parts by the input alone."""
+"""An input: files of one format, whose rows are grouped into parts. The parts depend only on the input."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream
 
 PART_ROWS, PART_BYTES = 1024, 64 << 10
-"""A part ends at whichever comes first: two or three seconds of one thread's work, which is what workers wait for the
-last of them, and little memory."""
+"""A part ends at the first limit reached. That is two or three seconds of work for one thread, so that workers wait
+little for the last part, and little memory."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SAMPLE_LINES, _SAMPLE_BYTES = 2048, 4 << 20
@@ -33,13 +33,13 @@ class Source:
     format: Format
     column: str
     columns: tuple[str, ...]
-    """For JSON lines the names in the first lines, which other formats take for the columns."""
+    """For JSON lines, the names in the first lines, which become the columns of other formats."""
     added: Added
     max_chars: int
     schema: Any = None
-    """Of Parquet, Arrow's."""
+    """Arrow's schema, for Parquet."""
     read_bytes: int = field(default=0, init=False)
-    """How far `parts` has come, of `size`."""
+    """Bytes of `size` that `parts` has read."""
 
     @property
     def size(self) -> int:
@@ -47,10 +47,10 @@ class Source:
         return sum(file.size for file in self.files)
 
     def parts(self) -> Iterator[Part]:
-        """All rows, in the order of the files; a part is of one file.
+        """All rows, in the order of the files. A part has rows of one file.
 
         Raises:
-            ScoreError: a file cannot be read any further.
+            ScoreError: a file cannot be read.
         """
         number, first = 0, 0
         for file in self.files:
@@ -79,10 +79,10 @@ class Source:
 
 
 def open_source(place: str, column: str, labels: Sequence[str], max_chars: int) -> Source:
-    """Look at every file's beginning.
+    """Open an input, after a check of the start of every file.
 
     Raises:
-        ScoreError: a file is missing, cannot be read, has no such column, or is not like the first.
+        ScoreError: a file is missing, cannot be read, lacks the column, or differs in format or columns from the first.
     """
     files = input_files(place)
     form = format_of(files[0].name)
@@ -101,7 +101,7 @@ def open_source(place: str, column: str, labels: Sequence[str], max_chars: int) 
 
 
 def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], Any]:
-    """The columns of a file, and Arrow's schema of them."""
+    """The columns of a file, and for Parquet their Arrow schema."""
     schema: Any = None
     if form.kind == "parquet":
         schema = read_parquet.read_schema(file)
@@ -116,7 +116,7 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
             else:
                 names = read_csv.read_header(iter(read_csv.Records(lines(stream), DELIMITERS[form.kind])), file.name)
     if column not in names:
-        raise ScoreError(f"{file.name} has no column {column}; there are {listed(names)}; choose one by --column")
+        raise ScoreError(f"{file.name} has no column {column}, only {listed(names)}; choose one with --column")
     if names.count(column) > 1:
         raise ScoreError(f"{file.name} has {names.count(column)} columns {column}; rename all but one")
     if form.kind == "parquet":
@@ -125,10 +125,10 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
 
 
 def _sample_names(file: InputFile, stream: io.BufferedReader[Any]) -> tuple[str, ...] | None:
-    """The names in the objects of the first lines, in the order in which they come; None where there is no object.
+    """The names in the objects of the first lines, in order of appearance; None if there is no object.
 
     Raises:
-        ScoreError: the file is one array.
+        ScoreError: the file is one JSON array.
     """
     if read_json.looks_like_array(stream.peek(_SAMPLE_BYTES)):
         raise ScoreError(f"{file.name}: it is one JSON array, not JSON lines; convert it: jq -c '.[]'")

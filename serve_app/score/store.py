@@ -1,4 +1,4 @@
-"""Files of one folder, each written whole or not at all, on this machine or in an object store."""
+"""Stores for parts and output, local or in an object store. Each file is written atomically."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
 from serve_app.score.places import file_system, is_url, local_path
 
-_HALF = ".half"
-"""At the end of the name of a file that is being written."""
+_UNFINISHED = ".half"
+"""Suffix of a file that is being written."""
 _ATOMIC = ("s3", "gcs", "abfs")
-"""pyarrow's file systems in which a file appears when it is whole."""
+"""pyarrow's file systems that show a file only once it is complete."""
 
 
 class Store(Protocol):
     """The folder of an output's parts, and the output beside it."""
 
     output: str
-    """What the output is called."""
+    """Path or URL of the output."""
 
     def exists(self) -> bool:
-        """Whether the output is there."""
+        """Whether the output exists."""
         ...
 
     def open(self) -> None:
-        """Make the folder, and keep other runs out of it."""
+        """Make the folder, and lock it against other runs."""
         ...
 
     def names(self) -> list[str]:
-        """The whole files in the folder."""
+        """The names of the complete files in the folder, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
-        """A file of the folder."""
+        """The bytes of a file in the folder."""
         ...
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file of the folder; it is there when this returns, and never half."""
+        """Write a file in the folder, atomically."""
         ...
 
     def assemble(self) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """A stream into what becomes the output when the block ends well."""
+        """A stream whose bytes become the output if the block ends without an error."""
         ...
 
     def finish(self) -> None:
@@ -55,15 +55,15 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let other runs have the folder."""
+        """Release the lock."""
         ...
 
 
 def store_of(output: str) -> Store:
-    """The store of an output's parts.
+    """The store for a path or URL.
 
     Raises:
-        ScoreError: there is no such place.
+        ScoreError: the folder or file system of the output does not exist.
     """
     return RemoteStore(output) if is_url(output) else LocalStore(local_path(output))
 
@@ -80,50 +80,50 @@ class LocalStore:
             raise ScoreError(f"{output}: there is no folder {output.parent}; make it first")
 
     def exists(self) -> bool:
-        """Whether the output is there."""
+        """Whether the output exists."""
         return self._output.exists()
 
     def open(self) -> None:
-        """Make the folder, and keep other runs out of it."""
+        """Make the folder, and lock it against other runs."""
         with self._errors():
             self.folder.mkdir(exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ScoreError(f"{self.folder}: another run works on it; wait until it has ended") from None
+                raise ScoreError(f"{self.folder}: another run uses it; wait until that has ended") from None
 
     def names(self) -> list[str]:
-        """The whole files in the folder."""
+        """The names of the complete files in the folder, sorted."""
         with self._errors():
             names = [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
-        return sorted(name for name in names if name != "lock" and not name.endswith(_HALF))
+        return sorted(name for name in names if name != "lock" and not name.endswith(_UNFINISHED))
 
     def read(self, name: str) -> bytes:
-        """A file of the folder."""
+        """The bytes of a file in the folder."""
         with self._errors():
             return (self.folder / name).read_bytes()
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file of the folder; it is there when this returns, and never half."""
-        half = self.folder / (name + _HALF)
+        """Write a file in the folder, atomically."""
+        unfinished = self.folder / (name + _UNFINISHED)
         with self._errors():
-            with half.open("wb") as file:
+            with unfinished.open("wb") as file:
                 file.write(data)
-                _to_disk(file)
-            half.replace(self.folder / name)
-            _folder_to_disk(self.folder)
+                _sync(file)
+            unfinished.replace(self.folder / name)
+            _sync_folder(self.folder)
 
     @contextlib.contextmanager
     def assemble(self) -> Iterator[IO[bytes]]:
-        """A stream into what becomes the output when the block ends well."""
-        half = self.folder / ("output" + _HALF)
+        """A stream whose bytes become the output if the block ends without an error."""
+        unfinished = self.folder / ("output" + _UNFINISHED)
         with self._errors():
-            with half.open("wb") as file:
+            with unfinished.open("wb") as file:
                 yield file
-                _to_disk(file)
-            half.replace(self._output)
-            _folder_to_disk(self._output.parent)
+                _sync(file)
+            unfinished.replace(self._output)
+            _sync_folder(self._output.parent)
 
     def finish(self) -> None:
         """Remove the folder."""
@@ -131,17 +131,17 @@ class LocalStore:
             shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """Let other runs have the folder."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def room(self) -> int:
-        """Bytes that are free where the output is written."""
+    def free_bytes(self) -> int:
+        """Free bytes on the disk of the output."""
         return shutil.disk_usage(self._output.parent).free
 
-    def used(self) -> int:
-        """Bytes of the parts that are there."""
+    def used_bytes(self) -> int:
+        """Bytes of the files in the folder."""
         return sum((self.folder / name).stat().st_size for name in self.names())
 
     @contextlib.contextmanager
@@ -153,7 +153,7 @@ class LocalStore:
 
 
 class RemoteStore:
-    """Folder and output in a file system that pyarrow knows. It has no lock: two runs at once do the same twice."""
+    """Folder and output in a file system of pyarrow. It has no lock: two runs at once do the same work twice."""
 
     def __init__(self, output: str) -> None:
         self.output = output
@@ -162,7 +162,7 @@ class RemoteStore:
         self._atomic = self._system.type_name in _ATOMIC
 
     def exists(self) -> bool:
-        """Whether the output is there."""
+        """Whether the output exists."""
         with self._errors(self._output):
             info = self._system.get_file_info(self._output)
         return bool(info.type != arrow("pyarrow.fs").FileType.NotFound)
@@ -173,27 +173,27 @@ class RemoteStore:
             self._system.create_dir(self._folder, recursive=True)
 
     def names(self) -> list[str]:
-        """The whole files in the folder."""
+        """The names of the complete files in the folder, sorted."""
         selector = arrow("pyarrow.fs").FileSelector(self._folder, allow_not_found=True)
         with self._errors(self._folder):
             names = [str(each.base_name) for each in self._system.get_file_info(selector) if each.is_file]
-        return sorted(name for name in names if not name.endswith(_HALF))
+        return sorted(name for name in names if not name.endswith(_UNFINISHED))
 
     def read(self, name: str) -> bytes:
-        """A file of the folder."""
+        """The bytes of a file in the folder."""
         with self._errors(name), self._system.open_input_stream(f"{self._folder}/{name}") as file:
             data: bytes = file.read()
         return data
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file of the folder; it is there when this returns, and never half."""
-        with self._errors(name), self._whole(f"{self._folder}/{name}") as file:
+        """Write a file in the folder, atomically."""
+        with self._errors(name), self._write(f"{self._folder}/{name}") as file:
             file.write(data)
 
     @contextlib.contextmanager
     def assemble(self) -> Iterator[IO[bytes]]:
-        """A stream into what becomes the output when the block ends well."""
-        with self._errors(self._output), self._whole(self._output) as file:
+        """A stream whose bytes become the output if the block ends without an error."""
+        with self._errors(self._output), self._write(self._output) as file:
             yield cast("IO[bytes]", file)
 
     def finish(self) -> None:
@@ -202,16 +202,16 @@ class RemoteStore:
             self._system.delete_dir(self._folder)
 
     def close(self) -> None:
-        """There is no lock."""
+        """Do nothing, since there is no lock."""
 
     @contextlib.contextmanager
-    def _whole(self, path: str) -> Iterator[Any]:
-        target = path if self._atomic else path + _HALF
+    def _write(self, path: str) -> Iterator[Any]:
+        target = path if self._atomic else path + _UNFINISHED
         stream = self._system.open_output_stream(target)
         try:
             yield stream
         except BaseException:
-            # a stream that is closed becomes a file; one that is let go of does not
+            # closing the stream would create the file in an object store; dropping it does not
             if not self._atomic:
                 stream.close()
             raise
@@ -227,12 +227,12 @@ class RemoteStore:
             raise explain_os_error(error, place) from None
 
 
-def _to_disk(file: IO[bytes]) -> None:
+def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-def _folder_to_disk(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Open an input file as a stream of bytes: uncompressed, without a byte-order mark, its progress counted."""
+"""Opens an input file as a stream of uncompressed bytes without a byte-order mark, and counts the bytes read."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _BUFFER = 1 << 18
 _UTF8 = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
-"""What such files begin with, and how their names should end."""
+"""First bytes of compressed files, with their compression and its ending."""
 
 
 @dataclass
 class Counter:
-    """How many bytes were read."""
+    """Number of bytes read."""
 
     count: int = 0
 
 
 class Bytes(io.RawIOBase):
-    """Anything with `read` as a stream that counts."""
+    """A raw stream over any object with `read`, which counts the bytes read."""
 
     def __init__(self, stream: IO[bytes], counter: Counter) -> None:
         self._stream = stream
         self._counter = counter
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Fill the buffer as far as the stream goes."""
+        """Read at most as many bytes as the buffer holds; 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         data = self._stream.read(len(view))
         view[: len(data)] = data
@@ -52,17 +52,17 @@ class Bytes(io.RawIOBase):
 
 @contextmanager
 def open_stream(file: InputFile, compression: Compression, counter: Counter) -> Iterator[io.BufferedReader[Any]]:
-    """The file's bytes, uncompressed; the counter says how far the file was read as it lies there.
+    """The file's uncompressed bytes. The counter counts bytes of the file, which may be compressed.
 
     Raises:
-        ScoreError: it cannot be read, or not be uncompressed, or is in UTF-16.
+        ScoreError: the file cannot be read or uncompressed, or is in UTF-16.
     """
     with reading(file), file.open() as opened:
         stream: io.BufferedReader[Any] = io.BufferedReader(_uncompressed(Bytes(opened, counter), compression), _BUFFER)
         start = stream.peek(_BUFFER)
         for magic, (compressed, ending) in _COMPRESSED.items():
             if start.startswith(magic):
-                raise ScoreError(f"{file.name}: it is compressed by {compressed}; have its name end in {ending}")
+                raise ScoreError(f"{file.name}: it is compressed with {compressed}; rename it to end in {ending}")
         if start.startswith(_UTF16):
             raise ScoreError(f"{file.name}: it is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
         if start.startswith(_UTF8):
@@ -75,7 +75,7 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
 
 @contextmanager
 def reading(file: InputFile) -> Iterator[None]:
-    """Say in one line what is wrong with the file.
+    """Turn errors of reading the file into a `ScoreError`.
 
     Raises:
         ScoreError: it cannot be read or uncompressed.
@@ -83,7 +83,7 @@ def reading(file: InputFile) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ScoreError(f"{file.name}: it is no whole gzip; what was scored of it is kept") from None
+        raise ScoreError(f"{file.name}: the gzip data is damaged or incomplete; finished parts are kept") from None
     except OSError as error:
         raise explain_os_error(error, file.name) from None
 

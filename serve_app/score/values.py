@@ -1,4 +1,4 @@
-"""Values of one format as those of another."""
+"""Converts values between formats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve_app.score.rows import Part, Row
 
 
 def records(part: Part) -> Iterator[tuple[Sequence[Any] | None, str]]:
-    """Each row's values in the order of the part's columns, or None, and the row as it stood if they lack some."""
+    """Each row's values by column (None if malformed), and the original row if it has further values."""
     if part.kind == "jsonl":
         for row in part.rows:
             yield _of_object(row, part.columns)
@@ -33,7 +33,7 @@ def _of_object(row: Row, columns: Sequence[str]) -> tuple[Sequence[Any] | None, 
 
 
 def to_json(value: Any) -> bytes:
-    """JSON of any value: what JSON has no word for becomes text."""
+    """JSON of any value; a type that JSON lacks becomes text."""
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
@@ -41,7 +41,7 @@ def to_json(value: Any) -> bytes:
 
 
 def to_text(value: Any) -> str:
-    """Text of any value, as it stands in a CSV's field: bytes that are no UTF-8 as a backslash, x and two digits."""
+    """Text of any value for a CSV field; each byte that is not UTF-8 becomes a backslash, x and two digits."""
     if isinstance(value, str):
         return _valid(value)
     if value is None:
@@ -64,5 +64,5 @@ def _valid(text: str) -> str:
         return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that JSON spelled out
+    except UnicodeEncodeError:  # a surrogate from an escape in JSON
         return text.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace")

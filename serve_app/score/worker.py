@@ -1,4 +1,4 @@
-"""One engine of the service in a Ray actor."""
+"""A Ray actor with one engine of the service."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from serve_app.score.computed import Computed
 from serve_app.settings import Settings
 
 CALL_TOKENS = 8192
-"""Tokens that are packed at once: more would hardly be packed any better, and take longer than in proportion."""
+"""Tokens that are packed at once. More would hardly pack better, and would take disproportionately long."""
 
 _local = threading.local()
 
 
 class Worker:
-    """Scores the texts of parts, one part on each of the engine's streams, while the next is tokenized."""
+    """Scores one part on each of the engine's streams, and tokenizes the next part in the meantime."""
 
     def __init__(self, settings: Settings, identity: Identity, threads: int) -> None:
         self._settings = settings.model_copy(update={"precision": identity.precision})
@@ -35,7 +35,7 @@ class Worker:
         self._tokenizer: TextTokenizer | None = None
 
     def load(self) -> str:
-        """Load the model; empty, or what is wrong with it here in a line."""
+        """Load the model. Returns an empty string, or one line that describes the fault."""
         forbid_core_dumps()
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         try:
@@ -44,9 +44,9 @@ class Worker:
                 identify(directory, self._settings.precision, self._settings.max_tokens).fingerprint
                 != self._identity.fingerprint
             ):
-                return f"{directory.path} is another model on {os.uname().nodename} than where this was started"
+                return f"{directory.path} on {os.uname().nodename} is another model than on the machine of the command"
             self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
-            # on a thread that stands back, since the runtime's own take their priority from it
+            # on an idle-priority thread, since the runtime's threads inherit the priority
             with ThreadPoolExecutor(1, initializer=run_at_idle_priority) as loader:
                 engine = loader.submit(load_engine, directory, self._identity.precision, self._threads).result()
         except ModelError as error:
@@ -56,12 +56,12 @@ class Worker:
         return ""
 
     def score(self, texts: Sequence[str]) -> Computed:
-        """The scores of each text, in order. The same texts have the same scores whoever computes them when."""
+        """The scores of each text, in order. The same list of texts has the same scores in every worker and call."""
         if self._tokenizer is None:
             raise RuntimeError("the model is not loaded")
-        if not hasattr(_local, "stands_back"):
+        if not hasattr(_local, "idle_priority"):
             run_at_idle_priority()
-            _local.stands_back = True
+            _local.idle_priority = True
         encodings = self._tokenizer.encode(texts)
         stream = self._streams.get()
         try:
@@ -72,7 +72,7 @@ class Worker:
 
 
 def calls(sequences: Sequence[Sequence[int]], tokens: int = CALL_TOKENS) -> Iterator[Sequence[Sequence[int]]]:
-    """The sequences in groups of at most so many tokens, or of one longer sequence."""
+    """Group the sequences into calls of at most `tokens` tokens; a longer sequence is a call of its own."""
     start = size = 0
     for at, ids in enumerate(sequences):
         if size + len(ids) > tokens and at > start:

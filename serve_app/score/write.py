@@ -1,4 +1,4 @@
-"""A part's rows with their scores as bytes of the output's format."""
+"""Writes rows and their scores in the output's format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What is written behind a row: its best label, that one's score and all, or what is wrong with it."""
+    """The added values of a row: best label, its score, all scores and truncation; or error and original row."""
 
     label: str | None
     score: float | None
@@ -30,30 +30,30 @@ class Scored:
 
     @property
     def values(self) -> tuple[object, ...]:
-        """In the order of `Added.names`."""
+        """The values in the order of `Added.names`."""
         return (self.label, self.score, *self.scores, self.truncated, self.error, self.raw)
 
 
 def scored(scores: Scores, labels: Sequence[str], *, truncated: bool) -> Scored:
-    """What a row gets whose text has these scores; of equal ones the model's first label is the best, as in answers."""
+    """The added values of a row with scores. Among equal scores the model's first label wins, as in the service."""
     best = max(range(len(scores)), key=scores.__getitem__)
     rounded = tuple(round(score, DIGITS) for score in scores)
     return Scored(labels[best], rounded[best], rounded, truncated, None, None)
 
 
 def failed(error: str, raw: str, labels: Sequence[str]) -> Scored:
-    """What a row gets that has no scores."""
+    """The added values of a row without scores."""
     return Scored(None, None, (None,) * len(labels), None, error, raw or None)
 
 
 class Writer:
-    """Makes the bytes of an output: a head, then those of each part behind each other."""
+    """Makes the bytes of an output, which is a head followed by the parts."""
 
     def __init__(self, source: Source, form: Format) -> None:
-        """For this source and output.
+        """Make a writer for this source and format.
 
         Raises:
-            ScoreError: the source's columns cannot be had in that format.
+            ScoreError: the format cannot hold the source's columns.
         """
         self._source = source
         self._form = form
@@ -63,14 +63,14 @@ class Writer:
             self.schema = write_parquet.output_schema(source)
 
     def head(self) -> bytes:
-        """What stands before the first part."""
+        """The bytes before the first part: the header of CSV, otherwise none."""
         if self._form.kind in DELIMITERS:
             names = (*self._source.columns, *self._source.added.names)
             return self._compressed(write_csv.to_csv([names], DELIMITERS[self._form.kind]))
         return b""
 
     def part(self, part: Part, results: Sequence[Scored]) -> bytes:
-        """The bytes of a part; for Parquet a file of its own."""
+        """The bytes of a part; for Parquet a complete file."""
         match self._form.kind:
             case "parquet":
                 return write_parquet.to_parquet(part, results, self._source, self.schema)
@@ -85,7 +85,7 @@ class Writer:
 
 
 def compress(data: bytes, compression: Compression) -> bytes:
-    """Whole members of gzip or frames of zstd, which may stand behind each other."""
+    """Compress to a complete gzip member or zstd frame, since these can be concatenated."""
     if compression == "gzip":
         return gzip.compress(data, compresslevel=6, mtime=0)
     if compression == "zstd":
@@ -97,4 +97,4 @@ def compress(data: bytes, compression: Compression) -> bytes:
 def _check_names(columns: Sequence[str], kind: str) -> None:
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
-        raise ScoreError(f"two columns are called {twice}, which {kind} cannot have; rename one, or write csv")
+        raise ScoreError(f"two columns are called {twice}, which {kind} cannot hold; rename one, or write csv")

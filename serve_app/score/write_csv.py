@@ -1,4 +1,4 @@
-"""Rows as CSV or TSV."""
+"""Writes rows as CSV or TSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rows(part: Part, results: Sequence[Scored]) -> Iterator[list[str]]:
-    """The fields of each row, the added ones behind the others."""
+    """The fields of each row: those of the input, then the added ones."""
     plain = part.kind in ("csv", "tsv")
     for (values, rest), result in zip(records(part), results, strict=True):
         kept: Sequence[str] = [""] * len(part.columns)
@@ -26,7 +26,7 @@ def rows(part: Part, results: Sequence[Scored]) -> Iterator[list[str]]:
 
 
 def to_csv(lines: Iterable[Sequence[str]], delimiter: str) -> bytes:
-    """The lines, quoted where they have to be; bytes that were no UTF-8 are written as they were."""
+    """CSV of the lines, quoted if necessary; bytes that were not UTF-8 are written unchanged."""
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
     return text.getvalue().encode("utf-8", "surrogateescape")

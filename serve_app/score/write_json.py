@@ -1,4 +1,4 @@
-"""Rows as JSON lines."""
+"""Writes rows as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def to_json_lines(part: Part, results: Sequence[Scored], added: Added) -> bytes:
-    """A line for each row; one that was a JSON object is kept to the letter, with the scores before its last brace.
+    """A line for each row; a JSON object is kept unchanged, and the added values go before its last brace.
 
-    The error, and the row as it stood, are there only where there is one.
+    Error and original row are left out if they are empty.
     """
     names = [to_json(name) + b":" for name in added.names]
     behind = [_pairs(names, result, added) for result in results]
@@ -38,11 +38,11 @@ def _spliced(line: bytes | None, more: bytes) -> bytes:
 
 
 def _pairs(names: Sequence[bytes], result: Scored, added: Added) -> bytes:
-    most = len(added.names) - 2
+    always = len(added.names) - 2
     return b",".join(
         name + to_json(_clean(value))
         for number, (name, value) in enumerate(zip(names, result.values, strict=True))
-        if value is not None or number < most
+        if value is not None or number < always
     )
 
 

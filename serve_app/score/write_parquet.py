@@ -1,4 +1,4 @@
-"""Rows as Parquet: each part a small file, which are merged at the end."""
+"""Writes rows as Parquet: each part is a small file, and the files are merged at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPRESSION = "zstd"
 
 
 def output_schema(source: Source) -> Any:
-    """The input's columns as they were, text where its format knows no other type, and the added ones."""
+    """The input's columns with their types (text if its format has no types), then the added ones."""
     pa = arrow()
     if source.schema is None:
         fields = [pa.field(name, pa.large_string()) for name in source.columns]
@@ -34,7 +34,7 @@ def output_schema(source: Source) -> Any:
 
 
 def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: Any) -> bytes:
-    """A Parquet file of the part."""
+    """The part as a Parquet file."""
     pa = arrow()
     rests = [""] * len(results)
     if source.schema is not None:
@@ -56,7 +56,7 @@ def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: An
 def merge(
     parts: Iterator[bytes], sink: Any, schema: Any, group_rows: int = 1 << 16, group_bytes: int = 32 << 20
 ) -> None:
-    """Write the parts' rows as one file, several parts to a row group."""
+    """Write the rows of all parts as one file; a row group has the rows of several parts."""
     pa, parquet = arrow(), arrow("pyarrow.parquet")
     with parquet.ParquetWriter(sink, schema, compression=_COMPRESSION) as writer:
         waiting: list[Any] = []
@@ -73,7 +73,7 @@ def merge(
 
 
 def _batches(part: Part) -> Iterator[Any]:
-    """The record batches that the part's rows are in, cut to those rows."""
+    """The record batches of the part's rows, sliced to those rows."""
     for batch, rows in itertools.groupby(part.rows, key=lambda row: id(row.values.batch)):
         cells = [row.values for row in rows]
         yield cells[0].batch.slice(cells[0].row, len(cells))
@@ -81,7 +81,7 @@ def _batches(part: Part) -> Iterator[Any]:
 
 
 def _texts(part: Part) -> tuple[list[list[str | None]], list[str]]:
-    """Each column's values as text, None where there is none, and each row as it stood if it has more."""
+    """Each column's values as text or None, and for each row its original text if it has further values."""
     columns: list[list[str | None]] = [[] for _ in part.columns]
     rests = []
     for values, rest in records(part):

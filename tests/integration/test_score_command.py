@@ -1,4 +1,4 @@
-"""Scoring files with a real Ray: what a kill -9 costs, and that the answers are the service's."""
+"""Scoring files with a real Ray: kill -9, Ctrl-C, mistakes, and the same answers as the service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.sentences import ALL
 
 ROWS = 6 * PART_ROWS
 KILLS = int(os.environ.get("KILLS", "1"))
-"""Kills of each kind of process; five take ten minutes."""
+"""Number of kills for each kind of process; five take ten minutes."""
 TOLERANCE = 0.005
 """How far a text's scores may differ with its neighbours (docs/reference/performance.md)."""
 
@@ -31,7 +31,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(reviews: Path) -> bytes:
-    """The output of a run that nobody disturbs, with a worker for all CPUs."""
+    """The output of an undisturbed run with one worker on all CPUs."""
     output = reviews.with_name("undisturbed.csv")
     command = Command(reviews, output, "--threads", str(os.cpu_count()))
     assert command.wait() == 0, command.err
@@ -60,10 +60,10 @@ def test_a_kill_at_any_moment_costs_no_part_and_changes_no_byte(
         for victim in command.find(kind)[:1]:
             victim.kill()
         status = command.wait()
-        # a worker's texts go to another one; without the driver or Ray it ends, and says how to go on
+        # another worker takes a dead one's parts; without the driver or Ray the command ends and says how to continue
         assert status == 0 if kind == "worker" else status in (0, 1), command.err
         if status:
-            assert "the same command goes on" in command.err
+            assert "run the same command again" in command.err
             again = Command(reviews, output)
             assert again.wait() == 0, again.err
         assert output.read_bytes() == undisturbed
@@ -71,18 +71,18 @@ def test_a_kill_at_any_moment_costs_no_part_and_changes_no_byte(
         output.unlink()
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(reviews: Path, undisturbed: bytes, tmp_path: Path) -> None:
+def test_after_ctrl_c_the_same_command_continues(reviews: Path, undisturbed: bytes, tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
     command = Command(reviews, output)
     command.wait_for_parts(output, 1)
     command.process.send_signal(signal.SIGINT)
     assert command.wait() == 130
     assert command.err.splitlines()[-1] == (
-        "SIGINT: stopped; the parts that are whole are kept; the same command goes on from there"
+        "SIGINT: stopped; finished parts are kept; run the same command again to continue"
     )
     again = Command(reviews, output)
     assert again.wait() == 0, again.err
-    assert "by an earlier run" in again.err
+    assert "from an earlier run" in again.err
     assert output.read_bytes() == undisturbed
 
 
@@ -106,9 +106,9 @@ def test_the_answers_are_those_of_the_service(client: httpx.Client, tmp_path: Pa
     ("arguments", "line"),
     [
         (["none.csv", "out.csv"], "none.csv: there is no such file"),
-        (["in.csv", "out.docx"], "out.docx: the ending names no format"),
+        (["in.csv", "out.docx"], "out.docx: its ending is no known format"),
         (["in.csv", "no/out.csv"], "there is no folder"),
-        (["in.csv", "out.csv", "--column", "review"], "has no column review; there are id, text"),
+        (["in.csv", "out.csv", "--column", "review"], "has no column review, only id, text"),
         (["in.csv", "out.csv", "--address", "ray://127.0.0.1:1"], "Ray cannot be reached at ray://127.0.0.1:1"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_mistake_is_one_line(arguments: list[str], line: str, tmp_path: Path) 
     places = [str(tmp_path / each) if "." in each and "//" not in each else each for each in arguments]
     command = Command(*places)
     assert command.wait() == 1
-    (said,) = command.err.splitlines()
-    assert said.startswith("error: ")
-    assert line in said
+    (error,) = command.err.splitlines()
+    assert error.startswith("error: ")
+    assert line in error
     assert not (tmp_path / "out.csv").exists()

@@ -34,7 +34,7 @@ def settings(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Sett
 
 
 def run(settings: Settings, source: Path, output: Path, *, writes: bool) -> list[str]:
-    """Score it; the texts that were computed."""
+    """Score the source, and return the texts that were computed."""
     answers = RedisAnswers(
         settings, identify(open_directory(settings.model_dir), settings.precision, settings.max_tokens), writes=writes
     )
@@ -43,17 +43,15 @@ def run(settings: Settings, source: Path, output: Path, *, writes: bool) -> list
         score(source, output, pool=pool, shared=answers)
     finally:
         answers.close()
-    return pool.asked
+    return pool.submitted
 
 
-def test_nothing_is_written_unless_asked(settings: Settings, source: Path, redis_server: RedisServer) -> None:
+def test_redis_is_only_read_by_default(settings: Settings, source: Path, redis_server: RedisServer) -> None:
     assert run(settings, source, source.with_name("a.csv"), writes=False) == list(TEXTS)
     assert redis_server.names() == []
 
 
-def test_what_is_written_is_the_services_and_is_read_again(
-    settings: Settings, source: Path, redis_server: RedisServer
-) -> None:
+def test_written_answers_have_the_services_keys(settings: Settings, source: Path, redis_server: RedisServer) -> None:
     assert run(settings, source, source.with_name("a.csv"), writes=True) == list(TEXTS)
     fingerprint = identify(open_directory(settings.model_dir), settings.precision, settings.max_tokens).fingerprint
     names = sorted(f"{PREFIX}{fingerprint}:{text_key(text).hex()}" for text in TEXTS)
@@ -66,6 +64,6 @@ def test_what_is_written_is_the_services_and_is_read_again(
     assert source.with_name("b.csv").read_bytes().startswith(before)
 
 
-def test_a_redis_that_is_gone_is_done_without(settings: Settings, source: Path, redis_server: RedisServer) -> None:
+def test_without_redis_every_text_is_computed(settings: Settings, source: Path, redis_server: RedisServer) -> None:
     redis_server.stop()
     assert run(settings, source, source.with_name("a.csv"), writes=True) == list(TEXTS)

@@ -1,4 +1,4 @@
-"""`python -m serve_app.score` as users type it, and the processes that it has."""
+"""Runs `python -m serve_app.score` as users type it, and finds its processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FOLDER = re.compile(rf"{PLACE}/{PREFIX}\w+")
 
 
 def write_reviews(file: Path, rows: int, seed: int = 1) -> Path:
-    """A CSV of short reviews, of which some come again."""
+    """Write a CSV of short reviews, some of them repeated."""
     rng = random.Random(seed)
     with file.open("w", newline="") as output:
         writer = csv.writer(output)
@@ -36,7 +36,7 @@ def write_reviews(file: Path, rows: int, seed: int = 1) -> Path:
 
 
 class Command:
-    """The command in a process of its own; `err` is what it said once it has ended."""
+    """The command in a process of its own; `err` is its standard error, after `wait`."""
 
     def __init__(self, *arguments: str | Path, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -52,7 +52,7 @@ class Command:
         self._seen: dict[psutil.Process, str] = {}
 
     def wait(self) -> int:
-        """The exit status; by then none of its processes that were seen is there, and no folder of them."""
+        """Wait for its exit status, and check that its processes and their folders are gone."""
         _, self.err = self.process.communicate(timeout=PATIENCE_S)
         assert not [line for each, line in self._seen.items() if each.is_running()]
         folders = {found[0] for line in self._seen.values() if (found := _FOLDER.search(line))}
@@ -60,7 +60,7 @@ class Command:
         return self.process.returncode
 
     def find(self, kind: str) -> list[psutil.Process]:
-        """Its processes of a kind in PATTERNS."""
+        """Its running processes of a kind in PATTERNS."""
         self._look()
         return [each for each, line in self._seen.items() if PATTERNS[kind] in line and each.is_running()]
 
@@ -71,15 +71,15 @@ class Command:
                     self._seen[each] = " ".join(each.cmdline())
 
     def wait_for(self, kind: str) -> None:
-        """Until it has a process of this kind."""
+        """Wait until it has a process of this kind."""
         until(lambda: self.find(kind) or self.process.poll() is not None, f"there is a {kind}", PATIENCE_S)
 
     def wait_for_parts(self, output: Path, number: int) -> None:
-        """Until so many parts are whole, or it has ended."""
+        """Wait until this number of parts is finished, or it has ended."""
         parts = output.with_name(output.name + ".parts")
 
         def there() -> bool:
             self._look()
             return self.process.poll() is not None or len(list(parts.glob("*.part"))) >= number
 
-        until(there, f"{number} parts are whole", PATIENCE_S)
+        until(there, f"{number} parts are finished", PATIENCE_S)

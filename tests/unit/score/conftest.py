@@ -1,4 +1,4 @@
-"""No export is needed to look at files."""
+"""fp32 for all tests of this folder, so that none needs an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From every format to every format, compressed or not, one file or many."""
+"""Reading and writing every format, compressed or not, from one file or several."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_format_is_read_and_written(ending: str, tmp_path: Path) -> None:
         output.unlink()
 
 
-def test_parquet_keeps_its_types_and_row_groups_are_not_of_one_part_each(tmp_path: Path) -> None:
+def test_parquet_keeps_its_types_and_a_row_group_has_several_parts(tmp_path: Path) -> None:
     rows = 3 * PART_ROWS + 5
     columns = {
         "when": pa.array([datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)] * rows),
@@ -108,7 +108,7 @@ def test_parquet_keeps_its_types_and_row_groups_are_not_of_one_part_each(tmp_pat
 @pytest.mark.parametrize(
     "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
 )
-def test_parquet_of_every_kind_of_text(kind: pa.DataType, tmp_path: Path) -> None:
+def test_parquet_with_every_text_type_is_scored(kind: pa.DataType, tmp_path: Path) -> None:
     values = pa.array(["good", None, "", "bad"], pa.string())
     pq.write_table(pa.table({"text": values.cast(kind)}), tmp_path / "in.parquet")
     assert score(tmp_path / "in.parquet", tmp_path / "out.parquet").errors == 1
@@ -128,20 +128,20 @@ def test_parquet_text_that_is_not_utf_8_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([b"a", b"b"]), pa.array([["a"], ["b"]])])
-def test_a_parquet_column_that_is_no_text_has_its_line(column: pa.Array, tmp_path: Path) -> None:
+def test_a_parquet_column_that_is_not_text_is_refused(column: pa.Array, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": column}), tmp_path / "in.parquet")
     with pytest.raises(ScoreError, match="not text; cast it, or choose another"):
         score(tmp_path / "in.parquet", tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_parquet_of_no_rows_and_of_one(rows: int, tmp_path: Path) -> None:
+def test_parquet_with_no_row_or_one_is_scored(rows: int, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": pa.array(["good"] * rows, pa.string())}), tmp_path / "in.parquet")
     score(tmp_path / "in.parquet", tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").num_rows == rows
 
 
-def test_a_folder_and_a_glob_are_read_by_name(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_or_glob_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
     folder.mkdir()
     for name, text in (("b.csv", "second"), ("a.csv", "first"), ("_SUCCESS", ""), (".hidden.csv", "none")):
@@ -157,11 +157,11 @@ def test_a_folder_and_a_glob_are_read_by_name(tmp_path: Path) -> None:
     [
         ({"a.csv": b"text\n", "b.csv": b"text,more\n"}, "different columns"),
         ({"a.csv": b"text\n", "b.jsonl": b"{}\n"}, "different formats"),
-        ({"a.csv": b"text\n", "notes.txt": b"hello\n"}, "the ending names no format"),
+        ({"a.csv": b"text\n", "notes.txt": b"hello\n"}, "its ending is no known format"),
         ({}, "there is no such file"),
     ],
 )
-def test_a_folder_of_files_that_are_not_alike_has_its_line(files: dict[str, bytes], line: str, tmp_path: Path) -> None:
+def test_a_folder_of_different_files_is_refused(files: dict[str, bytes], line: str, tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
     folder.mkdir()
     for name, data in files.items():
@@ -170,7 +170,7 @@ def test_a_folder_of_files_that_are_not_alike_has_its_line(files: dict[str, byte
         score(folder, tmp_path / "out.csv")
 
 
-def test_a_line_past_the_bound_is_cut_and_the_next_row_is_whole(tmp_path: Path) -> None:
+def test_a_line_past_the_limit_is_cut_and_the_next_row_is_scored(tmp_path: Path) -> None:
     long = b'{"text": "' + b"a" * (MAX_LINE_BYTES + 100) + b'"}\n'
     (tmp_path / "in.jsonl").write_bytes(b'{"text": "good"}\n' + long + b'{"text": "bad"}\n')
     score(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
@@ -187,14 +187,14 @@ def test_a_line_past_the_bound_is_cut_and_the_next_row_is_whole(tmp_path: Path) 
     ]
 
 
-def test_a_quote_that_nothing_closes_takes_one_row_of_a_large_file(tmp_path: Path) -> None:
+def test_a_quote_that_is_never_closed_costs_one_row_of_a_large_file(tmp_path: Path) -> None:
     rows = MAX_LINE_BYTES // 50_000 + 10
     (tmp_path / "in.csv").write_bytes(b'text\n"open\n' + (b"a" * 50_000 + b"\n") * rows)
     progress = score(tmp_path / "in.csv", tmp_path / "out.csv")
     assert (progress.rows, progress.errors) == (rows + 1, 1)
 
 
-def test_names_in_later_json_lines_are_kept_where_csv_has_no_column(tmp_path: Path) -> None:
+def test_a_json_line_with_a_late_name_is_kept_in_raw(tmp_path: Path) -> None:
     lines = [{"text": "good"}] * 3000 + [{"text": "bad", "late": [1]}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     score(tmp_path / "in.jsonl", tmp_path / "out.csv")
@@ -209,7 +209,7 @@ def test_two_columns_of_one_name_cannot_become_json(tmp_path: Path) -> None:
         score(tmp_path / "in.csv", tmp_path / "out.jsonl")
 
 
-def test_bounds_depend_on_the_input_alone(tmp_path: Path) -> None:
+def test_parts_depend_only_on_the_input(tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv", [f"{'word ' * (number % 90)}{number}" for number in range(3000)])
 
     def bounds() -> list[tuple[int, int, int]]:
@@ -221,8 +221,8 @@ def test_bounds_depend_on_the_input_alone(tmp_path: Path) -> None:
     assert sum(rows for _, _, rows in bounds()) == 3000
 
 
-def test_equal_texts_are_asked_for_once_and_empty_ones_too(tmp_path: Path) -> None:
+def test_equal_texts_are_computed_once_and_empty_ones_too(tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv", ["good", "", "good", "", "bad"])
     pool = LengthPool()
     score(source, tmp_path / "out.csv", pool=pool)
-    assert pool.asked == ["good", "", "bad"]
+    assert pool.submitted == ["good", "", "bad"]

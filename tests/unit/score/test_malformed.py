@@ -1,4 +1,4 @@
-"""A hundred inputs that somebody got wrong: each row is kept, with what is wrong with it, or the file has its line."""
+"""A hundred malformed inputs: either each row is kept with its error, or the file is refused in one line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.score_runs import score
 OK = ""
 QUOTES, LONG, NO_TEXT = "the quotes are malformed", "is longer than 100000 characters", "the object has no text"
 UTF8, NULL, NOT_TEXT = "the text is not UTF-8", "the text is null", "the text is not text"
-JSON, OBJECT, NAME = "malformed JSON", "no JSON object", "a name that the scores need"
+JSON, OBJECT, NAME = "malformed JSON", "not a JSON object", "a name that the scores need"
 
 
 def few(has: int, header: int = 2) -> str:
     return f"it has {has} fields where the header has {header}"
 
 
-# what the file holds, and for each row in it what is wrong: nothing, or a part of its error
+# the file's bytes, and for each of its rows a part of the expected error, or OK
 CSV: dict[str, tuple[bytes, list[str]]] = {
     "plain": (b"id,text\n1,good\n", [OK]),
     "no newline at the end": (b"id,text\n1,good", [OK]),
@@ -133,40 +133,40 @@ JSON_LINES: dict[str, tuple[bytes, list[str]]] = {
     "other names in each row": (b'{"text": "good", "a": 1}\n{"b": 2, "text": "bad"}\n', [OK, OK]),
 }
 
-# the file's name, what it holds, and what its line says
+# the file's name, its bytes, and a part of the error
 REFUSED: dict[str, tuple[str, bytes, str]] = {
     "an empty CSV": ("a.csv", b"", "no header"),
     "a CSV of blank lines": ("a.csv", b"\n\n\n", "no header"),
-    "another column": ("a.csv", b"id,review\n1,good\n", "has no column text; there are id, review"),
-    "another case ": ("a.csv", b"Id,Text\n1,good\n", "there are Id, Text"),
-    "semicolons": ("a.csv", b"id;text\n1;good\n", "there are id;text"),
-    "tabs in a CSV": ("a.csv", b"id\ttext\n1\tgood\n", "there are id?text"),
+    "another column": ("a.csv", b"id,review\n1,good\n", "has no column text, only id, review"),
+    "another case ": ("a.csv", b"Id,Text\n1,good\n", "only Id, Text"),
+    "semicolons": ("a.csv", b"id;text\n1;good\n", "only id;text"),
+    "tabs in a CSV": ("a.csv", b"id\ttext\n1\tgood\n", "only id?text"),
     "two columns of text": ("a.csv", b"text,text\ngood,bad\n", "2 columns text"),
     "a header with open quotes": ("a.csv", b'id,"text\n1,good\n', "no header"),
     "a header in Latin-1": ("a.csv", "é,text\n1,good\n".encode("latin-1"), "not UTF-8"),
     "UTF-16": ("a.csv", "id,text\n1,good\n".encode("utf-16"), "UTF-16"),
     "UTF-16, the other way": ("a.csv", b"\xfe\xff" + "id,text\n".encode("utf-16-be"), "UTF-16"),
-    "a gzip without its ending": ("a.csv", gzip.compress(b"id,text\n1,good\n"), "compressed by gzip"),
-    "a zstd without its ending": ("a.jsonl", b"\x28\xb5\x2f\xfd\x00", "compressed by zstd"),
-    "no gzip": ("a.csv.gz", b"id,text\n1,good\n", "no whole gzip"),
-    "half a gzip": ("a.csv.gz", gzip.compress(b"id,text\n1,good\n" * 9)[:-12], "no whole gzip"),
+    "a gzip without its ending": ("a.csv", gzip.compress(b"id,text\n1,good\n"), "compressed with gzip"),
+    "a zstd without its ending": ("a.jsonl", b"\x28\xb5\x2f\xfd\x00", "compressed with zstd"),
+    "no gzip": ("a.csv.gz", b"id,text\n1,good\n", "damaged or incomplete"),
+    "half a gzip": ("a.csv.gz", gzip.compress(b"id,text\n1,good\n" * 9)[:-12], "damaged or incomplete"),
     "an empty gzip": ("a.csv.gz", b"", "no header"),
     "no zstd": ("a.csv.zst", b"id,text\n1,good\n", "a.csv.zst"),
     "a JSON array": ("a.json", b'[\n{"text": "good"}\n]\n', "one JSON array"),
     "a JSON array in a line": ("a.json", b'[{"text": "good"}, {"text": "bad"}]', "one JSON array"),
-    "JSON without the column": ("a.jsonl", b'{"review": "good"}\n{"stars": 5}\n', "there are review, stars"),
-    "no Parquet": ("a.parquet", b"id,text\n1,good\n", "no Parquet"),
-    "an empty Parquet": ("a.parquet", b"", "no Parquet"),
-    "half a Parquet": ("a.parquet", b"PAR1" + b"\0" * 100, "no Parquet"),
-    "an unknown ending": ("a.txt", b"good\n", "the ending names no format"),
-    "no ending": ("a", b"good\n", "the ending names no format"),
-    "Excel": ("a.xlsx", b"PK\x03\x04", "the ending names no format"),
-    "an unknown compression": ("a.csv.bz2", b"BZh9", "the ending names no format"),
+    "JSON without the column": ("a.jsonl", b'{"review": "good"}\n{"stars": 5}\n', "only review, stars"),
+    "no Parquet": ("a.parquet", b"id,text\n1,good\n", "read as Parquet"),
+    "an empty Parquet": ("a.parquet", b"", "read as Parquet"),
+    "half a Parquet": ("a.parquet", b"PAR1" + b"\0" * 100, "read as Parquet"),
+    "an unknown ending": ("a.txt", b"good\n", "its ending is no known format"),
+    "no ending": ("a", b"good\n", "its ending is no known format"),
+    "Excel": ("a.xlsx", b"PK\x03\x04", "its ending is no known format"),
+    "an unknown compression": ("a.csv.bz2", b"BZh9", "its ending is no known format"),
 }
 
 
 def check(row: dict[str, object], number: int, expected: str) -> None:
-    """The row has scores or its error, which names its number."""
+    """Check that the row has scores, or an error with its number."""
     error = row.get("predicted_error", row.get("error")) or ""
     label = row.get("predicted_label", row.get("label"))
     if expected:
@@ -178,7 +178,7 @@ def check(row: dict[str, object], number: int, expected: str) -> None:
         assert label in ("NEGATIVE", "POSITIVE")
 
 
-def test_there_are_more_than_a_hundred_of_them() -> None:
+def test_there_are_more_than_a_hundred_inputs() -> None:
     assert len(CSV | JSON_LINES) + len(REFUSED) > 100
 
 
@@ -195,7 +195,7 @@ def test_each_row_of_csv_is_kept(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CSV)
-def test_every_letter_of_csv_is_in_its_field_or_in_raw(name: str, tmp_path: Path) -> None:
+def test_every_character_of_csv_is_in_its_field_or_in_raw(name: str, tmp_path: Path) -> None:
     data, _ = CSV[name]
     (tmp_path / "in.csv").write_bytes(data)
     score(tmp_path / "in.csv", tmp_path / "out.csv")
@@ -212,7 +212,7 @@ def _letters(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", JSON_LINES)
-def test_each_row_of_json_lines_is_kept_to_the_letter(name: str, tmp_path: Path) -> None:
+def test_each_row_of_json_lines_is_kept_unchanged(name: str, tmp_path: Path) -> None:
     data, expected = JSON_LINES[name]
     (tmp_path / "in.jsonl").write_bytes(data)
     score(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
@@ -229,7 +229,7 @@ def test_each_row_of_json_lines_is_kept_to_the_letter(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_cannot_be_scored_has_its_line_before_any_work(name: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_scored_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
     file, data, line = REFUSED[name]
     (tmp_path / file).write_bytes(data)
     with pytest.raises(ScoreError) as refused:

@@ -1,4 +1,4 @@
-"""Parts, their manifest, and going on."""
+"""Parts, their manifest, and continued runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 5 * PART_ROWS + 7
 
 
 class Dies(LengthPool):
-    """Ends the run at a part."""
+    """Ends the run at part `at`."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Dies(LengthPool):
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Rows of which one in three has a text that another one has."""
+    """An input in which one row in three repeats a text."""
     rng = random.Random(1)
     with (tmp_path / "in.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -41,7 +41,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in.csv"
 
 
-def test_a_run_that_ended_goes_on_and_ends_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_continues_and_writes_the_same_bytes(source: Path, tmp_path: Path) -> None:
     score(source, tmp_path / "whole.csv")
     for at in (1, 3, 4):
         with pytest.raises(KeyboardInterrupt):
@@ -51,10 +51,10 @@ def test_a_run_that_ended_goes_on_and_ends_with_the_same_bytes(source: Path, tmp
     assert (progress.rows, progress.kept_rows) == (ROWS, 4 * PART_ROWS)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not (tmp_path / "out.csv.parts").exists()
-    assert 0 < len(pool.asked) <= ROWS - 4 * PART_ROWS
+    assert 0 < len(pool.submitted) <= ROWS - 4 * PART_ROWS
 
 
-def test_a_part_that_is_gone_is_made_again_from_the_same_texts(source: Path, tmp_path: Path) -> None:
+def test_a_missing_part_is_computed_again_from_the_same_texts(source: Path, tmp_path: Path) -> None:
     whole = LengthPool()
     score(source, tmp_path / "whole.csv", pool=whole)
     with pytest.raises(KeyboardInterrupt):
@@ -63,14 +63,12 @@ def test_a_part_that_is_gone_is_made_again_from_the_same_texts(source: Path, tmp
     lost.unlink()
     pool = LengthPool()
     score(source, tmp_path / "out.csv", pool=pool)
-    assert set(pool.asked) <= set(whole.asked)
+    assert set(pool.submitted) <= set(whole.submitted)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize("spoil", [None, b"", b"\0" * 10])
-def test_scores_beside_a_part_that_are_spoilt_or_gone_are_computed_again(
-    source: Path, tmp_path: Path, spoil: bytes | None
-) -> None:
+def test_a_part_without_valid_scores_is_computed_again(source: Path, tmp_path: Path, spoil: bytes | None) -> None:
     score(source, tmp_path / "whole.csv")
     with pytest.raises(KeyboardInterrupt):
         score(source, tmp_path / "out.csv", pool=Dies(4))
@@ -85,10 +83,10 @@ def test_scores_beside_a_part_that_are_spoilt_or_gone_are_computed_again(
 def test_a_repeated_text_is_computed_once_across_parts(source: Path, tmp_path: Path) -> None:
     pool = LengthPool()
     score(source, tmp_path / "out.csv", pool=pool)
-    assert len(pool.asked) == len(set(pool.asked)) < ROWS
+    assert len(pool.submitted) == len(set(pool.submitted)) < ROWS
 
 
-def test_files_that_were_being_written_do_not_count(source: Path, tmp_path: Path) -> None:
+def test_unfinished_files_do_not_count(source: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(source, tmp_path / "out.csv", pool=Dies(2))
     parts = tmp_path / "out.csv.parts"
@@ -96,10 +94,10 @@ def test_files_that_were_being_written_do_not_count(source: Path, tmp_path: Path
     assert score(source, tmp_path / "out.csv").kept_rows == 2 * PART_ROWS
 
 
-def test_the_manifest_says_what_differs(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_inputs_are_refused_and_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(source, tmp_path / "out.csv", pool=Dies(2))
-    with pytest.raises(ScoreError, match=r"another value of: the column; go on with that, or remove .*out\.csv\.parts"):
+    with pytest.raises(ScoreError, match=r"another value of: the column; restore it, or remove .*out\.csv\.parts"):
         score(source, tmp_path / "out.csv", column="id")
     monkeypatch.setenv("SENTIMENT_MAX_TOKENS", "16")
     with pytest.raises(ScoreError, match="another value of: the model"):
@@ -111,7 +109,7 @@ def test_the_manifest_says_what_differs(source: Path, tmp_path: Path, monkeypatc
         score(source, tmp_path / "out.csv")
 
 
-def test_the_manifest_is_there_before_any_part(source: Path, tmp_path: Path) -> None:
+def test_the_manifest_is_written_before_any_part(source: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(source, tmp_path / "out.csv", pool=Dies(0))
     parts = tmp_path / "out.csv.parts"
@@ -119,7 +117,7 @@ def test_the_manifest_is_there_before_any_part(source: Path, tmp_path: Path) -> 
     assert not list(parts.glob("*.part"))
 
 
-def test_an_output_that_exists_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
+def test_an_existing_output_is_refused_and_unchanged(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(ScoreError, match="exists; remove it"):
         score(source, tmp_path / "out.csv")
@@ -127,18 +125,18 @@ def test_an_output_that_exists_is_refused_and_left_alone(source: Path, tmp_path:
     assert not (tmp_path / "out.csv.parts").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_refused_and_unchanged(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out.csv.parts").mkdir()
     (tmp_path / "out.csv.parts" / "mine").write_text("mine")
-    with pytest.raises(ScoreError, match="other files"):
+    with pytest.raises(ScoreError, match="files but no manifest"):
         score(source, tmp_path / "out.csv")
     assert (tmp_path / "out.csv.parts" / "mine").read_text() == "mine"
 
 
-def test_two_runs_at_once_are_refused(source: Path, tmp_path: Path) -> None:
+def test_a_second_run_at_the_same_time_is_refused(source: Path, tmp_path: Path) -> None:
     class Meets(LengthPool):
         def result(self, number: int) -> Computed:
-            with pytest.raises(ScoreError, match="another run works on it"):
+            with pytest.raises(ScoreError, match="another run uses it"):
                 score(source, tmp_path / "out.csv")
             return super().result(number)
 

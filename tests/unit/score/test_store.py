@@ -1,4 +1,4 @@
-"""Where parts and outputs lie: this machine's file system, and those that pyarrow knows."""
+"""Stores of parts and outputs: this machine's file system, and those of pyarrow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.score_runs import score
 
 @pytest.fixture(params=["local", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    # pyarrow's own view of this file system stands for an object store: the same calls, all by pyarrow
+    # pyarrow's local file system stands for an object store: pyarrow makes the same calls
     output = tmp_path / "out.csv"
     return LocalStore(output) if request.param == "local" else RemoteStore(f"file://{output}")
 
 
-def test_what_is_put_is_whole_and_read_back(store: Store, tmp_path: Path) -> None:
+def test_a_file_is_read_back_and_an_unfinished_one_is_not_listed(store: Store, tmp_path: Path) -> None:
     store.open()
     store.put("a", b"one")
     store.put("a", b"two")
@@ -36,7 +36,7 @@ def test_what_is_put_is_whole_and_read_back(store: Store, tmp_path: Path) -> Non
     assert store.names() == []
 
 
-def test_an_output_that_fails_half_way_has_no_name(store: Store, tmp_path: Path) -> None:
+def test_an_output_that_fails_half_way_does_not_exist(store: Store, tmp_path: Path) -> None:
     def fail() -> None:
         with store.assemble() as output:
             output.write(b"half")
@@ -53,7 +53,7 @@ def test_an_output_that_fails_half_way_has_no_name(store: Store, tmp_path: Path)
     store.close()
 
 
-def test_files_by_url_are_those_by_path(tmp_path: Path) -> None:
+def test_a_url_and_a_path_find_the_same_files(tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
     folder.mkdir()
     for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden"):
@@ -68,14 +68,14 @@ def test_files_by_url_are_those_by_path(tmp_path: Path) -> None:
             assert file.read() == b"text\ngood\n"
 
 
-def test_a_url_of_no_file_system_has_its_line() -> None:
+def test_a_url_without_a_file_system_is_refused() -> None:
     with pytest.raises(ScoreError, match=r"^gopher://a/b\.csv: "):
         places.input_files("gopher://a/b.csv")
 
 
-def test_a_full_disk_has_its_line_and_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_finished_parts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in.csv").write_text("text\n" + "".join(f"text {number}\n" for number in range(3000)))
-    left = [4]  # the manifest, its folder's entry, and so on
+    left = [4]  # syncs until the disk is full
 
     def full(descriptor: int, real: object = os.fsync) -> None:
         left[0] -= 1
@@ -86,12 +86,12 @@ def test_a_full_disk_has_its_line_and_keeps_what_is_whole(tmp_path: Path, monkey
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(ScoreError, match="no space is left; free some, and the same command goes on"):
+        with pytest.raises(ScoreError, match="no space is left; free some, then run the same command again"):
             score(tmp_path / "in.csv", tmp_path / "out.csv")
     assert score(tmp_path / "in.csv", tmp_path / "out.csv").rows == 3000
 
 
-def test_too_little_room_is_known_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_reported_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage(NamedTuple):
         free: int
 
@@ -102,7 +102,7 @@ def test_too_little_room_is_known_before_any_work(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "out.csv.parts").exists()
 
 
-def test_a_run_that_was_stopped_before_it_removed_its_parts_may_go_on(
+def test_a_run_that_was_stopped_before_it_removed_its_parts_can_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in.csv").write_text("text\ngood\n")
@@ -110,12 +110,12 @@ def test_a_run_that_was_stopped_before_it_removed_its_parts_may_go_on(
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "finish", lambda _: None)
         score(job.input, job.output)
-    prepared = prepare(job)  # which refuses an output that is another's
+    prepared = prepare(job)  # which refuses an output without parts
     assert prepared.store.exists()
     prepared.store.finish()
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith("out")] == ["out.csv"]
 
 
-def test_a_folder_that_is_missing_has_its_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ScoreError, match="there is no folder"):
         LocalStore(tmp_path / "none" / "out.csv")

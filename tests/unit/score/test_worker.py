@@ -1,4 +1,4 @@
-"""What a worker computes: the service's scores, whoever computes them when."""
+"""A worker computes the service's scores, the same in every worker and call."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_the_same_texts_have_the_same_scores_each_time(worker: Worker) -> None:
     assert worker.score(ALL) == worker.score(ALL)
 
 
-def test_long_texts_are_said_to_be_truncated(worker: Worker) -> None:
+def test_long_texts_are_marked_as_truncated(worker: Worker) -> None:
     assert worker.score(["good", "good " * 600]).truncated == [False, True]
 
 
-def test_a_worker_with_another_model_says_so(worker: Worker, tmp_path: Path) -> None:
+def test_a_worker_with_another_model_reports_it(worker: Worker, tmp_path: Path) -> None:
     settings = Settings(precision="fp32")
     other = identify(open_directory(settings.model_dir), settings.precision, 16)
-    assert "is another model on" in Worker(settings, other, 1).load()
+    assert "is another model than on" in Worker(settings, other, 1).load()
     gone = settings.model_copy(update={"model_dir": tmp_path})
     assert str(tmp_path) in Worker(gone, worker._identity, 1).load()
 
@@ -48,7 +48,7 @@ def test_calls_hold_every_sequence_once_and_in_order() -> None:
     assert list(calls([])) == []
 
 
-def test_scores_are_kept_to_the_last_bit() -> None:
+def test_scores_are_stored_to_the_last_bit() -> None:
     computed = Computed([(0.1, 0.9), (1 / 3, 2 / 3)], [True, False])
     assert load(computed.dump(), 2, 2) == computed
     assert load(computed.dump(), 3, 2) is None
@@ -60,7 +60,7 @@ def part(number: int, *texts: str | None) -> Part:
     return Part(number, 0, 0, "csv", ("text",), rows)
 
 
-def test_what_is_new_depends_on_the_texts_before_and_memory_is_bounded() -> None:
+def test_new_texts_depend_on_earlier_texts_and_memory_is_bounded() -> None:
     memory = Memory(2)
     first = memory.plan(part(0, "a", "b", "a", None))
     assert (first.texts, first.answers[3]) == (["a", "b"], None)
