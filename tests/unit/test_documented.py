@@ -29,7 +29,7 @@ from tests.unit.web.test_api import connect, make_apps
 REFERENCE = REPOSITORY / "docs" / "reference"
 CODE = [*(REPOSITORY / "serve_app").rglob("*.py")]
 LOCAL, COMMAND_LINE = "serve_app/local/__main__.py", "serve_app/command_line.py"
-DRAIN, MODEL = "serve_app/drain.py", "model/command.py"
+DRAIN, MODEL, SCORE = "serve_app/drain.py", "model/command.py", "serve_app/score/__main__.py"
 
 
 def section(page: str, title: str = "") -> str:
@@ -185,6 +185,8 @@ def test_every_exit_code_has_a_row() -> None:
     documented = documented_exit_codes()
     local = exit_codes(LOCAL) | exit_codes(COMMAND_LINE) | {Stopped(number).status for number in SIGNALS}
     assert documented["python -m serve_app.local"] == local
+    score = exit_codes(SCORE) | exit_codes(COMMAND_LINE) | {128 + number for number in SIGNALS}
+    assert documented["python -m serve_app.score INPUT OUTPUT"] == score
     assert documented["python -m serve_app.drain SECONDS"] == exit_codes(DRAIN) | {0}
     of_model = exit_codes(MODEL) | {128 + number for number in signals(MODEL) | {signal.SIGINT}}
     assert documented["python -m model.fetch"] == of_model | {0, 2}, "0 and 2 are typer's"
