@@ -1,4 +1,4 @@
-"""Shared by the commands that run until they are done or stopped: arguments, and a clean end on a signal."""
+"""Arguments and signals of the commands that run in the foreground, `serve_app.local` and `serve_app.score`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stopped(Exception):
 
 
 def raise_stopped(number: int, _: FrameType | None) -> None:
-    """A signal handler.
+    """Handle a signal.
 
     Raises:
         Stopped: always.

@@ -17,8 +17,8 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 DEFAULTS = "\ndefaults\n"
 REQUEST_TIMEOUT_S = 10
-# A connection that was opened early and never used is closed without an answer: a client would take a 408 for the
-# answer to its first request.
+# A connection that was opened early and never used is closed without an answer: a client would mistake a 408 for
+# the answer to its first request.
 DIRECTIVES = f"""\
     option http-ignore-probes
     timeout http-request {REQUEST_TIMEOUT_S}s
@@ -39,14 +39,14 @@ _CONNECTIONS = re.compile(r"(?m)^(\s*)maxconn \d+$")
 _FILES_PER_CONNECTION = 2.5  # a socket on each side, and a quarter of the connections get a pipe of two
 _FILES_BESIDES = 128  # for listeners, health checks and pollers
 _LINE_BYTES = len("POST  HTTP/1.1\r\n")  # a request line without its URL
-# HAProxy sends a request to a replica once it is complete, or has this much of its body: a request sent in part to a
-# replica that dies could not be sent to another. It waits neither for ever nor for the rest of a large body.
+# HAProxy sends a request to a replica once it has all of the body, or this much of it, or REQUEST_TIMEOUT_S has passed.
+# If a replica dies, it can send only a request that it holds completely to another one.
 WHOLE_BYTES = 16 << 10
 # At most this many incomplete requests wait here, over all connections. Further ones go to the ingress at once, which
 # times out the oldest (serve_app/web/unfinished.py); over HTTP/2, where a client sends 100 in a packet, they get 429.
 MAX_WAITING = 1000
 # After an answer to an incomplete request, the request and its connection to the ingress stay open until the client
-# ends it. An answer of HAProxy's own closes both, so if many are open, it replaces early answers (see errors.py).
+# ends it. HAProxy's own answers close both, so if many are open, they replace the service's (errors.py).
 EARLY = {
     401: ("unauthorized", "This needs an API key, as Authorization: Bearer or X-API-Key."),
     403: ("cross_site", "Pages of other origins may not send requests; SENTIMENT_CORS_ORIGINS allows them."),

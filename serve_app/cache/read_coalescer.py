@@ -79,7 +79,7 @@ class ReadCoalescer(Generic[K, V]):
         self._task = None
 
     def _next(self, now: float) -> list[_Read[K, V]]:
-        """The reads that have waited longest, up to `max_keys` keys together; or one alone that is not to be sent."""
+        """Pop the oldest reads that fit into `max_keys` keys. If the oldest is no longer wanted, pop it alone."""
         reads = [self._reads.popleft()]
         size = len(reads[0].keys)
         while (

@@ -23,7 +23,7 @@ class Deploying:
         self._line = b""
 
     def given_up(self) -> bool:
-        """Whether a line that is new since the last call says that the application could not be deployed."""
+        """Whether a line logged since the last call reports that Serve has given up deploying the application."""
         with self._log.open("rb") as log:
             log.seek(self._read)
             new = self._line + log.read()

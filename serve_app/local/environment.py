@@ -77,9 +77,9 @@ def serve_environment(folder: Path, bind: str, user: Mapping[str, str] = os.envi
 
 
 def ray_status(environment: Mapping[str, str]) -> str:
-    """The command that shows Ray's status of a run with this environment, for users who may read its token.
+    """The `ray status` command for a run with this environment. It works for users who may read the run's token.
 
-    It finds the run if no other Ray runs on the machine: an address on loopback is one that the command changes.
+    It finds the run only if no other Ray runs on the machine. An address would not help: Ray replaces a loopback one.
     """
     names = ("RAY_TMPDIR", "RAY_AUTH_MODE", TOKEN_FILE)
     variables = [f"{name}={shlex.quote(environment[name])}" for name in names if name in environment]
@@ -92,7 +92,7 @@ def _fits_sockets(place: str) -> bool:
 
 
 def token_file(folder: Path) -> Path:
-    """A file with a token of this run alone, which all of Ray's ports ask for."""
+    """Write a new random token to a file in the run's folder; all of Ray's ports require it."""
     file = folder / "token"
     file.touch(0o600)
     file.write_text(secrets.token_hex(32), encoding="ascii")

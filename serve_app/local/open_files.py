@@ -6,7 +6,7 @@ import resource
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard one: HAProxy takes as many connections as it allows."""
+    """Raise the soft limit of open files to the hard one, since the soft limit bounds HAProxy's connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -54,7 +54,7 @@ class RetryReservations:
         if due <= now:
             pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
             left_s = max(0.0, self._promised_s - (now - self._promised_at) / pace)
-            # at most what can be sent, or a long overload would have effects for hours
+            # bounded like the retry time; otherwise a long overload would lengthen retry times for hours afterwards
             self._promised_s, self._promised_at = min(left_s + work_s, MAX_RETRY_S / pace), now
             due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), MAX_RETRY_S)
             self._add(key, due, now)

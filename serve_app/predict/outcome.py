@@ -56,12 +56,12 @@ class Answers:
         self.own += len(fresh) if own else 0
 
     def outcome(self, keys: Sequence[bytes], timings: Timings) -> Outcome:
-        """The answer to the request, once no text is missing."""
+        """The answer to the request. Call it when no text is missing."""
         hit = sum(key not in self.computed for key in keys) if self.computed else len(keys)
         predictions = [self.found[key] for key in keys]
         return Outcome(predictions, self.model, hit, self.own, len(keys) - hit - self.own, timings)
 
 
 def fullest(known: Sequence[Answers]) -> Answers:
-    """The model's answers that cover the most texts; of equals the first."""
+    """The answers of the model that cover the most texts; in a tie, the first."""
     return known[0] if len(known) == 1 else max(known, key=lambda answers: len(answers.found))

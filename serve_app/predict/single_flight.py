@@ -47,10 +47,10 @@ class SingleFlight(Generic[K, V, R]):
         deadline: float,
         waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> tuple[R | None, list[R]]:
-        """Results that together cover `wanted`: that of the caller's own task, if it started one, and those it joined.
+        """Start a task for keys that are not being computed, and join the tasks of the others.
 
-        The deadline is passed to the caller's own task; a joined task has that of the caller that started it. The wait
-        happens within `waiting()`, which can end it.
+        Returns the result of the started task, or None without one, and the results of the joined tasks. `deadline`
+        applies to the started task only. The wait happens within `waiting()`, which can end it.
         """
         max_keys = max(MAX_JOINED, 2 * len(wanted))
         found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= max_keys}

@@ -1,1 +1,1 @@
-"""The HTTP side of the service, from request bytes to response bytes. It does not know the model."""
+"""The HTTP side of the service, from request bytes to response bytes. It does not depend on the model."""

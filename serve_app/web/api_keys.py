@@ -73,7 +73,7 @@ class ApiKeys:
         self._look_at = time.monotonic() + _RELOAD_S
 
     def accept(self, key: bytes) -> bool:
-        """Whether this is one of the keys; takes the same time for any, so that its duration reveals nothing."""
+        """Whether the key is valid, in a time that does not depend on the key, so that it reveals nothing."""
         if time.monotonic() >= self._look_at:
             self._reload()
         digest = hashlib.sha256(key).digest()

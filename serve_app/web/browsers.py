@@ -87,5 +87,5 @@ class BrowserGuard:
         try:
             return ipaddress.ip_address(name.strip("[]")).is_loopback
         except ValueError:
-            # a name without dots is of this network: no outsider can have it resolve to this machine
+            # a name without dots resolves only in this network, so no outsider can point it to this machine
             return re.fullmatch(r"[a-z0-9_-]*", name) is not None

@@ -110,5 +110,5 @@ class CompressingSend:
 
 
 def _weak(name: bytes, value: bytes) -> bytes:
-    """An ETag that no longer promises the same bytes."""
+    """Make an ETag weak, since the compressed bytes differ; any other value stays."""
     return b"W/" + value if name.lower() == b"etag" and not value.startswith(b"W/") else value

@@ -18,7 +18,7 @@ LARGE_BYTES = 64 << 10
 _MAX_EXPLAINED = 4096
 """A body with more brackets, braces and commas gets one fault: pydantic would build all of it to find others."""
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""The decoder's errors; the last for deep nesting in a part that is skipped."""
+"""Errors of the decoder. It raises RecursionError for deep nesting in a part that it skips."""
 _PLACE = re.compile(r" - at `\$(?:\.text)?(?:\[(\d+)\])?`$")
 
 
