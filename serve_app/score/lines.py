@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -27,21 +26,3 @@ def lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
         while rest and not rest.endswith(b"\n"):
             rest = stream.readline(_SKIP_BYTES)
         yield Line(data[:limit], cut=True)
-
-
-class CarriageReturns(io.RawIOBase):
-    """Replaces carriage returns by line feeds, for a stream without line feeds."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        """Always true."""
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        """Read at most as many bytes as the buffer holds; 0 at the end."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._stream.read(len(view)).replace(b"\r", b"\n")
-        view[: len(data)] = data
-        return len(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -13,7 +13,6 @@ from typing import IO, Any, cast
 from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
 from serve_app.score.formats import Compression
-from serve_app.score.lines import CarriageReturns
 from serve_app.score.places import InputFile
 
 _BUFFER = 1 << 18
@@ -29,13 +28,18 @@ class Counter:
 
     count: int = 0
 
+    def add(self, data: bytes) -> bytes:
+        """Count the bytes, and return them."""
+        self.count += len(data)
+        return data
+
 
 class Bytes(io.RawIOBase):
-    """A raw stream over any object with `read`, which counts the bytes read."""
+    """A raw stream over any object with `read`. Its bytes pass through `change`, which keeps their number."""
 
-    def __init__(self, stream: IO[bytes], counter: Counter) -> None:
+    def __init__(self, stream: IO[bytes], change: Callable[[bytes], bytes] = bytes) -> None:
         self._stream = stream
-        self._counter = counter
+        self._change = change
 
     def readable(self) -> bool:
         """Always true."""
@@ -44,9 +48,8 @@ class Bytes(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         """Read at most as many bytes as the buffer holds; 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._stream.read(len(view))
+        data = self._change(self._stream.read(len(view)))
         view[: len(data)] = data
-        self._counter.count += len(data)
         return len(data)
 
 
@@ -58,7 +61,8 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
         ScoreError: the file cannot be read or uncompressed, or is in UTF-16.
     """
     with reading(file), file.open() as opened:
-        stream: io.BufferedReader[Any] = io.BufferedReader(_uncompressed(Bytes(opened, counter), compression), _BUFFER)
+        raw = _uncompressed(Bytes(opened, counter.add), compression)
+        stream: io.BufferedReader[Any] = io.BufferedReader(raw, _BUFFER)
         start = stream.peek(_BUFFER)
         for magic, (compressed, ending) in _COMPRESSED.items():
             if start.startswith(magic):
@@ -69,7 +73,7 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
             stream.read(len(_UTF8))
             start = start[len(_UTF8) :]
         if b"\r" in start and b"\n" not in start:
-            stream = io.BufferedReader(CarriageReturns(stream), _BUFFER)
+            stream = io.BufferedReader(Bytes(stream, lambda data: data.replace(b"\r", b"\n")), _BUFFER)
         yield stream
 
 
@@ -93,5 +97,5 @@ def _uncompressed(stream: Bytes, compression: Compression) -> io.RawIOBase:
         return cast("io.RawIOBase", gzip.GzipFile(fileobj=io.BufferedReader(stream, _BUFFER), mode="rb"))
     if compression == "zstd":
         opened = arrow().CompressedInputStream(io.BufferedReader(stream, _BUFFER), "zstd")
-        return Bytes(cast("IO[bytes]", opened), Counter())
+        return Bytes(cast("IO[bytes]", opened))
     return stream
