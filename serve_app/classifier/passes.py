@@ -108,14 +108,14 @@ class Passes:
         finally:
             del self._requests[request]
             request.waiting.clear()
-            self._metrics.waiting_tokens.set(self.tokens)
+            self._metrics.waiting_tokens.value = self.tokens
 
     def add(self, request: Request, first: int, sequences: Sequence[Sequence[int]], guessed: int) -> None:
         """Queue token ids of the request's texts from index `first` on, which were counted as `guessed` tokens."""
         tokens = sum(map(len, sequences))
         request.waiting.extend(enumerate(sequences, first))
         request.work += tokens - guessed
-        self._metrics.waiting_tokens.set(self.tokens)
+        self._metrics.waiting_tokens.value = self.tokens
         weight, ratio = min(1.0, tokens / _GUESS_TOKENS), tokens / max(1, guessed)
         self._tokens_per_guess += weight * (ratio - self._tokens_per_guess)
         self._start()

@@ -20,7 +20,7 @@ from serve_app.classifier.passes import Passes, Request
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
 from serve_app.idle_priority import run_at_idle_priority
-from serve_app.messages import Answer, Event, guess_tokens
+from serve_app.messages import Answer, Ask, Event, guess_tokens
 from serve_app.metrics import Metrics
 from serve_app.overload.retry_reservations import ReservationRelay
 from serve_app.scaling import LOAD, Meter
@@ -48,7 +48,8 @@ class Classifier:
         self._tokenizing = ThreadPoolExecutor(1, "tokenizer", initializer=run_at_idle_priority)
         # loaded on one of these threads, since the runtime's threads inherit its priority
         load = self._threads.submit(load_engine, directory, self._identity.precision, threads)
-        self._passes = Passes(load.result(), self._threads, settings, Metrics())
+        self._metrics = Metrics()
+        self._passes = Passes(load.result(), self._threads, settings, self._metrics)
         self._passes.warm_up([line.ids for line in self._tokenizer.encode(WARM_UP_TEXTS)])
         self._relay = ReservationRelay()
         self._refused_s = 0.0
@@ -93,10 +94,21 @@ class Classifier:
             tokens_per_s=self._passes.guessed_per_s,
         )
 
+    async def classify_all(self, asks: Sequence[Ask], timeout_s: float) -> list[Answer | None]:
+        """Like `classify` for several requests; None for one that failed."""
+        answers = await asyncio.gather(
+            *(self.classify(texts, timeout_s, max_wait_s) for texts, max_wait_s in asks), return_exceptions=True
+        )
+        return [answer if isinstance(answer, Answer) else None for answer in answers]
+
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
         """Relay reservation events between ingress replicas, which all call the same classifier replica."""
         self._refused_s += refused_tokens / self._passes.guessed_per_s
         return self._relay.exchange(sender, events, time.monotonic())
+
+    def check_health(self) -> None:
+        """Export the buffered gauge; Serve calls this every two seconds."""
+        self._metrics.waiting_tokens.flush()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""

@@ -14,8 +14,9 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.identity import Identity
-from serve_app.messages import Answer, Event, News
+from serve_app.messages import Answer, Ask, Event, News
 from serve_app.metrics import Metrics
+from serve_app.predict.shared_calls import MAX_TEXTS, SharedCalls
 
 RETURN_S = 0.5
 """At most this much of a call's time-out is kept for sending the answer back."""
@@ -34,25 +35,41 @@ class RemoteModel:
         """`time.monotonic()` of the last prediction that succeeded."""
         self.identity = identity
         """The model that the settings name; each answer names the model that gave it."""
+        self._shared = SharedCalls(self._classify_all)
 
     async def classify(
-        self, texts: Sequence[str], timeout_s: float | None = None, max_wait_s: float = math.inf
+        self,
+        texts: Sequence[str],
+        timeout_s: float | None = None,
+        max_wait_s: float = math.inf,
+        wait_s: float = 0.0,
     ) -> Answer:
-        """Predict the texts in one call, within `timeout_s` or the setting's time-out, whichever is shorter.
+        """Predict the texts within `timeout_s` or the setting's time-out, whichever is shorter.
 
-        A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent.
+        A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent. Few
+        texts without a time-out, which will wait `wait_s` in the queue, share a call with others.
 
         Raises:
             TooBusy: Serve's queue for the replicas is full.
             ModelUnavailable: no replica answered in time.
         """
-        within_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        answer: Answer = await self._call(
-            lambda: self._handle.classify.remote(list(texts), within_s - min(RETURN_S, within_s / 20), max_wait_s)
-        )
+        answer: Answer | None
+        if wait_s and timeout_s is None and len(texts) <= MAX_TEXTS:
+            answer = await self._shared.classify(texts, max_wait_s, wait_s)
+        else:
+            within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
+            answer = await self._call(lambda: self._handle.classify.remote(list(texts), within_s, max_wait_s))
+        if answer is None:
+            raise ModelUnavailable(headers={"Retry-After": "1"})
         if any(answer.scores):
             self.last_success = time.monotonic()
         return answer
+
+    async def _classify_all(self, asks: Sequence[Ask]) -> Sequence[Answer | None]:
+        answers: Sequence[Answer | None] = await self._call(
+            lambda: self._handle.classify_all.remote(asks, _within_s(self._timeout_s))
+        )
+        return answers
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
         """Send reservation events to the replica that relays them; the other replicas' events, and their number."""
@@ -79,3 +96,7 @@ class RemoteModel:
         except (RayError, RayServeException, TimeoutError):
             # not chained: the cause may quote the caller's text
             raise ModelUnavailable(headers={"Retry-After": "1"}) from None
+
+
+def _within_s(timeout_s: float) -> float:
+    return timeout_s - min(RETURN_S, timeout_s / 20)

@@ -138,8 +138,9 @@ class WatchedResult:
     async def get_async(self) -> Any:
         """The call's result; the queue that it reports is recorded."""
         result = await self._result.get_async()
-        if isinstance(result, Answer):
-            self._replica.record(result)
+        last = result[-1] if isinstance(result, list) else result
+        if isinstance(last, Answer):
+            self._replica.record(last)
         return result
 
     async def get_rejection_response(self) -> Any:

@@ -53,6 +53,7 @@ class FakeModel(RemoteModel):
         texts: Sequence[str],
         timeout_s: float | None = None,
         max_wait_s: float = math.inf,
+        wait_s: float = 0.0,  # noqa: ARG002
     ) -> Answer:
         self.timeouts.append(timeout_s)
         self.calls.append(list(texts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from ray.serve import context
 from ray.serve._private.common import DeploymentID, ReplicaID
@@ -105,23 +107,47 @@ async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_
 async def test_the_metric_of_waiting_tokens_falls_to_none_with_the_last_request(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(setup.classifier._passes._metrics.waiting_tokens, "set", told.append)
-    await asyncio.gather(*(setup.classifier.classify([f"{n} wait"] * 20, 30.0) for n in range(10)))
-    assert max(told) > 0
-    assert told[-1] == 0
+    waiting = setup.classifier._metrics.waiting_tokens
+    many = asyncio.gather(*(setup.classifier.classify([f"{n} wait"] * 20, 30.0) for n in range(10)))
+    await until_async(lambda: waiting.value > 0, "the engine is busy")
+    await many
+    assert waiting.value == 0
     gate = asyncio.Event()
     busy = setup.slow(gate)
-    await until_async(lambda: told[-1] > 0, "the engine is busy")
-    alone = told[-1]
+    await until_async(lambda: waiting.value > 0, "the engine is busy")
+    alone = waiting.value
     gone = asyncio.create_task(setup.classifier.classify(["gone"] * 20, 30.0))
-    await until_async(lambda: told[-1] > alone, "it waits")
+    await until_async(lambda: waiting.value > alone, "it waits")
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    assert told[-1] == setup.classifier._passes.tokens < 20
+    assert waiting.value == setup.classifier._passes.tokens < 20
+    exported: list[float] = []
+    monkeypatch.setattr(waiting._gauge, "set", exported.append)
+    setup.classifier.check_health()
+    assert exported == [alone]
     gate.set()
     await busy
-    assert told[-1] == 0
+    assert waiting.value == 0
+
+
+async def test_requests_of_one_call_are_answered_refused_and_failed_each_by_itself(setup: Setup) -> None:
+    asks = [(["I love you."], math.inf), (["I hate you.", "Well."], math.inf), ([], math.inf)]
+    alone = [await setup.classifier.classify(*ask[:1], 30.0, ask[1]) for ask in asks]
+    together = await setup.classifier.classify_all(asks, 30.0)
+    for one, other in zip(alone, together, strict=True):
+        assert np.allclose(one.scores, other.scores, atol=1e-5)
+    gate = asyncio.Event()
+    busy = setup.slow(gate)
+    await until_async(lambda: len(setup.classifier._passes._free) == 0, "the engine is busy")
+    call = asyncio.create_task(
+        setup.classifier.classify_all([(["refused"], -1.0), ([object()], 30.0), *asks[:1]], 30.0)
+    )
+    gate.set()
+    refused, failed, good = await call
+    await busy
+    assert refused.busy_s > 0
+    assert failed is None
+    assert None not in good.scores
 
 
 async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
 from serve_app.predict.model_client import RemoteModel
-from tests.support.fakes import IDENTITY, FakeModel, answer
+from serve_app.predict.shared_calls import MAX_TEXTS
+from tests.support.fakes import IDENTITY, FakeModel, answer, fake_scores
 
 
 class Response:
@@ -106,3 +108,42 @@ async def test_the_replica_is_sent_the_callers_time_less_that_of_the_way_back(as
     handle = Handle(await FakeModel().classify(["a"]))
     await RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
     assert handle.timeouts == [sent]
+
+
+class SharingHandle:
+    """Counts the calls of each method, and answers them."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+
+    def __getattr__(self, method: str) -> Any:
+        async def called(asks: Sequence[Any], *_: float) -> Any:
+            self.methods.append(method)
+            if method == "classify":
+                return answer(*map(fake_scores, asks))
+            return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts, _ in asks]
+
+        return SimpleNamespace(remote=lambda *arguments: asyncio.ensure_future(called(*arguments)))
+
+
+async def test_small_requests_without_a_deadline_share_a_call_of_a_busy_model() -> None:
+    handle = SharingHandle()
+    shared = RemoteModel(handle, 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
+    texts = [[f"text {number}"] for number in range(3)]
+    answers = await asyncio.gather(*(shared.classify(each, None, 2.0, 1.0) for each in texts))
+    assert [found.scores for found in answers] == [(fake_scores(text),) for (text,) in texts]
+    assert handle.methods == ["classify_all"]
+    with pytest.raises(ModelUnavailable):
+        await shared.classify(["failed"], None, 2.0, 1.0)
+
+
+async def test_idle_models_deadlines_and_lists_have_calls_of_their_own() -> None:
+    handle = SharingHandle()
+    model = RemoteModel(handle, 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
+    many = [f"{number}" for number in range(MAX_TEXTS + 1)]
+    await asyncio.gather(
+        *(model.classify(["idle"], None, 2.0, 0.0) for _ in range(2)),
+        *(model.classify(["soon"], 1.0, 2.0, 1.0) for _ in range(2)),
+        *(model.classify(many, None, 2.0, 1.0) for _ in range(2)),
+    )
+    assert handle.methods == ["classify"] * 6

@@ -1,0 +1,69 @@
+"""Handle calls that requests share while the model is busy.
+
+A call costs both processes together about 2 ms of CPU, which the engine needs. It returns when the last of its requests
+is done, so only small ones share, and only as many as fill about one pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from serve_app.messages import Answer, Ask
+
+MAX_GATHER_S = 0.01
+"""How long a request waits for others at most; it would otherwise wait in the model's queue."""
+GATHER_FRACTION = 1 / 4
+"""How much of its wait in the queue a request waits for others instead, at most."""
+MAX_TEXTS = 8
+"""A call has at most so many texts, about a pass of sentences; a request with more has a call of its own."""
+
+
+@dataclass(eq=False)
+class _Call:
+    asks: list[Ask] = field(default_factory=list)
+    texts: int = 0
+    callers: int = 0
+    task: asyncio.Task[Sequence[Answer | None]] = field(init=False)
+
+
+class SharedCalls:
+    """Collects requests and sends them together by `send`, which answers each, or gives None for one that failed."""
+
+    def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | None]]]) -> None:
+        self._send = send
+        self._open: _Call | None = None
+
+    async def classify(self, texts: Sequence[str], max_wait_s: float, wait_s: float) -> Answer | None:
+        """The answer for the texts, which would otherwise wait for about `wait_s` in the model's queue.
+
+        When a caller is cancelled, its call goes on for the others; with the last of them the call is cancelled.
+        """
+        call = self._open
+        if call is None or call.texts + len(texts) > MAX_TEXTS:
+            call = self._open = _Call()
+            gather_s = min(MAX_GATHER_S, wait_s * GATHER_FRACTION)
+            call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
+        index = len(call.asks)
+        call.asks.append((texts, max_wait_s))
+        call.texts += len(texts)
+        call.callers += 1
+        try:
+            await asyncio.wait([call.task])
+            return call.task.result()[index]
+        finally:
+            call.callers -= 1
+            if not call.callers and not call.task.done():
+                call.task.cancel()
+                self._close(call)  # at once, so that no request joins it now
+            del call  # an error's traceback holds this frame: a cycle that only the garbage collector frees
+
+    async def _gather_and_send(self, call: _Call, gather_s: float) -> Sequence[Answer | None]:
+        await asyncio.sleep(gather_s)
+        self._close(call)
+        return await self._send(call.asks)
+
+    def _close(self, call: _Call) -> None:
+        if self._open is call:
+            self._open = None
