@@ -1,7 +1,7 @@
 """Handle calls that requests share while the model is busy.
 
-A call costs both processes together about 2 ms of CPU, which the engine needs. It returns when the last of its requests
-is done, so only small ones share, and only as many as fill about one pass.
+A call costs both processes CPU, which the engine needs. It returns when the last of its requests is done, so only
+small ones share, and only as many as fill about one pass.
 """
 
 from __future__ import annotations
