@@ -45,8 +45,8 @@ class Permit:
     deadline: float
     max_wait_s: float
     """The longest queue that the call may find."""
-    wait_s: float
-    """The queue that it was estimated to find."""
+    spare_s: float
+    """How long the call will wait, by the estimate, beyond the passes that are running."""
 
 
 class Admission:
@@ -97,7 +97,8 @@ class Admission:
         max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
         # how long it delays others: by one pass at most, since requests alternate
         turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
-        permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s, wait_s)
+        spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
+        permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s, spare_s)
         if wait_s > max_wait_s:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:

@@ -214,7 +214,7 @@ class Predictor:
     async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
         try:
-            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.wait_s)
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.spare_s)
         except TooBusy:
             raise self._admission.refusal(permit, TooBusy) from None
         self._admission.learn(answer)
