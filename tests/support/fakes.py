@@ -7,7 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from model.labels import Scores
 from serve_app.errors import ModelUnavailable
@@ -31,6 +31,20 @@ def answer(*scores: Scores | None, **fields: Any) -> Answer:
     return Answer(**{**idle, "scores": scores, "truncated": [False] * len(scores), **fields})
 
 
+class Gate(asyncio.Event):
+    """Holds work until it is set, and counts the work that is cancelled meanwhile."""
+
+    cancelled = 0
+
+    async def wait(self) -> Literal[True]:
+        """Wait until it is set."""
+        try:
+            return await super().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
 class FakeModel(RemoteModel):
     """Answers at once, or when `gate` opens; keeps every call's texts."""
 
@@ -39,13 +53,12 @@ class FakeModel(RemoteModel):
         self.identity = identity
         self.answers_as = identity
         self.calls: list[list[str]] = []
-        self.cancelled = 0
         self.broken = False
         self.refusals: list[Answer] = []
         self.max_texts = 1_000_000
         """How many texts of a call it answers in time."""
         self.timeouts: list[float | None] = []
-        self.gate = asyncio.Event()
+        self.gate = Gate()
         self.gate.set()
 
     async def classify(
@@ -53,15 +66,11 @@ class FakeModel(RemoteModel):
         texts: Sequence[str],
         timeout_s: float | None = None,
         max_wait_s: float = math.inf,
-        wait_s: float = 0.0,  # noqa: ARG002
+        spare_s: float = 0.0,  # noqa: ARG002
     ) -> Answer:
         self.timeouts.append(timeout_s)
         self.calls.append(list(texts))
-        try:
-            await self.gate.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
+        await self.gate.wait()
         if self.broken:
             raise ModelUnavailable
         if self.refusals and max_wait_s < math.inf:

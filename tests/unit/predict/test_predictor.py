@@ -16,7 +16,7 @@ from serve_app.predict.outcome import Outcome
 from serve_app.predict.predictor import Predictor
 from serve_app.prediction import Prediction
 from serve_app.settings import Settings
-from tests.support.fakes import IDENTITY, FakeModel, FakeShared, answer, fake_scores
+from tests.support.fakes import IDENTITY, FakeModel, FakeShared, Gate, answer, fake_scores
 from tests.support.wait import until_async
 
 texts_lists = st.lists(st.sampled_from(["a", "b", "", " ", "c"]) | st.text(max_size=8), max_size=12)
@@ -129,10 +129,10 @@ async def test_a_client_that_goes_is_not_computed_for_unless_others_wait() -> No
     alone.cancel()
     shared[0].cancel()
     await asyncio.gather(alone, shared[0], return_exceptions=True)
-    await until_async(lambda: setup.model.cancelled, "the lonely call was cancelled")
+    await until_async(lambda: setup.model.gate.cancelled, "the lonely call was cancelled")
     setup.model.gate.set()
     assert scores(await shared[1]) == [fake_scores("shared")]
-    assert setup.model.cancelled == 1
+    assert setup.model.gate.cancelled == 1
 
 
 async def test_a_failed_model_fails_the_request_and_the_next_one_succeeds() -> None:
@@ -264,7 +264,7 @@ async def test_a_text_does_not_wait_for_a_long_list_in_flight_that_has_it_too() 
     texts = [f"text {number} " + "word " * 20 for number in range(1000)]
     long = asyncio.create_task(setup.predictor.predict(texts))
     await until_async(lambda: setup.model.calls, "the list is under way")
-    held, setup.model.gate = setup.model.gate, asyncio.Event()
+    held, setup.model.gate = setup.model.gate, Gate()
     setup.model.gate.set()
     assert counts(await setup.predictor.predict([texts[7]])) == (0, 1, 0)
     assert not long.done()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from serve_app.errors import ModelUnavailable
 from serve_app.messages import Answer, Ask
 from serve_app.predict.shared_calls import MAX_TEXTS, SharedCalls
-from tests.support.fakes import answer, fake_scores
+from tests.support.fakes import Gate, answer, fake_scores
 from tests.support.wait import until_async
 
 BUSY_S, MAX_WAIT_S = 1.0, 2.0
@@ -19,17 +19,12 @@ class Sender:
 
     def __init__(self) -> None:
         self.calls: list[list[Ask]] = []
-        self.cancelled = 0
-        self.gate = asyncio.Event()
+        self.gate = Gate()
         self.gate.set()
 
     async def __call__(self, asks: Sequence[Ask]) -> list[Answer | None]:
         self.calls.append(list(asks))
-        try:
-            await self.gate.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
+        await self.gate.wait()
         if any("broken" in texts for texts, _ in asks):
             raise ModelUnavailable
         return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts, _ in asks]
@@ -83,10 +78,10 @@ async def test_a_call_is_cancelled_with_the_last_of_its_callers() -> None:
     await until_async(lambda: len(sender.calls) == 1, "the call is sent")
     one.cancel()
     await asyncio.gather(one, return_exceptions=True)
-    assert not sender.cancelled
+    assert not sender.gate.cancelled
     other.cancel()
     await asyncio.gather(other, return_exceptions=True)
-    await until_async(lambda: sender.cancelled == 1, "the call is cancelled")
+    await until_async(lambda: sender.gate.cancelled == 1, "the call is cancelled")
 
 
 async def test_no_request_joins_a_call_that_was_cancelled_before_it_was_sent() -> None:

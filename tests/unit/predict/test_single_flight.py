@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from serve_app.predict.single_flight import SingleFlight
+from tests.support.fakes import Gate
 from tests.support.wait import until_async
 
 R = TypeVar("R")
@@ -25,16 +26,11 @@ def begin(job: Job[R]) -> Callable[[Mapping[str, int], float], asyncio.Task[R]]:
 class Work:
     def __init__(self) -> None:
         self.calls: list[dict[str, int]] = []
-        self.cancelled = 0
-        self.gate = asyncio.Event()
+        self.gate = Gate()
 
     async def __call__(self, wanted: Mapping[str, int], _: float) -> dict[str, int]:
         self.calls.append(dict(wanted))
-        try:
-            await self.gate.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
+        await self.gate.wait()
         return {key: value * 2 for key, value in wanted.items()}
 
 
@@ -75,7 +71,7 @@ async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
         await leader
     work.gate.set()
     assert await follower == (None, [{"a": 2}])
-    assert work.cancelled == 0
+    assert work.gate.cancelled == 0
 
 
 async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew() -> None:
@@ -128,7 +124,7 @@ async def test_who_is_refused_at_once_leaves_nothing_behind() -> None:
     assert "b" not in flights
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    await until_async(lambda: work.cancelled, "whom the refused one had joined is not kept for it")
+    await until_async(lambda: work.gate.cancelled, "whom the refused one had joined is not kept for it")
 
 
 async def test_the_wait_can_be_ended_from_outside() -> None:
@@ -142,7 +138,7 @@ async def test_the_wait_can_be_ended_from_outside() -> None:
     flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
     with pytest.raises(TimeoutError):
         await flights.run({"a": 1}, math.inf, a_moment)
-    await until_async(lambda: work.cancelled, "nobody waits any more")
+    await until_async(lambda: work.gate.cancelled, "nobody waits any more")
 
 
 @pytest.fixture
