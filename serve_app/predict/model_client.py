@@ -42,20 +42,20 @@ class RemoteModel:
         texts: Sequence[str],
         timeout_s: float | None = None,
         max_wait_s: float = math.inf,
-        wait_s: float = 0.0,
+        spare_s: float = 0.0,
     ) -> Answer:
         """Predict the texts within `timeout_s` or the setting's time-out, whichever is shorter.
 
         A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent. Few
-        texts without a time-out, which will wait `wait_s` in the queue, share a call with others.
+        texts without a time-out, which have `spare_s` to wait before their pass, share a call with others.
 
         Raises:
             TooBusy: Serve's queue for the replicas is full.
             ModelUnavailable: no replica answered in time.
         """
         answer: Answer | None
-        if wait_s and timeout_s is None and len(texts) <= MAX_TEXTS:
-            answer = await self._shared.classify(texts, max_wait_s, wait_s)
+        if spare_s and timeout_s is None and len(texts) <= MAX_TEXTS:
+            answer = await self._shared.classify(texts, max_wait_s, spare_s)
         else:
             within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
             answer = await self._call(lambda: self._handle.classify.remote(list(texts), within_s, max_wait_s))

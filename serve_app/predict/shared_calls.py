@@ -15,7 +15,7 @@ from serve_app.messages import Answer, Ask
 MAX_GATHER_S = 0.01
 """How long a request waits for others at most; it would otherwise wait in the model's queue."""
 GATHER_FRACTION = 1 / 4
-"""How much of its wait in the queue a request waits for others instead, at most."""
+"""How much of `spare_s` a request waits for others, at most."""
 MAX_TEXTS = 8
 """A call has at most so many texts, about a pass of sentences; a request with more has a call of its own."""
 
@@ -35,15 +35,15 @@ class SharedCalls:
         self._send = send
         self._open: _Call | None = None
 
-    async def classify(self, texts: Sequence[str], max_wait_s: float, wait_s: float) -> Answer | None:
-        """The answer for the texts, which would otherwise wait for about `wait_s` in the model's queue.
+    async def classify(self, texts: Sequence[str], max_wait_s: float, spare_s: float) -> Answer | None:
+        """The answer for the texts, which would otherwise wait for `spare_s` behind the passes that are running.
 
         When a caller is cancelled, its call goes on for the others; with the last of them the call is cancelled.
         """
         call = self._open
         if call is None or call.texts + len(texts) > MAX_TEXTS:
             call = self._open = _Call()
-            gather_s = min(MAX_GATHER_S, wait_s * GATHER_FRACTION)
+            gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
             call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
         index = len(call.asks)
         call.asks.append((texts, max_wait_s))
