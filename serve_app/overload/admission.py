@@ -18,8 +18,10 @@ RESERVED_WAITS = 3
 """A request that redeems a reservation may find a queue of this many times the maximum wait."""
 EXCHANGE_S = 0.4
 """Seconds between exchanges of reservations: two fit into the second after which the first callers return."""
-MAX_RESERVED_FRACTION = 1 / 8
-"""A refused request reserves at most this fraction of the maximum wait, so that a large one delays nobody else."""
+RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
+"""A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
+if that is longer. So a few large requests delay nobody else, and retry times hold where all are large."""
+_SIZE_WEIGHT = 0.05
 _FORGET_S = 10.0
 
 
@@ -64,6 +66,7 @@ class Admission:
         self.reservations = RetryReservations()
         self._queues: dict[str, _Queue] = {}
         self._outstanding = 0
+        self._usual_tokens = 0.0
         self._unanswered_s = 0.0
 
     @property
@@ -93,6 +96,7 @@ class Admission:
         """
         key = next(iter(texts))
         tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
+        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_tokens(tokens) - self._usual_tokens)
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
         # how long it delays others: by one pass at most, since requests alternate
@@ -120,8 +124,12 @@ class Admission:
     def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
         """The error, with a retry time reserved for the text with this key; it is at least `busy_s` away."""
         key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
-        work_s = min(tokens / (self.tokens_per_s or 1.0), self._settings.max_wait_s * MAX_RESERVED_FRACTION)
+        work_s = self._reserved_tokens(tokens) / (self.tokens_per_s or 1.0)
         return kind(self.reservations.reserve(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
+
+    def _reserved_tokens(self, tokens: int) -> float:
+        most = self._settings.max_wait_s * RESERVED_FRACTION * (self.tokens_per_s or 1.0)
+        return min(tokens, max(most, RESERVED_SIZES * self._usual_tokens))
 
     def learn(self, answer: Answer) -> None:
         """Update the estimate of a classifier's queue with what it reports."""

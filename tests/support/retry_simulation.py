@@ -50,10 +50,15 @@ class Result:
 class Simulation:
     """Requests arrive at any ingress replica; one that is refused comes back once, as asked, to any of them."""
 
-    def __init__(self, ingresses: int, classifiers: int, seconds: float, seed: int) -> None:
+    def __init__(
+        self, ingresses: int, classifiers: int, seconds: float, seed: int, rate: float = RATE, calm_s: float = 0.0
+    ) -> None:
+        """`rate` is a classifier's, in tokens a second; for `calm_s` at first only as much arrives as it completes."""
         self._rng = random.Random(seed)
+        self._rate = rate
         self.now = 1000.0
-        self._end = self.now + seconds
+        self._rises_at = self.now + calm_s
+        self._end = self._rises_at + seconds
         metrics = Metrics()
         self._ingresses = [Admission(Settings(), metrics, lambda: self.now) for _ in range(ingresses)]
         self._relay = ReservationRelay()
@@ -62,7 +67,7 @@ class Simulation:
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = itertools.count()
         self.result = Result()
-        self._load = TIMES * RATE * classifiers / TOKENS
+        self._load = TIMES * rate * classifiers / TOKENS
 
     def run(self) -> Result:
         """Run until all requests are answered; the result."""
@@ -70,7 +75,7 @@ class Simulation:
             self._at(self.now + self._rng.uniform(0, EXCHANGE_S), self._exchange, ingress)
         arrival, number = self.now, 0
         while arrival < self._end:
-            arrival += self._rng.expovariate(self._load)
+            arrival += self._rng.expovariate(self._load if arrival > self._rises_at else self._load / TIMES)
             number += 1
             self._at(arrival, self._first, number.to_bytes(16, "big"))
         while self._events:
@@ -116,13 +121,15 @@ class Simulation:
         else:
             self.result.first_served += 1
             self.result.first_waits.append(wait_s)
-        self._free[chosen] = max(self._free[chosen], self.now) + TOKENS / RATE
+        self._free[chosen] = max(self._free[chosen], self.now) + TOKENS / self._rate
         self._at(self._free[chosen], self._answer, permit, number, chosen)
 
     def _choose(self, ingress: int) -> int:
         """The classifier on the same node if its last reported wait is within a pass of the shortest."""
         heard = self._heard[ingress]
-        near = [each for each, ready_at in enumerate(heard) if ready_at <= max(min(heard), self.now) + TOKENS / RATE]
+        near = [
+            each for each, ready_at in enumerate(heard) if ready_at <= max(min(heard), self.now) + TOKENS / self._rate
+        ]
         local = ingress % len(self._free)
         return local if local in near else self._rng.choice(near)
 
@@ -133,7 +140,7 @@ class Simulation:
     def _learn(self, ingress: int, chosen: int) -> None:
         wait_s = self._wait_s(chosen)
         self._heard[ingress][chosen] = self.now + wait_s
-        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=RATE)
+        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=self._rate)
         self._ingresses[ingress].learn(told)
 
     def _exchange(self, ingress: int) -> None:

@@ -221,3 +221,24 @@ def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(in
         assert result.second_served > 100
         assert result.kept >= 0.99
         assert result.wait(0.99) <= Settings().max_wait_s
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ingresses", [1, 2, 8])
+def test_retry_after_is_kept_if_each_request_is_much_work(ingresses: int) -> None:
+    rate = 500.0  # each request takes half a second
+    result = Simulation(ingresses, 1, seconds=200, seed=0, rate=rate, calm_s=30 * ingresses).run()
+    assert result.second_served > 100
+    assert result.kept >= 0.99
+    assert result.wait(0.99) <= Settings().max_wait_s
+
+
+def test_a_request_reserves_all_its_work_if_others_are_as_large(admission: Admission, clock: Clock) -> None:
+    large = [{bytes([number, index]): "x" * 392 for index in range(50)} for number in range(80)]  # half a second each
+    for each in large[:60]:
+        admission.leave(admission.admit(each, math.inf))
+        clock.now += 1
+        admission.learn(answer())
+    admission.learn(answer(wait_s=1.5))
+    # ten seconds' work, after what is there, and two fifths to spare
+    assert [retry_after(admission, each) for each in large[60:]][-1] == 16
