@@ -76,9 +76,13 @@ async def ask(connections: Connections, body: bytes, record: Record) -> Answer:
 
 async def ask_in_turn(connections: Connections, novelties: Novelties, record: Record, until: float) -> None:
     """A user of a closed loop: sends the next request when the last one is answered; obeys Retry-After."""
+    body = novelties.body()
     while time.perf_counter() < until:
-        answer = await ask(connections, novelties.body(), record)
-        await asyncio.sleep(min(answer.retry_after_s or 0, max(0.0, until - time.perf_counter())))
+        answer = await ask(connections, body, record)
+        if answer.retry_after_s:
+            await asyncio.sleep(min(answer.retry_after_s, max(0.0, until - time.perf_counter())))
+        else:
+            body = novelties.body()
 
 
 async def ask_and_obey(connections: Connections, body: bytes, first: Record, second: Record, until: float) -> None:

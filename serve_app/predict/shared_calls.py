@@ -1,23 +1,24 @@
 """Handle calls that requests share while the model is busy.
 
-A call costs both processes CPU, which the engine needs. It returns when the last of its requests is done, so only
-small ones share, and only as many as fill about one pass.
+A call costs both processes CPU, which the engine needs; requests that arrive one by one would cost more than the model
+itself. It returns when the last of its requests is done, so only small ones share, and few of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from serve_app.messages import Answer, Ask
 
-MAX_GATHER_S = 0.01
+MAX_GATHER_S = 0.2
 """How long a request waits for others at most; it would otherwise wait in the model's queue."""
 GATHER_FRACTION = 1 / 4
 """How much of `spare_s` a request waits for others, at most."""
-MAX_TEXTS = 8
-"""A call has at most so many texts, about a pass of sentences; a request with more has a call of its own."""
+MAX_TEXTS = 16
+"""A call has at most so many texts, about two passes of sentences; a request with more has a call of its own."""
 
 
 @dataclass(eq=False)
@@ -25,6 +26,7 @@ class _Call:
     asks: list[Ask] = field(default_factory=list)
     texts: int = 0
     callers: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Sequence[Answer | None]] = field(init=False)
 
 
@@ -42,6 +44,8 @@ class SharedCalls:
         """
         call = self._open
         if call is None or call.texts + len(texts) > MAX_TEXTS:
+            if call is not None:
+                call.full.set()
             call = self._open = _Call()
             gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
             call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
@@ -49,6 +53,8 @@ class SharedCalls:
         call.asks.append((texts, max_wait_s))
         call.texts += len(texts)
         call.callers += 1
+        if call.texts == MAX_TEXTS:
+            call.full.set()
         try:
             await asyncio.wait([call.task])
             return call.task.result()[index]
@@ -60,7 +66,9 @@ class SharedCalls:
             del call  # an error's traceback holds this frame: a cycle that only the garbage collector frees
 
     async def _gather_and_send(self, call: _Call, gather_s: float) -> Sequence[Answer | None]:
-        await asyncio.sleep(gather_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(gather_s):
+                await call.full.wait()
         self._close(call)
         return await self._send(call.asks)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from serve_app.errors import ModelUnavailable
 from serve_app.messages import Answer, Ask
-from serve_app.predict.shared_calls import MAX_TEXTS, SharedCalls
+from serve_app.predict.shared_calls import MAX_GATHER_S, MAX_TEXTS, SharedCalls
 from tests.support.fakes import Gate, answer, fake_scores
 from tests.support.wait import until_async
 
@@ -54,6 +55,23 @@ async def test_a_full_call_is_followed_by_another() -> None:
     shared = SharedCalls(sender)
     await asyncio.gather(*(shared.classify([f"{number}"], MAX_WAIT_S, BUSY_S) for number in range(MAX_TEXTS + 2)))
     assert [len(asks) for asks in sender.calls] == [MAX_TEXTS, 2]
+
+
+async def test_a_full_call_is_sent_at_once() -> None:
+    shared = SharedCalls(Sender())
+    async with asyncio.timeout(MAX_GATHER_S):
+        await asyncio.gather(*(shared.classify([f"{number}"], MAX_WAIT_S, math.inf) for number in range(MAX_TEXTS)))
+
+
+async def test_a_call_that_has_no_room_for_the_next_request_is_sent_at_once() -> None:
+    sender = Sender()
+    shared = SharedCalls(sender)
+    most = [f"{number}" for number in range(MAX_TEXTS - 1)]
+    requests = [asyncio.create_task(shared.classify(texts, MAX_WAIT_S, math.inf)) for texts in (most, ["a", "b"])]
+    async with asyncio.timeout(MAX_GATHER_S):
+        await requests[0]
+    await requests[1]
+    assert [len(asks) for asks in sender.calls] == [1, 1]
 
 
 async def test_a_failed_request_fails_no_other() -> None:
