@@ -71,7 +71,7 @@ def test_answers_are_the_pipelines_and_come_from_redis_the_second_time(started: 
     assert [type(part) for part in value] == [float] * len(started.labels) + [bool]
 
 
-def test_the_model_tells_its_labels_in_their_order(started: Started) -> None:
+def test_the_model_lists_its_labels_in_their_order(started: Started) -> None:
     card = httpx.get(f"{started.service.url}/project/model").json()
     assert card["labels"] == started.labels
     assert card.get("problem_type") == ("multi_label_classification" if started.multi_label else None)

@@ -95,7 +95,7 @@ def test_a_connection_that_is_never_used_is_closed_without_an_answer(service: Se
         assert time.monotonic() - began < REQUEST_TIMEOUT_S + 5
 
 
-def test_a_request_that_was_begun_is_told_that_it_is_too_slow(service: Service) -> None:
+def test_a_request_that_was_begun_gets_an_answer_that_it_is_too_slow(service: Service) -> None:
     answer = raw(service, request(texts("I love you."))[:60])
     assert status(answer) == 408
 

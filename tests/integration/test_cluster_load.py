@@ -162,7 +162,7 @@ def _has_ended(kept: ask.Caller) -> bool:
         return False
 
 
-def test_the_load_tells_hits_and_new_texts_and_kept_and_new_connections_apart() -> None:
+def test_the_load_counts_hits_new_texts_kept_and_new_connections_separately() -> None:
     with serving(lambda handler: send(handler, 200)) as port:
         out, end = io.StringIO(), threading.Event()
         threading.Timer(2.5, end.set).start()

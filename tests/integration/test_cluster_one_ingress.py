@@ -49,7 +49,7 @@ def _thread_seconds(process: psutil.Process) -> dict[str, float]:
     return seconds
 
 
-def test_an_ingress_without_load_tells_so_and_ends(cluster: Cluster) -> None:
+def test_an_ingress_without_load_reports_that_and_ends(cluster: Cluster) -> None:
     # before a replica has reported its load, as many are wanted as there are
     until(lambda: cluster.target("ingress") == 1, "one ingress replica is enough", 60)
     until(lambda: len(cluster.processes("ingress")) == 1, "the other one has ended", 60)

@@ -92,7 +92,7 @@ def test_the_headers_explain_the_answer(client: httpx.Client) -> None:
     assert named.headers["x-request-id"] == "mine"
 
 
-def test_a_long_text_is_truncated_and_that_is_told(client: httpx.Client) -> None:
+def test_a_long_text_is_truncated_and_the_answer_reports_it(client: httpx.Client) -> None:
     fits, long = "good " * 510, "good " * 511
     for _ in range(2):
         response = client.post("/project/predict", json={"text": [fits, long, "short", long + "!"]})

@@ -113,7 +113,7 @@ def test_a_refused_object_is_one_line_without_the_secret(
     assert commands.err.count("\n") == 1
 
 
-def test_render_replaces_the_values_of_secrets_unless_told(commands: Commands) -> None:
+def test_render_replaces_the_values_of_secrets_without_show_secrets(commands: Commands) -> None:
     arguments = ["render", "--overlay", str(commands.overlay)]
     done = run(*arguments)
     assert done.returncode == 0

@@ -55,7 +55,7 @@ def lines(commands: Commands) -> list[str]:
     return [line for line in commands.out.splitlines() if not line.startswith("unknown")]
 
 
-def test_a_cluster_that_has_everything_is_told_so_and_nothing_is_written(prod: Commands) -> None:
+def test_a_cluster_that_has_everything_passes_and_nothing_is_written(prod: Commands) -> None:
     assert prod("preflight") == 0, prod.out
     assert lines(prod) == [
         f"http://127.0.0.1:{prod.api.server_port} has all that the overlay prod needs, as far as that can be checked"
@@ -122,7 +122,7 @@ def test_optional_keys_of_the_cache_are_asked_for_by_overlays_that_use_them(prod
     assert line.startswith("warning: Secret/redis-auth has lab-password, project-password, and services go on with ")
 
 
-def test_a_fault_that_is_certain_blocks_the_apply_unless_told(prod: Commands) -> None:
+def test_a_certain_fault_blocks_the_apply_unless_an_option_skips_the_check(prod: Commands) -> None:
     prod.api.state.forbidden = {("patch", "networkpolicies")}
     assert prod("preflight") == ExitCode.FORBIDDEN
     assert "fault: you may not patch networkpolicies in namespace project" in prod.out

@@ -105,7 +105,7 @@ def test_what_others_hold_is_refused_unless_forced(ready: Commands, manager: str
     assert apply(ready, "--image", NEW, "--force-conflicts") == 0
 
 
-def test_an_apply_keeps_what_scale_set_until_it_is_told(ready: Commands) -> None:
+def test_an_apply_keeps_what_scale_set_until_it_is_reset(ready: Commands) -> None:
     assert ready("scale", "3", "6", "--namespace", "rec") == 0, ready.err
     assert apply(ready, "--image", NEW) == 0, ready.err
     assert "RayService/project-prediction keeps 3 to 6 (model), as `scale` set them; --reset-scale" in ready.out
@@ -156,7 +156,7 @@ def test_an_edit_in_place_leaves_the_number_of_replicas_alone(ready: Commands) -
     assert "initial_replicas" not in held(ready, "rayservices", "project-prediction")["spec"]["serveConfigV2"]
 
 
-def test_a_workload_of_the_same_name_with_another_selector_is_told_with_the_way_out(ready: Commands) -> None:
+def test_a_workload_of_the_same_name_with_another_selector_is_refused_with_the_way_out(ready: Commands) -> None:
     held(ready, "deployments", "redis-deployment")["spec"]["selector"] = {"matchLabels": {"name": "redis"}}
     assert apply(ready) == ExitCode.REJECTED
     assert "Deployment/redis-deployment is there with another selector" in ready.err

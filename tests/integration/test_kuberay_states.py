@@ -63,7 +63,7 @@ def test_a_cluster_that_was_replaced_is_not_spoken_of(commands: Commands) -> Non
     assert "IMAGE_PULL" not in commands.out
 
 
-def test_an_operator_that_is_locked_out_of_the_head_is_told(commands: Commands) -> None:
+def test_an_operator_that_is_locked_out_of_the_head_is_reported(commands: Commands) -> None:
     namespace = kubernetes_states.put(commands.api, "upgrade-in-progress")
     head = commands.api.get("pods", "project-prediction-rvk8k-head-jsncd", namespace)
     assert head is not None

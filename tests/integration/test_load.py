@@ -32,7 +32,7 @@ def serve() -> Iterator[Callable[..., str]]:
 
 
 @pytest.mark.parametrize("scenario", ["course", "novel", "hits", "spike"])
-def test_it_passes_on_the_service_and_tells_where_the_time_goes(
+def test_it_passes_on_the_service_and_shows_where_the_time_goes(
     scenario: str, service: Service, tmp_path: Path
 ) -> None:
     summary = tmp_path / "summary.json"
@@ -190,7 +190,7 @@ def test_it_fails_where_nothing_answers() -> None:
         ("CACHE_RATE", "95", "CACHE_RATE is 95; give a number from 0 to 1"),
     ],
 )
-def test_bad_settings_are_told(name: str, value: str, told: str) -> None:
+def test_bad_settings_are_reported(name: str, value: str, told: str) -> None:
     done = load("http://127.0.0.1:1", **{name: value})
     assert done.returncode
     assert told in done.stderr

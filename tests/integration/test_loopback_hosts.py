@@ -17,7 +17,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("", 200), ("evil.example:8000", 421)])
-def test_haproxy_tells_the_ingress_that_it_was_reached_on_loopback(service: Proxied, host: str, status: int) -> None:
+def test_haproxy_reports_to_the_ingress_that_it_was_reached_on_loopback(
+    service: Proxied, host: str, status: int
+) -> None:
     head = f"GET /project/model HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(head.encode())

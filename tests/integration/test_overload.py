@@ -193,7 +193,7 @@ def test_the_clients_deadline_is_kept(service: Service) -> None:
     assert odd.status_code == 200
 
 
-def test_infinity_483_health_tells_of_a_frozen_model(service: Service) -> None:
+def test_infinity_483_health_reports_a_frozen_model(service: Service) -> None:
     with frozen(service):
         until(lambda: health(service).status_code == 503, "it is unhealthy", 30)
         assert health(service).json()["status"] == "unhealthy"
@@ -202,7 +202,7 @@ def test_infinity_483_health_tells_of_a_frozen_model(service: Service) -> None:
     until(lambda: health(service).status_code == 200, "it is healthy again", 60)
 
 
-def test_a_dead_replica_and_none_at_all_are_told_and_healed(service: Service, model_dir: Path) -> None:
+def test_a_dead_replica_and_none_at_all_are_reported_and_replaced(service: Service, model_dir: Path) -> None:
     weights = model_dir / "model.safetensors"
     hidden = weights.rename(model_dir / "hidden")
     try:

@@ -61,7 +61,7 @@ NO_PASSWORD = (
         (to(b"MGET", b"\xff\xfe\x00\r\n"), "does not speak Redis' protocol"),
     ],
 )
-async def test_a_redis_that_cannot_be_used_fails_no_request_and_is_told_once(
+async def test_a_redis_that_cannot_be_used_fails_no_request_and_is_logged_once(
     replica: Make, caplog: pytest.LogCaptureFixture, answer: Answer, why: str
 ) -> None:
     async with RespServer(answer).running() as server:
@@ -86,7 +86,7 @@ async def test_a_redis_that_cannot_be_used_fails_no_request_and_is_told_once(
     assert str(server.port) not in caplog.text
 
 
-async def test_a_redis_that_is_back_is_told_once_and_used_again(
+async def test_a_redis_that_is_back_is_logged_once_and_used_again(
     replica: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis_server.client.config_set("requirepass", "right")
@@ -101,7 +101,7 @@ async def test_a_redis_that_is_back_is_told_once_and_used_again(
     assert second == "Redis is used again"
 
 
-async def test_a_redis_that_is_not_there_is_told(
+async def test_a_redis_that_is_not_there_is_logged(
     replica: Make, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     for url in ("127.0.0.1:1", f"unix://{tmp_path}/none"):
@@ -123,7 +123,7 @@ async def test_a_redis_that_is_not_there_is_told(
         b"-NOPERM this user has no permissions to run the 'set' command\r\n",
     ],
 )
-async def test_a_redis_that_takes_no_writes_is_read_and_told_once(
+async def test_a_redis_that_takes_no_writes_is_read_and_logged_once(
     replica: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, refusal: bytes
 ) -> None:
     writer = replica(redis_url=redis_server.url)

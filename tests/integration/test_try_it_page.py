@@ -102,7 +102,7 @@ def test_markup_in_a_text_stays_text(page: Page) -> None:
         (500, {}, "failed with status 500"),
     ],
 )
-def test_an_error_is_told_in_plain_words(page: Page, status: int, headers: dict[str, str], words: str) -> None:
+def test_an_error_is_shown_in_plain_words(page: Page, status: int, headers: dict[str, str], words: str) -> None:
     def refuse(route: Route) -> None:
         route.fulfill(status=status, headers=headers, body='{"detail": []}')
 
@@ -115,14 +115,14 @@ def test_an_error_is_told_in_plain_words(page: Page, status: int, headers: dict[
     expect(page.get_by_role("alert")).to_be_empty()
 
 
-def test_the_services_own_refusals_are_told(page: Page) -> None:
+def test_the_services_own_refusals_are_shown(page: Page) -> None:
     predict(page, *["x"] * 1001)
     expect(page.get_by_role("alert")).to_contain_text("did not take these texts")
     predict(page, "x " * 700_000)
     expect(page.get_by_role("alert")).to_contain_text("too much text")
 
 
-def test_no_network_and_no_text_are_told(page: Page) -> None:
+def test_no_network_and_no_text_are_shown(page: Page) -> None:
     page.get_by_role("button", name="Predict").click()
     expect(page.get_by_role("alert")).to_contain_text("There is no text yet")
     page.context.set_offline(True)

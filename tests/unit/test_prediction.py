@@ -68,7 +68,7 @@ def test_any_bytes_are_a_prediction_or_refused(value: bytes) -> None:
     assert sum(prediction.scores) == pytest.approx(1)
 
 
-def test_keys_differ_and_tell_nothing() -> None:
+def test_keys_differ_and_reveal_nothing() -> None:
     keys = {text_key(text) for text in ("", " ", "a", "A", "é", "e\u0301")}
     assert len(keys) == 6
     assert all(len(key) == 16 for key in keys)

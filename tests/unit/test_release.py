@@ -106,7 +106,7 @@ def test_a_dirty_tree_is_refused(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"), [(["push"], "ECR is not set"), (["pusch"], "usage:"), ([], "usage:")]
 )
-def test_what_is_missing_is_told_in_one_line(checkout: Path, arguments: list[str], message: str) -> None:
+def test_what_is_missing_is_reported_in_one_line(checkout: Path, arguments: list[str], message: str) -> None:
     done = release(checkout, *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")

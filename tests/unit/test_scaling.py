@@ -46,7 +46,7 @@ def test_serve_finds_each_policy_by_its_public_path(deployment: dict[str, Any]) 
     assert scaling.metrics_interval_s + scaling.upscale_delay_s <= 15
 
 
-def test_the_meter_tells_the_share_since_it_was_last_asked() -> None:
+def test_the_meter_returns_the_share_since_the_last_call() -> None:
     now, used = [100.0], [7.0]
     meter = Meter(lambda: used[0], lambda: now[0])
     now[0], used[0] = 104.0, 8.0

@@ -201,6 +201,6 @@ def test_the_limits_of_texts_and_characters_are_exact(client: httpx.Client, dead
     assert post(client, texts("x" * 100_001), deadline_s).status_code == 422
 
 
-def test_513_tokens_are_told_apart_from_512(client: httpx.Client) -> None:
+def test_513_tokens_are_truncated_and_512_are_not(client: httpx.Client) -> None:
     answers = [client.post("/project/predict", content=texts("a", "good " * number)) for number in (509, 510, 511)]
     assert [answer.headers.get("x-truncated") for answer in answers] == [None, None, "1"]

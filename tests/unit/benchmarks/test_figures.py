@@ -121,7 +121,7 @@ def test_a_row_with_hardly_an_answer_is_named() -> None:
     assert too_few({"1x8": runs}, 4) == []
 
 
-def test_the_cpu_is_told_by_vendor_family_and_model(tmp_path: Path) -> None:
+def test_the_cpu_is_named_by_vendor_family_and_model(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text(AMD)
     assert cpu(file) == "AMD EPYC (AuthenticAMD, family 25, model 17)"

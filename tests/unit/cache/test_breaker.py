@@ -54,7 +54,7 @@ async def test_it_probes_until_the_resource_is_back_and_then_closes() -> None:
     await breaker.close()
 
 
-async def test_each_outage_is_told_once_with_its_reason_and_so_is_its_end() -> None:
+async def test_each_outage_is_logged_once_with_its_reason_and_so_is_its_end() -> None:
     resource = Resource()
     told: list[Exception | None] = []
     breaker = Breaker(2, 0.01, resource.probe, told.append)

@@ -96,7 +96,7 @@ def setup(monkeypatch: pytest.MonkeyPatch, threads: int) -> Setup:
     return Setup(module, classifier, runs)
 
 
-async def test_it_tells_its_tokens_its_rate_and_the_model_that_an_ingress_works_out_too(setup: Setup) -> None:
+async def test_it_reports_its_tokens_its_rate_and_the_model_that_an_ingress_identifies_too(setup: Setup) -> None:
     answer = await setup.classifier.classify(["I love you.", "I hate you."], 30.0)
     assert answer.tokens_per_s > 100
     settings = Settings(precision="fp32")

@@ -76,7 +76,7 @@ def test_the_patches_of_the_document_set_what_they_say(tmp_path: Path) -> None:
     assert rule["to"][0]["ipBlock"]["cidr"] == "10.0.0.1/32"
 
 
-def test_the_course_may_close_its_doors(tmp_path: Path) -> None:
+def test_the_course_may_use_closed_doors(tmp_path: Path) -> None:
     objects = build(tmp_path, "course", ["closed-doors", "deployment/budget", "lab/budget"])
     policies = {name for kind, name in objects if kind == "NetworkPolicy"}
     assert policies == {"default-deny", "from-gateway", "lab", "project-prediction", "redis"}

@@ -58,7 +58,7 @@ def test_so_many_replicas_of_each_kind_share_the_cpus(cpus: int, replicas: int, 
     assert deployment["ray_actor_options"]["num_cpus"] == each
 
 
-def test_a_taken_port_is_told_with_its_holder_and_a_way_out(taken_port: int) -> None:
+def test_a_taken_port_is_reported_with_its_holder_and_a_way_out(taken_port: int) -> None:
     assert not is_free(taken_port)
     assert f"(process {os.getpid()})" in holder(taken_port)
     (problem,) = check(taken_port)
@@ -66,7 +66,7 @@ def test_a_taken_port_is_told_with_its_holder_and_a_way_out(taken_port: int) -> 
     assert "make run PORT=" in problem
 
 
-def test_bad_settings_and_a_missing_model_are_told_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_settings_and_a_missing_model_are_reported_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTIMENT_MAX_TEXTS", "0")
     monkeypatch.setenv("SENTIMENT_CACHE_TTL_S", "soon")
     assert [line.partition(":")[0] for line in check(free_port())] == ["max_texts", "cache_ttl_s"]

@@ -84,7 +84,7 @@ def test_another_encoding_that_says_so_is_named_with_the_way_out(tmp_path: Path,
     assert complaint(tmp_path, TABLE.encode(encoding)) == wanted
 
 
-def test_another_encoding_that_does_not_say_so_is_told_by_its_line(tmp_path: Path) -> None:
+def test_another_encoding_that_is_not_declared_is_reported_with_its_line(tmp_path: Path) -> None:
     for newline in ("\n", "\r\n", "\r"):
         line = complaint(tmp_path, TABLE.replace("\n", newline).encode("cp1252"))
         assert line.startswith(", line 3: not UTF-8; if it is Windows-1252: save it as UTF-8")
@@ -112,7 +112,7 @@ def test_a_table_that_is_not_what_it_should_be_is_one_line(tmp_path: Path, conte
     assert wanted in complaint(tmp_path, content)
 
 
-def test_an_unknown_label_is_told_with_both_sides(tmp_path: Path) -> None:
+def test_an_unknown_label_is_reported_with_both_sides(tmp_path: Path) -> None:
     line = complaint(tmp_path, "sentence\tlabel\na\tgood\nb\tmixed\nc\tmixed\n", ("Bad", "Good"))
     assert line == ', line 3: the label is none of the model\'s, which are "Bad", "Good"; the data has "good", "mixed"'
 

@@ -114,7 +114,7 @@ def test_a_snapshot_of_the_hubs_cache_is_named_by_its_repository(tmp_path: Path)
         open_directory(cache)
 
 
-def test_an_accuracy_is_told_of_the_weights_that_it_was_measured_on(directory: Path) -> None:
+def test_an_accuracy_is_reported_for_the_weights_that_it_was_measured_on(directory: Path) -> None:
     content = open_directory(directory).content
     (directory / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "content": content}))
     assert open_directory(directory).accuracy == 0.75

@@ -327,7 +327,7 @@ def test_a_failed_update_leaves_the_old_model_whole(hub: Hub, tmp_path: Path, mo
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
-def test_a_full_disk_is_told_as_one_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_one_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
     out = tmp_path / "fetched"
     line = error(fetch(hub.url, REPO, "--out", out, largest_file=100_000))
     assert line == f"error: {out} cannot be written to (File too large)"
@@ -350,7 +350,7 @@ def test_a_fetch_that_is_interrupted_leaves_nothing(
     assert not (tmp_path / "fetched").exists()
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_as_one(hub: Hub, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported_as_one(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     line = error(fetch(hub.url, REPO, "--out", tmp_path / "file" / "model"))
     assert line == f"error: {tmp_path / 'file' / 'model'} is no folder, and cannot become one"

@@ -25,7 +25,7 @@ def words(count: int) -> str:
     return " ".join(["good"] * count)
 
 
-def test_exactly_what_is_cut_is_told() -> None:
+def test_exactly_the_texts_that_are_cut_are_reported() -> None:
     tokenizer = TextTokenizer(MINI_MODEL, 512)
     lines = tokenizer.encode([words(509), words(510), words(511), "", words(5000)])
     assert [len(line.ids) for line in lines] == [511, 512, 512, 2, 512]

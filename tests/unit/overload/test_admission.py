@@ -80,7 +80,7 @@ def test_what_the_model_completes_makes_room(admission: Admission, clock: Clock)
     assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.5, abs=101)
 
 
-def test_a_classifiers_word_counts_more_than_what_was_reckoned(admission: Admission) -> None:
+def test_a_classifiers_report_replaces_the_estimate(admission: Admission) -> None:
     leave(admission, fill(admission, 1))
     admission.learn(answer("one", 0.2))
     assert len(fill(admission, 20_000)) * 100 == pytest.approx(RATE * 0.8, abs=101)
@@ -100,7 +100,7 @@ def test_several_classifiers_take_so_many_times_as_much(admission: Admission) ->
     assert len(fill(admission, 1)) * 100 == pytest.approx(2 * RATE, abs=201)
 
 
-def test_a_classifier_that_is_heard_of_no_more_is_forgotten(admission: Admission, clock: Clock) -> None:
+def test_a_classifier_that_reports_no_more_is_forgotten(admission: Admission, clock: Clock) -> None:
     admission.learn(answer("two", 0.0))
     clock.now += 11
     admission.learn(answer("one", 0.0))
@@ -147,7 +147,7 @@ def test_large_requests_that_are_refused_make_nobody_elses_time_long(admission: 
     assert retry_after(admission, texts(6001)) <= before + 5
 
 
-def test_refused_work_is_told_once(admission: Admission) -> None:
+def test_refused_work_is_reported_once(admission: Admission) -> None:
     fill(admission, 1)
     admission.reservations.news(0.0)
     retry_after(admission, texts(7))
@@ -166,7 +166,7 @@ def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, 
     assert refused.value.deadline == clock.now + 0.4
 
 
-def test_a_refusal_of_the_model_itself_is_told_with_a_time_and_closes_the_door(admission: Admission) -> None:
+def test_a_refusal_by_the_model_itself_has_a_retry_time_and_ends_admission(admission: Admission) -> None:
     permit = admission.admit(texts(1), math.inf)
     admission.learn(answer("one", 7.5))
     assert int(admission.refusal(permit, TooBusy, 7.5).headers["Retry-After"]) >= 8
@@ -196,7 +196,9 @@ def test_another_classifier_has_room_if_one_does_that_did_not_refuse(admission: 
     assert admission.has_room_elsewhere("one", permit)
 
 
-def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admission: Admission, clock: Clock) -> None:
+def test_a_model_that_does_not_answer_ends_admission_until_its_calls_are_given_up(
+    admission: Admission, clock: Clock
+) -> None:
     waiting = fill(admission, 1)
     clock.now += 20
     waiting += fill(admission, 20_000)
@@ -205,7 +207,7 @@ def test_a_model_that_does_not_answer_closes_the_door_until_it_is_given_up(admis
     admission.admit(texts(30_000), math.inf)
 
 
-def test_other_ingress_replicas_are_reckoned_with(clock: Clock) -> None:
+def test_other_ingress_replicas_count_in_the_estimate(clock: Clock) -> None:
     admission = Admission(SETTINGS, Metrics(), clock)
     admission.learn(answer())
     admission.reservations.apply([], 4, 0.0)

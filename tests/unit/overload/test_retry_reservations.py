@@ -42,7 +42,7 @@ def test_one_that_comes_too_late_is_a_newcomer() -> None:
     assert not reservations.redeem(key(1), 100.0 + after + 10.5)
 
 
-def test_no_time_is_longer_than_can_be_told() -> None:
+def test_no_retry_time_exceeds_the_maximum() -> None:
     reservations = RetryReservations()
     assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == MAX_RETRY_S
 
@@ -68,7 +68,7 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     assert not here.redeem(key(1), 100.0 + after)
 
 
-def test_a_reservation_that_is_heard_of_long_after_its_time_is_forgotten() -> None:
+def test_a_reservation_that_arrives_long_after_its_time_is_forgotten() -> None:
     here, there = RetryReservations(), RetryReservations()
     here.reserve(key(1), 10, 1.0, 0.0, 100.0)
     there.apply(here.news(130.0)[1], 2, 500.0)  # the classifier that relays it was silent meanwhile

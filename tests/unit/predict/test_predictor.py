@@ -204,7 +204,7 @@ async def test_a_text_that_was_reached_is_answered_even_if_the_list_that_it_join
         await long
 
 
-async def test_the_model_is_told_the_callers_time() -> None:
+async def test_the_model_gets_the_callers_time() -> None:
     setup = Setup()
     await setup.predictor.predict(["a"])
     await setup.predictor.predict(["b"], waits_ms(5000))

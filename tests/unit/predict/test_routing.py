@@ -115,7 +115,7 @@ async def test_a_replica_that_refused_is_not_the_next_one_that_is_asked(monkeypa
     assert await routing.chosen(calls=1) == {"there": 1}
 
 
-async def test_a_wait_that_was_heard_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reported_wait_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     routing = Routing(monkeypatch, "here", "there")
     routing.hear(here=0.25, there=0.0)
     assert await routing.chosen(calls=1) == {"there": 1}

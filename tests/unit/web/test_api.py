@@ -83,7 +83,7 @@ async def test_everything_else_travels_in_headers(client: httpx.AsyncClient) -> 
     assert again.headers["x-cache"] == "hit=1,miss=1,coalesced=0"
 
 
-async def test_truncation_is_told_also_from_the_cache(model: FakeModel) -> None:
+async def test_truncation_is_reported_also_from_the_cache(model: FakeModel) -> None:
     async with connect(make_apps(model, Settings())["short path"]) as client:
         for _ in range(2):
             response = await client.post("/project/predict", json={"text": ["short", "x" * 2000, "y" * 2000]})
@@ -131,7 +131,7 @@ async def test_of_duplicate_keys_the_last_counts(client: httpx.AsyncClient) -> N
     assert len(response.json()["predictions"]) == 1
 
 
-async def test_a_large_body_is_413_by_its_word_and_by_its_bytes(client: httpx.AsyncClient) -> None:
+async def test_a_large_body_is_413_by_content_length_and_by_its_bytes(client: httpx.AsyncClient) -> None:
     fits = json.dumps({"text": ["a"]}).ljust(300).encode()
     assert (await client.post("/project/predict", content=fits)).status_code == 200
     assert (await client.post("/project/predict", content=fits + b" ")).status_code == 413
@@ -171,7 +171,7 @@ async def test_health_is_503_until_a_prediction_has_succeeded(client: httpx.Asyn
     assert (response.status_code, response.json()) == (200, {"status": "healthy"})
 
 
-async def test_the_model_tells_what_it_is(client: httpx.AsyncClient) -> None:
+async def test_the_model_route_describes_the_model(client: httpx.AsyncClient) -> None:
     assert (await client.get("/project/model")).json() == {
         "name": "fake",
         "revision": "r1",
@@ -236,7 +236,7 @@ async def test_a_defect_is_500_without_words_of_the_user(
     assert CANARY not in response.text
 
 
-async def test_openapi_is_3_1_and_tells_limits_and_errors(client: httpx.AsyncClient) -> None:
+async def test_openapi_is_3_1_and_contains_limits_and_errors(client: httpx.AsyncClient) -> None:
     document: dict[str, Any] = (await client.get("/project/openapi.json")).json()
     assert document["openapi"] == "3.1.0"
     assert set(document["paths"]) == {"/project/predict", "/project/bulk-predict", "/project/health", "/project/model"}

@@ -56,7 +56,7 @@ def test_a_body_is_whole_however_it_is_cut_or_one_byte_too_large(parts: list[byt
 
 
 @given(st.binary(max_size=30))
-def test_any_word_of_the_length_is_survived(length: bytes) -> None:
+def test_any_content_length_is_survived(length: bytes) -> None:
     try:
         body = asyncio.run(read_body([(b"content-length", length)], sends([b"abc"], then=END), LIMIT, 5, FREE))
     except BodyTooLarge:

@@ -85,7 +85,7 @@ def test_without_the_header_nothing_is_gzipped() -> None:
     assert accepts_gzip([(b"accept-encoding", b"br"), (b"accept-encoding", b"gzip")])
 
 
-async def test_head_tells_what_get_would_send(client: httpx.AsyncClient) -> None:
+async def test_head_has_the_headers_of_get(client: httpx.AsyncClient) -> None:
     for coding in ("identity", "gzip"):
         headers = {"accept-encoding": coding}
         for path in ("/project/", "/project/openapi.json", "/project/health", "/project/model", "/project/docs"):

@@ -124,7 +124,7 @@ def test_a_file_without_good_keys_refuses_to_start_and_is_not_quoted(
     assert not content.strip() or content.decode().strip() not in line
 
 
-async def test_openapi_tells_of_keys_only_where_they_are_asked(keys_file: Path) -> None:
+async def test_openapi_mentions_keys_only_if_they_are_required(keys_file: Path) -> None:
     async with connect_guarded("fastapi", Settings()) as client:
         assert "securitySchemes" not in (await client.get("/project/openapi.json")).json()["components"]
     async with connect_guarded("fastapi", Settings(api_keys_file=keys_file)) as client:
@@ -230,7 +230,7 @@ def test_a_cache_for_each_key_needs_keys() -> None:
 
 
 @pytest.mark.parametrize("road", ROADS)
-async def test_no_header_tells_what_was_cached_where_that_is_hidden(road: str) -> None:
+async def test_no_header_reveals_what_was_cached_if_that_is_hidden(road: str) -> None:
     async with connect_guarded(road, Settings(cache_headers=False)) as client:
         for _ in range(2):
             answer = await client.post("/project/predict", json={"text": ["a"]})
