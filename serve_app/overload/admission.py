@@ -18,9 +18,9 @@ RESERVED_WAITS = 3
 """A request that redeems a reservation may find a queue of this many times the maximum wait."""
 EXCHANGE_S = 0.4
 """Seconds between exchanges of reservations: two fit into the second after which the first callers return."""
-RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
-"""A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
-if that is longer. So a few large requests delay nobody else, and retry times hold where all are large."""
+RESERVED_FRACTION, MAX_RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 1 / 2, 2
+"""A refused request reserves at most the first fraction of the maximum wait, or the work of so many requests of usual
+size up to the second. So a few large requests delay nobody else, and retry times hold if all requests are large."""
 _SIZE_WEIGHT = 0.05
 _FORGET_S = 10.0
 
@@ -128,8 +128,9 @@ class Admission:
         return kind(self.reservations.reserve(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
 
     def _reserved_tokens(self, tokens: int) -> float:
-        most = self._settings.max_wait_s * RESERVED_FRACTION * (self.tokens_per_s or 1.0)
-        return min(tokens, max(most, RESERVED_SIZES * self._usual_tokens))
+        of_wait = self._settings.max_wait_s * (self.tokens_per_s or 1.0)
+        usual = min(RESERVED_SIZES * self._usual_tokens, of_wait * MAX_RESERVED_FRACTION)
+        return min(tokens, max(usual, of_wait * RESERVED_FRACTION))
 
     def learn(self, answer: Answer) -> None:
         """Update the estimate of a classifier's queue with what it reports."""
