@@ -17,9 +17,9 @@ from serve_app.score.places import InputFile, input_files
 from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream
 
-PART_ROWS, PART_BYTES = 1024, 64 << 10
-"""A part ends at the first limit reached. That is two or three seconds of work for one thread, so that workers wait
-little for the last part, and little memory."""
+PART_ROWS, PART_BYTES = 1024, 32 << 10
+"""A part ends at the first limit reached. Its texts fit into one call of the engine, and are a few seconds of work for
+one thread even on a slow CPU, so that workers wait little for the last part."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SAMPLE_LINES, _SAMPLE_BYTES = 2048, 4 << 20
