@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -13,8 +14,8 @@ from serve_app.prediction import Prediction
 
 OpenSharedCache = Callable[[Identity], SharedCache]
 
-RENEWED_SHARE = 0.01
-"""Share of the hits in memory that are written to the shared tier again.
+RENEWED_PER_S = 100
+"""Hits in memory that are written to the shared tier again: all if there are few, a random share if there are many.
 
 Otherwise texts that memory answers would look unused there: they would expire, be evicted, or stay lost after FLUSHALL.
 """
@@ -23,11 +24,20 @@ Otherwise texts that memory answers would look unused there: they would expire, 
 class Tiers:
     """Predictions by model and text. Keys hold the model's fingerprint, so models never touch each other's answers."""
 
-    def __init__(self, open_shared: OpenSharedCache, entries: int, expected: Identity) -> None:
+    def __init__(
+        self,
+        open_shared: OpenSharedCache,
+        entries: int,
+        expected: Identity,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._open_shared = open_shared
         self._entries = entries
         self._memory: OrderedDict[bytes, Prediction] = OrderedDict()  # least recently used first
         self._shared = {expected.fingerprint: open_shared(expected)}
+        self._clock = clock
+        self._counted_at = clock()
+        self._may_renew = float(RENEWED_PER_S)
 
     def start(self) -> None:
         """Begin to probe the shared tier; needs a running loop."""
@@ -43,7 +53,8 @@ class Tiers:
             if (prediction := memory.get(name)) is not None:
                 memory.move_to_end(name)
                 found[key] = prediction
-        if renewed := int(len(found) * RENEWED_SHARE + random.random()):  # noqa: S311
+        if found and (renewed := min(len(found), self._renewals())):
+            self._may_renew -= renewed
             self._of(model).put_in_background(dict(random.sample(list(found.items()), renewed)))
         return found
 
@@ -64,6 +75,13 @@ class Tiers:
         """Write what is queued for the shared tier, and close it."""
         for shared in self._shared.values():
             await shared.close()
+
+    def _renewals(self) -> int:
+        """How many hits may be renewed now, at most RENEWED_PER_S; rounded at random, so that no text is left out."""
+        now = self._clock()
+        self._may_renew = min(RENEWED_PER_S, self._may_renew + (now - self._counted_at) * RENEWED_PER_S)
+        self._counted_at = now
+        return int(max(0.0, self._may_renew) + random.random())  # noqa: S311
 
     def _remember(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
         prefix = model.fingerprint.encode()

@@ -30,8 +30,9 @@ WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." f
 """All different, since the engine runs equal texts only once."""
 INLINE_CHARS = 2_000
 """Up to this many characters are tokenized without a thread, which would take longer to wake up."""
-SLICE_TEXTS = 16
-"""Texts tokenized in one call: at most these are tokenized in vain if the client disconnects."""
+SLICE_TEXTS, SLICE_CHARS = 16, 6_000
+"""At most so many texts, or characters unless one text is longer, are tokenized in one call. This long other large
+requests wait, and a request whose client has disconnected goes on: 10 us a character if each is a token of its own."""
 
 
 class Classifier:
@@ -63,7 +64,7 @@ class Classifier:
         Refuses texts that would wait longer than `max_wait_s`. A refusal is an answer with `busy_s`, not an error,
         since Serve logs and wraps errors. An infinite `max_wait_s` makes the request urgent.
         """
-        slices = [texts[first : first + SLICE_TEXTS] for first in range(0, len(texts), SLICE_TEXTS)]
+        slices = slice_texts(texts)
         guesses = [sum(guess_tokens(text, self._identity.max_tokens) for text in part) for part in slices]
         request = Request([None] * len(texts), sum(guesses), urgent=max_wait_s == math.inf)
         truncated: list[bool] = []
@@ -117,13 +118,31 @@ class Classifier:
         waiting = self._passes.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
         return {LOAD: self._work.share() + waiting}
 
+    async def _tokenize(self, texts: Sequence[str]) -> list[Encoding]:
+        if sum(map(len, texts)) <= INLINE_CHARS:
+            return await self._tokenize_small(texts)
+        # not together with others, which would wait until all of it is done
+        return await self._tokenize_on_thread(texts)
+
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
-    async def _tokenize(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
+    async def _tokenize_small(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
         """Tokenize the slices of concurrent calls together; each caller then queues its own."""
         texts = [text for part in slices for text in part]
-        if sum(map(len, texts)) <= INLINE_CHARS:
-            lines = iter(self._tokenizer.encode(texts))
-        else:
-            loop = asyncio.get_running_loop()
-            lines = iter(await loop.run_in_executor(self._tokenizing, self._tokenizer.encode, texts))
+        inline = sum(map(len, texts)) <= INLINE_CHARS
+        lines = iter(self._tokenizer.encode(texts) if inline else await self._tokenize_on_thread(texts))
         return [[next(lines) for _ in part] for part in slices]
+
+    def _tokenize_on_thread(self, texts: Sequence[str]) -> asyncio.Future[list[Encoding]]:
+        return asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts)
+
+
+def slice_texts(texts: Sequence[str]) -> list[Sequence[str]]:
+    """The texts in parts of at most SLICE_TEXTS texts and SLICE_CHARS characters, or of one longer text."""
+    slices: list[Sequence[str]] = []
+    first = chars = 0
+    for index, text in enumerate(texts):
+        if index > first and (index - first == SLICE_TEXTS or chars + len(text) > SLICE_CHARS):
+            slices.append(texts[first:index])
+            first, chars = index, 0
+        chars += len(text)
+    return [*slices, texts[first:]] if texts else slices

@@ -14,9 +14,9 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.identity import Identity
-from serve_app.messages import Answer, Ask, Event, News
+from serve_app.messages import Answer, Ask, Event, News, guess_tokens
 from serve_app.metrics import Metrics
-from serve_app.predict.shared_calls import MAX_TEXTS, SharedCalls
+from serve_app.predict.shared_calls import MAX_TOKENS, SharedCalls
 
 RETURN_S = 0.5
 """At most this much of a call's time-out is kept for sending the answer back."""
@@ -46,16 +46,17 @@ class RemoteModel:
     ) -> Answer:
         """Predict the texts within `timeout_s` or the setting's time-out, whichever is shorter.
 
-        A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent. Few
-        texts without a time-out, which have `spare_s` to wait before their pass, share a call with others.
+        A replica refuses texts that would wait longer than `max_wait_s`; if that is infinite, the call is urgent. A
+        small request without a time-out, which has `spare_s` to wait before its pass, shares a call with others.
 
         Raises:
             TooBusy: Serve's queue for the replicas is full.
             ModelUnavailable: no replica answered in time.
         """
         answer: Answer | None
-        if spare_s and timeout_s is None and len(texts) <= MAX_TEXTS:
-            answer = await self._shared.classify(texts, max_wait_s, spare_s)
+        may_share = spare_s and timeout_s is None
+        if may_share and (tokens := sum([guess_tokens(text, None) for text in texts])) <= MAX_TOKENS:
+            answer = await self._shared.classify(texts, tokens, max_wait_s, spare_s)
         else:
             within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
             answer = await self._call(lambda: self._handle.classify.remote(list(texts), within_s, max_wait_s))

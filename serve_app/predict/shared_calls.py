@@ -17,14 +17,15 @@ MAX_GATHER_S = 0.2
 """How long a request waits for others at most; it would otherwise wait in the model's queue."""
 GATHER_FRACTION = 1 / 4
 """How much of `spare_s` a request waits for others, at most."""
-MAX_TEXTS = 16
-"""A call has at most so many texts, about two passes of sentences; a request with more has a call of its own."""
+MAX_TOKENS = 256
+"""A call is full with so many tokens, as `guess_tokens` counts them: about 16 sentences. A request with more has a call
+of its own, or the others of its call would wait until all of it is done."""
 
 
 @dataclass(eq=False)
 class _Call:
     asks: list[Ask] = field(default_factory=list)
-    texts: int = 0
+    tokens: int = 0
     callers: int = 0
     full: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Sequence[Answer | None]] = field(init=False)
@@ -37,23 +38,22 @@ class SharedCalls:
         self._send = send
         self._open: _Call | None = None
 
-    async def classify(self, texts: Sequence[str], max_wait_s: float, spare_s: float) -> Answer | None:
+    async def classify(self, texts: Sequence[str], tokens: int, max_wait_s: float, spare_s: float) -> Answer | None:
         """The answer for the texts, which would otherwise wait for `spare_s` behind the passes that are running.
 
         When a caller is cancelled, its call goes on for the others; with the last of them the call is cancelled.
         """
         call = self._open
-        if call is None or call.texts + len(texts) > MAX_TEXTS:
-            if call is not None:
-                call.full.set()
+        if call is None:
             call = self._open = _Call()
             gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
             call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
         index = len(call.asks)
         call.asks.append((texts, max_wait_s))
-        call.texts += len(texts)
+        call.tokens += tokens
         call.callers += 1
-        if call.texts == MAX_TEXTS:
+        if call.tokens >= MAX_TOKENS:
+            self._close(call)
             call.full.set()
         try:
             await asyncio.wait([call.task])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import pytest
+
 from serve_app.cache.base import NoSharedCache
-from serve_app.cache.tiers import RENEWED_SHARE, Tiers
+from serve_app.cache.tiers import RENEWED_PER_S, Tiers
 from serve_app.prediction import Prediction, make_prediction, text_key
 from tests.support.fakes import IDENTITY, FakeShared, fake_scores
 
@@ -55,16 +57,29 @@ class CountingShared(FakeShared):
         super().put_in_background(predictions)
 
 
-def test_a_small_share_of_the_hits_is_written_again_and_no_text_is_left_out() -> None:
+@pytest.mark.parametrize("size", [1, 3, 300])
+def test_of_many_hits_a_bounded_number_is_written_again_and_no_text_is_left_out(size: int) -> None:
+    now = 0.0
     shared = CountingShared({})
-    tiers = Tiers(lambda _: shared, 1000, IDENTITY)
+    tiers = Tiers(lambda _: shared, 1000, IDENTITY, lambda: now)
     kept = answers(*map(str, range(300)))
     tiers.keep(IDENTITY, kept)
     shared.store.clear()
     shared.written = 0
-    hits = 0
-    for size in (1, 3, 300):
-        for start in range(0, 300 * 100, size):
-            hits += len(tiers.recall(IDENTITY, [list(kept)[(start + at) % 300] for at in range(size)]))
-    assert 0.8 < shared.written / (hits * RENEWED_SHARE) < 1.2
-    assert len(shared.store) > 0.8 * len(kept)
+    seconds, hits_per_s = 30, 3000  # each text as often at the same fraction of a second
+    for start in range(0, seconds * hits_per_s, size):
+        now = start / hits_per_s
+        tiers.recall(IDENTITY, [list(kept)[(start + at) % 300] for at in range(size)])
+    assert 0.8 < shared.written / (seconds * RENEWED_PER_S) < 1.2
+    assert len(shared.store) > 0.95 * len(kept)
+
+
+def test_each_of_a_few_hits_is_written_again_also_at_the_same_moment() -> None:
+    shared = CountingShared({})
+    tiers = Tiers(lambda _: shared, 1000, IDENTITY, lambda: 0.0)
+    kept = answers("a")
+    tiers.keep(IDENTITY, kept)
+    for _ in range(10):
+        shared.store.clear()
+        tiers.recall(IDENTITY, kept)
+        assert len(shared.store) == 1

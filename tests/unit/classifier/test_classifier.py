@@ -23,6 +23,7 @@ from ray.serve.schema import ReplicaRank
 
 import serve_app.classifier.replica
 from model.directory import open_directory
+from serve_app.classifier.replica import slice_texts
 from serve_app.identity import identify
 from serve_app.idle_priority import NICENESS, run_at_idle_priority
 from serve_app.messages import Answer
@@ -275,3 +276,39 @@ async def test_a_caller_that_hangs_up_leaves_little_to_tokenize(setup: Setup, mo
     await asyncio.gather(call, return_exceptions=True)
     await setup.classifier.classify(["next"], 30.0)
     assert sum(read) <= 4 * setup.module.SLICE_TEXTS
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"),
+    [
+        ([], []),
+        ([1] * 20, [16, 4]),
+        ([2000] * 4, [3, 1]),
+        ([9000, 9000, 1], [1, 1, 1]),
+        ([10, 9000, 10, 10], [1, 1, 2]),
+        ([5999, 1, 1], [2, 1]),
+    ],
+)
+def test_slices_are_bounded_in_texts_and_in_characters(lengths: list[int], parts: list[int]) -> None:
+    texts = [chr(ord("a") + index) * length for index, length in enumerate(lengths)]
+    slices = slice_texts(texts)
+    assert [len(part) for part in slices] == parts
+    assert [text for part in slices for text in part] == texts
+
+
+async def test_small_texts_are_tokenized_while_a_large_one_is(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, loop, begun, gate = setup.classifier._tokenizer.encode, asyncio.get_running_loop(), [], asyncio.Event()
+
+    def wait_and_encode(texts: list[str]) -> Any:
+        if sum(map(len, texts)) > setup.module.INLINE_CHARS:
+            begun.append(texts)
+            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+        return encode(texts)
+
+    monkeypatch.setattr(setup.classifier._tokenizer, "encode", wait_and_encode)
+    large = asyncio.create_task(setup.classifier.classify(["word " * 1000], 30.0))
+    await until_async(lambda: begun, "the large one is being tokenized")
+    assert None not in (await setup.classifier.classify(["small"], 30.0)).scores
+    assert not large.done()
+    gate.set()
+    assert None not in (await large).scores

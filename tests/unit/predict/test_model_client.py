@@ -14,7 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
 from serve_app.predict.model_client import RemoteModel
-from serve_app.predict.shared_calls import MAX_TEXTS
+from serve_app.predict.shared_calls import MAX_TOKENS
 from tests.support.fakes import IDENTITY, FakeModel, answer, fake_scores
 
 
@@ -137,13 +137,14 @@ async def test_small_requests_without_a_deadline_share_a_call_of_a_busy_model() 
         await shared.classify(["failed"], None, 2.0, 1.0)
 
 
-async def test_idle_models_deadlines_and_lists_have_calls_of_their_own() -> None:
+async def test_requests_with_a_deadline_large_ones_and_those_of_an_idle_model_have_calls_of_their_own() -> None:
     handle = SharingHandle()
     model = RemoteModel(handle, 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
-    many = [f"{number}" for number in range(MAX_TEXTS + 1)]
+    many = [f"{number}" for number in range(MAX_TOKENS // 2 + 1)]
+    long = ["word " * MAX_TOKENS]
     await asyncio.gather(
         *(model.classify(["idle"], None, 2.0, 0.0) for _ in range(2)),
         *(model.classify(["soon"], 1.0, 2.0, 1.0) for _ in range(2)),
-        *(model.classify(many, None, 2.0, 1.0) for _ in range(2)),
+        *(model.classify(large, None, 2.0, 1.0) for large in (many, many, long, long)),
     )
-    assert handle.methods == ["classify"] * 6
+    assert handle.methods == ["classify"] * 8

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from serve_app.errors import ModelUnavailable
 from serve_app.messages import Answer, Ask
-from serve_app.predict.shared_calls import MAX_GATHER_S, MAX_TEXTS, SharedCalls
+from serve_app.predict.shared_calls import MAX_GATHER_S, MAX_TOKENS, SharedCalls
 from tests.support.fakes import Gate, answer, fake_scores
 from tests.support.wait import until_async
 
 BUSY_S, MAX_WAIT_S = 1.0, 2.0
+FEW = 10
 
 
 class Sender:
@@ -35,7 +36,7 @@ async def test_concurrent_requests_share_a_call_and_each_gets_its_own_answer() -
     sender = Sender()
     shared = SharedCalls(sender)
     lists = [[f"text {number}", f"and {number}"][: 1 + number % 2] for number in range(5)]
-    answers = await asyncio.gather(*(shared.classify(texts, MAX_WAIT_S + len(texts), BUSY_S) for texts in lists))
+    answers = await asyncio.gather(*(shared.classify(texts, FEW, MAX_WAIT_S + len(texts), BUSY_S) for texts in lists))
     assert sender.calls == [[(texts, MAX_WAIT_S + len(texts)) for texts in lists]]
     assert [found.scores for found in answers if found] == [tuple(map(fake_scores, texts)) for texts in lists]
 
@@ -43,47 +44,36 @@ async def test_concurrent_requests_share_a_call_and_each_gets_its_own_answer() -
 async def test_a_request_joins_within_the_time_to_gather_and_not_later() -> None:
     sender = Sender()
     shared = SharedCalls(sender)
-    first = asyncio.create_task(shared.classify(["first"], MAX_WAIT_S, BUSY_S))
+    first = asyncio.create_task(shared.classify(["first"], FEW, MAX_WAIT_S, BUSY_S))
     await asyncio.sleep(0)
-    await asyncio.gather(first, shared.classify(["second"], MAX_WAIT_S, BUSY_S))
-    await shared.classify(["third"], MAX_WAIT_S, BUSY_S)
+    await asyncio.gather(first, shared.classify(["second"], FEW, MAX_WAIT_S, BUSY_S))
+    await shared.classify(["third"], FEW, MAX_WAIT_S, BUSY_S)
     assert [[texts for texts, _ in asks] for asks in sender.calls] == [[["first"], ["second"]], [["third"]]]
 
 
-async def test_a_full_call_is_followed_by_another() -> None:
+async def test_a_full_call_is_sent_at_once_and_followed_by_another() -> None:
     sender = Sender()
     shared = SharedCalls(sender)
-    await asyncio.gather(*(shared.classify([f"{number}"], MAX_WAIT_S, BUSY_S) for number in range(MAX_TEXTS + 2)))
-    assert [len(asks) for asks in sender.calls] == [MAX_TEXTS, 2]
-
-
-async def test_a_full_call_is_sent_at_once() -> None:
-    shared = SharedCalls(Sender())
-    async with asyncio.timeout(MAX_GATHER_S):
-        await asyncio.gather(*(shared.classify([f"{number}"], MAX_WAIT_S, math.inf) for number in range(MAX_TEXTS)))
-
-
-async def test_a_call_that_has_no_room_for_the_next_request_is_sent_at_once() -> None:
-    sender = Sender()
-    shared = SharedCalls(sender)
-    most = [f"{number}" for number in range(MAX_TEXTS - 1)]
-    requests = [asyncio.create_task(shared.classify(texts, MAX_WAIT_S, math.inf)) for texts in (most, ["a", "b"])]
-    async with asyncio.timeout(MAX_GATHER_S):
-        await requests[0]
-    await requests[1]
-    assert [len(asks) for asks in sender.calls] == [1, 1]
+    sizes = [MAX_TOKENS - 1, 1, MAX_TOKENS, FEW, MAX_TOKENS, FEW]
+    last = [asyncio.create_task(shared.classify([f"{size}"], size, MAX_WAIT_S, math.inf)) for size in sizes].pop()
+    async with asyncio.timeout(MAX_GATHER_S / 2):
+        await until_async(lambda: len(sender.calls) == 3, "the full calls are sent")
+    await last
+    assert [len(asks) for asks in sender.calls] == [2, 1, 2, 1]
 
 
 async def test_a_failed_request_fails_no_other() -> None:
     shared = SharedCalls(Sender())
-    failed, good = await asyncio.gather(*(shared.classify([text], MAX_WAIT_S, BUSY_S) for text in ("failed", "good")))
+    failed, good = await asyncio.gather(
+        *(shared.classify([text], FEW, MAX_WAIT_S, BUSY_S) for text in ("failed", "good"))
+    )
     assert failed is None
     assert good is not None
 
 
 async def test_a_failed_call_fails_all_of_its_requests() -> None:
     shared = SharedCalls(Sender())
-    calls = (shared.classify([text], MAX_WAIT_S, BUSY_S) for text in ("broken", "good"))
+    calls = (shared.classify([text], FEW, MAX_WAIT_S, BUSY_S) for text in ("broken", "good"))
     ends = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(end) for end in ends] == [ModelUnavailable] * 2
 
@@ -92,7 +82,7 @@ async def test_a_call_is_cancelled_with_the_last_of_its_callers() -> None:
     sender = Sender()
     sender.gate.clear()
     shared = SharedCalls(sender)
-    one, other = (asyncio.create_task(shared.classify([text], MAX_WAIT_S, BUSY_S)) for text in ("one", "other"))
+    one, other = (asyncio.create_task(shared.classify([text], FEW, MAX_WAIT_S, BUSY_S)) for text in ("one", "other"))
     await until_async(lambda: len(sender.calls) == 1, "the call is sent")
     one.cancel()
     await asyncio.gather(one, return_exceptions=True)
@@ -105,9 +95,9 @@ async def test_a_call_is_cancelled_with_the_last_of_its_callers() -> None:
 async def test_no_request_joins_a_call_that_was_cancelled_before_it_was_sent() -> None:
     sender = Sender()
     shared = SharedCalls(sender)
-    gone = asyncio.create_task(shared.classify(["gone"], MAX_WAIT_S, BUSY_S))
+    gone = asyncio.create_task(shared.classify(["gone"], FEW, MAX_WAIT_S, BUSY_S))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    assert await shared.classify(["later"], MAX_WAIT_S, BUSY_S) is not None
+    assert await shared.classify(["later"], FEW, MAX_WAIT_S, BUSY_S) is not None
     assert [[texts for texts, _ in asks] for asks in sender.calls] == [[["later"]]]
