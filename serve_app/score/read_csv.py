@@ -93,7 +93,9 @@ def read_rows(
                 None, None, len(data), f"the line is longer than {MAX_LINE_BYTES >> 20} MiB; cut", printable(data)
             )
         elif fields is None:
-            yield Row(None, None, len(data), "the quotes are malformed", printable(data.rstrip(b"\r\n")))
+            line = data.rstrip(b"\r\n")
+            fault = "a carriage return is outside quotes" if b"\r" in line else "the quotes are malformed"
+            yield Row(None, None, len(data), fault, printable(line))
         elif len(fields) != width:
             fault = f"it has {len(fields)} fields where the header has {width}"
             kept = [*fields[:width], *[""] * (width - len(fields))]
