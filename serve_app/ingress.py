@@ -56,7 +56,7 @@ class Ingress:
         identity = identify(open_directory(settings.model_dir), settings.precision, settings.max_tokens)
         # plain pickle, since cloudpickle, Serve's default, takes longer to find that it is not needed
         calls = classifier.options(request_serialization="pickle", response_serialization="pickle")
-        model = RemoteModel(calls, settings.model_timeout_s, metrics, identity)
+        model = RemoteModel(calls, settings, metrics, identity)
         admission = Admission(settings, metrics)
         shared, probe_s = open_redis(settings, metrics), settings.health_probe_s
         predictor = Predictor(model, shared, admission, settings.cache_entries, metrics, probe_s=probe_s)

@@ -12,8 +12,6 @@ Event = tuple[bytes, float | None]
 """A request's key with the seconds until it is due, or with None if it has returned."""
 News = tuple[str, Sequence[Event], int]
 """The sender's name, its reservation events since its last message, and the tokens that it refused since then."""
-Ask = tuple[Sequence[str], float]
-"""A request's texts, and the longest queue in seconds that they may find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

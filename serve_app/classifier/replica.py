@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import ray
 from ray import serve
@@ -20,7 +21,7 @@ from serve_app.classifier.passes import Passes, Request
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
 from serve_app.idle_priority import run_at_idle_priority
-from serve_app.messages import Answer, Ask, Event, guess_tokens
+from serve_app.messages import Answer, Event, guess_tokens
 from serve_app.metrics import Metrics
 from serve_app.overload.retry_reservations import ReservationRelay
 from serve_app.scaling import LOAD, Meter
@@ -28,11 +29,12 @@ from serve_app.settings import Settings
 
 WARM_UP_TEXTS = [f"Warm-up sentence {number}, as long as most that will come." for number in range(64)]
 """All different, since the engine runs equal texts only once."""
-INLINE_CHARS = 2_000
-"""Up to this many characters are tokenized without a thread, which would take longer to wake up."""
-SLICE_TEXTS, SLICE_CHARS = 16, 6_000
-"""At most so many texts, or characters unless one text is longer, are tokenized in one call. This long other large
-requests wait, and a request whose client has disconnected goes on: 10 us a character if each is a token of its own."""
+INLINE_BYTES = 2_000
+"""Requests of up to so many bytes are tokenized without a thread, which would take longer to wake up. It takes half a
+millisecond for prose, and 20 for words of one character a token."""
+SLICE_TEXTS, SLICE_BYTES = 16, 6_000
+"""Of larger requests at most so many texts and bytes are tokenized in one call, unless one text is longer. Other large
+requests wait meanwhile, and it goes on if the client disconnects."""
 
 
 class Classifier:
@@ -65,6 +67,7 @@ class Classifier:
         since Serve logs and wraps errors. An infinite `max_wait_s` makes the request urgent.
         """
         slices = slice_texts(texts)
+        small = len(slices) == 1 and _size(texts) <= INLINE_BYTES
         guesses = [sum(guess_tokens(text, self._identity.max_tokens) for text in part) for part in slices]
         request = Request([None] * len(texts), sum(guesses), urgent=max_wait_s == math.inf)
         truncated: list[bool] = []
@@ -74,7 +77,7 @@ class Classifier:
                 async with asyncio.timeout(timeout_s):
                     for part, guess in zip(slices, guesses, strict=True):
                         began = time.perf_counter()
-                        lines = await self._tokenize(part)
+                        lines = await (self._tokenize_small(part) if small else self._tokenize(part))
                         tokenize_ms += (time.perf_counter() - began) * 1000
                         self._passes.add(request, len(truncated), [line.ids for line in lines], guess)
                         truncated += [line.truncated for line in lines]
@@ -95,12 +98,14 @@ class Classifier:
             tokens_per_s=self._passes.guessed_per_s,
         )
 
-    async def classify_all(self, asks: Sequence[Ask], timeout_s: float) -> list[Answer | None]:
+    async def classify_all(
+        self, requests: Sequence[Sequence[str]], timeout_s: float, max_wait_s: float
+    ) -> list[Answer | None]:
         """Like `classify` for several requests; None for one that failed."""
-        answers = await asyncio.gather(
-            *(self.classify(texts, timeout_s, max_wait_s) for texts, max_wait_s in asks), return_exceptions=True
-        )
-        return [answer if isinstance(answer, Answer) else None for answer in answers]
+        calls = (self.classify(texts, timeout_s, max_wait_s) for texts in requests)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        wait_s = self._passes.wait_s  # now, since most of them were done earlier
+        return [replace(answer, wait_s=wait_s) if isinstance(answer, Answer) else None for answer in answers]
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
         """Relay reservation events between ingress replicas, which all call the same classifier replica."""
@@ -118,31 +123,33 @@ class Classifier:
         waiting = self._passes.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
         return {LOAD: self._work.share() + waiting}
 
-    async def _tokenize(self, texts: Sequence[str]) -> list[Encoding]:
-        if sum(map(len, texts)) <= INLINE_CHARS:
-            return await self._tokenize_small(texts)
-        # not together with others, which would wait until all of it is done
-        return await self._tokenize_on_thread(texts)
-
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
-    async def _tokenize_small(self, slices: list[Sequence[str]]) -> list[list[Encoding]]:
-        """Tokenize the slices of concurrent calls together; each caller then queues its own."""
-        texts = [text for part in slices for text in part]
-        inline = sum(map(len, texts)) <= INLINE_CHARS
-        lines = iter(self._tokenizer.encode(texts) if inline else await self._tokenize_on_thread(texts))
-        return [[next(lines) for _ in part] for part in slices]
+    async def _tokenize_small(self, requests: list[Sequence[str]]) -> list[list[Encoding]]:
+        """Tokenize the texts of concurrent small requests together; each caller then queues its own."""
+        encodings = []
+        for part in slice_texts([text for texts in requests for text in texts], INLINE_BYTES):
+            encodings += self._tokenizer.encode(part)
+            await asyncio.sleep(0)  # the loop answers others meanwhile
+        lines = iter(encodings)
+        return [[next(lines) for _ in texts] for texts in requests]
 
-    def _tokenize_on_thread(self, texts: Sequence[str]) -> asyncio.Future[list[Encoding]]:
-        return asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts)
+    async def _tokenize(self, texts: Sequence[str]) -> list[Encoding]:
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenizer.encode, texts)
 
 
-def slice_texts(texts: Sequence[str]) -> list[Sequence[str]]:
-    """The texts in parts of at most SLICE_TEXTS texts and SLICE_CHARS characters, or of one longer text."""
+def slice_texts(texts: Sequence[str], max_bytes: int = SLICE_BYTES) -> list[Sequence[str]]:
+    """The texts in parts of at most SLICE_TEXTS texts and `max_bytes` bytes, or of one longer text."""
     slices: list[Sequence[str]] = []
-    first = chars = 0
+    first = size = 0
     for index, text in enumerate(texts):
-        if index > first and (index - first == SLICE_TEXTS or chars + len(text) > SLICE_CHARS):
+        more = _size([text])
+        if index > first and (index - first == SLICE_TEXTS or size + more > max_bytes):
             slices.append(texts[first:index])
-            first, chars = index, 0
-        chars += len(text)
+            first, size = index, 0
+        size += more
     return [*slices, texts[first:]] if texts else slices
+
+
+def _size(texts: Sequence[str]) -> int:
+    """Bytes of UTF-8, which bound the time to tokenize better than characters."""
+    return sum([len(text.encode()) for text in texts])

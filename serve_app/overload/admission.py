@@ -21,7 +21,7 @@ EXCHANGE_S = 0.4
 RESERVED_FRACTION, MAX_RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 1 / 2, 2
 """A refused request reserves at most the first fraction of the maximum wait, or the work of so many requests of usual
 size up to the second. So a few large requests delay nobody else, and retry times hold if all requests are large."""
-_SIZE_WEIGHT = 0.05
+_SIZE_WEIGHT = 0.2
 _FORGET_S = 10.0
 
 
@@ -96,7 +96,6 @@ class Admission:
         """
         key = next(iter(texts))
         tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
-        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_tokens(tokens) - self._usual_tokens)
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
         # how long it delays others: by one pass at most, since requests alternate
@@ -107,6 +106,8 @@ class Admission:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
+        # of refused ones too, callers who never return could make it large at no cost
+        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_tokens(tokens) - self._usual_tokens)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
             queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)
         self._count(permit, 1)

@@ -59,7 +59,7 @@ class RetryReservations:
             due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), MAX_RETRY_S)
             self._add(key, due, now)
             self._events.append((key, due))
-        return max(1, math.ceil(due - now))
+        return min(max(1, math.ceil(due - now)), MAX_RETRY_S)
 
     def news(self, now: float) -> News:
         """The reservation events and refused tokens of this replica since the last call."""

@@ -14,9 +14,10 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.identity import Identity
-from serve_app.messages import Answer, Ask, Event, News, guess_tokens
+from serve_app.messages import Answer, Event, News
 from serve_app.metrics import Metrics
-from serve_app.predict.shared_calls import MAX_TOKENS, SharedCalls
+from serve_app.predict.shared_calls import SharedCalls
+from serve_app.settings import Settings
 
 RETURN_S = 0.5
 """At most this much of a call's time-out is kept for sending the answer back."""
@@ -27,9 +28,10 @@ class RemoteModel:
 
     ATTEMPTS = 3
 
-    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float, metrics: Metrics, identity: Identity) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], settings: Settings, metrics: Metrics, identity: Identity) -> None:
         self._handle: Any = handle  # its calls give a response or a generator, as its options say
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.model_timeout_s
+        self._pass_tokens = settings.batch_tokens
         self._metrics = metrics
         self.last_success: float | None = None
         """`time.monotonic()` of the last prediction that succeeded."""
@@ -54,9 +56,11 @@ class RemoteModel:
             ModelUnavailable: no replica answered in time.
         """
         answer: Answer | None
-        may_share = spare_s and timeout_s is None
-        if may_share and (tokens := sum([guess_tokens(text, None) for text in texts])) <= MAX_TOKENS:
-            answer = await self._shared.classify(texts, tokens, max_wait_s, spare_s)
+        size = sum([len(text.encode()) + 2 for text in texts]) if spare_s and timeout_s is None else 0
+        # hardly any token is shorter than a byte, so these texts are in one pass, and the others of the call wait for
+        # no further one
+        if 0 < size <= self._pass_tokens:
+            answer = await self._shared.classify(texts, size, max_wait_s, spare_s)
         else:
             within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
             answer = await self._call(lambda: self._handle.classify.remote(list(texts), within_s, max_wait_s))
@@ -66,9 +70,9 @@ class RemoteModel:
             self.last_success = time.monotonic()
         return answer
 
-    async def _classify_all(self, asks: Sequence[Ask]) -> Sequence[Answer | None]:
+    async def _classify_all(self, requests: Sequence[Sequence[str]], max_wait_s: float) -> Sequence[Answer | None]:
         answers: Sequence[Answer | None] = await self._call(
-            lambda: self._handle.classify_all.remote(asks, _within_s(self._timeout_s))
+            lambda: self._handle.classify_all.remote(requests, _within_s(self._timeout_s), max_wait_s)
         )
         return answers
 

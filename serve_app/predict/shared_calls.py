@@ -1,7 +1,7 @@
 """Handle calls that requests share while the model is busy.
 
 A call costs both processes CPU, which the engine needs; requests that arrive one by one would cost more than the model
-itself. It returns when the last of its requests is done, so only small ones share, and few of them.
+itself. It returns when the last of its requests is done, so only small ones should share.
 """
 
 from __future__ import annotations
@@ -11,67 +11,72 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from serve_app.messages import Answer, Ask
+from serve_app.messages import Answer
 
 MAX_GATHER_S = 0.2
 """How long a request waits for others at most; it would otherwise wait in the model's queue."""
 GATHER_FRACTION = 1 / 4
 """How much of `spare_s` a request waits for others, at most."""
-MAX_TOKENS = 256
-"""A call is full with so many tokens, as `guess_tokens` counts them: about 16 sentences. A request with more has a call
-of its own, or the others of its call would wait until all of it is done."""
+FULL_BYTES = 1000
+"""A call of so many bytes of text, about 16 sentences, is sent at once."""
+
+Send = Callable[[Sequence[Sequence[str]], float], Awaitable[Sequence[Answer | None]]]
+"""Sends several requests and the longest queue that they may find; gives None for a request that failed."""
 
 
 @dataclass(eq=False)
 class _Call:
-    asks: list[Ask] = field(default_factory=list)
-    tokens: int = 0
+    requests: list[Sequence[str]] = field(default_factory=list)
+    size: int = 0
     callers: int = 0
     full: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Sequence[Answer | None]] = field(init=False)
 
 
 class SharedCalls:
-    """Collects requests and sends them together by `send`, which answers each, or gives None for one that failed."""
+    """Collects requests and sends them together."""
 
-    def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | None]]]) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._open: _Call | None = None
+        self._open: dict[float, _Call] = {}
 
-    async def classify(self, texts: Sequence[str], tokens: int, max_wait_s: float, spare_s: float) -> Answer | None:
-        """The answer for the texts, which would otherwise wait for `spare_s` behind the passes that are running.
+    async def classify(self, texts: Sequence[str], size: int, max_wait_s: float, spare_s: float) -> Answer | None:
+        """The answer for texts of `size` bytes, which would otherwise wait `spare_s` behind the passes that run.
 
         When a caller is cancelled, its call goes on for the others; with the last of them the call is cancelled.
         """
-        call = self._open
+        call = self._open.get(max_wait_s)
         if call is None:
-            call = self._open = _Call()
+            call = self._open[max_wait_s] = _Call()
             gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
-            call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
-        index = len(call.asks)
-        call.asks.append((texts, max_wait_s))
-        call.tokens += tokens
+            call.task = asyncio.create_task(self._gather_and_send(call, max_wait_s, gather_s))
+        index = len(call.requests)
+        call.requests.append(texts)
+        call.size += size
         call.callers += 1
-        if call.tokens >= MAX_TOKENS:
-            self._close(call)
+        if call.size >= FULL_BYTES:
+            self._close(call, max_wait_s)
             call.full.set()
         try:
             await asyncio.wait([call.task])
             return call.task.result()[index]
         finally:
             call.callers -= 1
-            if not call.callers and not call.task.done():
-                call.task.cancel()
-                self._close(call)  # at once, so that no request joins it now
+            if not call.task.done():
+                call.requests[index] = ()  # nobody waits for it, if it has not been sent
+                call.size -= size
+                if not call.callers:
+                    call.task.cancel()
+                    self._close(call, max_wait_s)  # at once, so that no request joins it now
             del call  # an error's traceback holds this frame: a cycle that only the garbage collector frees
 
-    async def _gather_and_send(self, call: _Call, gather_s: float) -> Sequence[Answer | None]:
+    async def _gather_and_send(self, call: _Call, max_wait_s: float, gather_s: float) -> Sequence[Answer | None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(gather_s):
                 await call.full.wait()
-        self._close(call)
-        return await self._send(call.asks)
+        self._close(call, max_wait_s)
+        return await self._send(call.requests, max_wait_s)
 
-    def _close(self, call: _Call) -> None:
-        if self._open is call:
-            self._open = None
+    def _close(self, call: _Call, max_wait_s: float) -> None:
+        if self._open.get(max_wait_s) is call:
+            del self._open[max_wait_s]

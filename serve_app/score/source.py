@@ -18,8 +18,8 @@ from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream
 
 PART_ROWS, PART_BYTES = 1024, 32 << 10
-"""A part ends at the first limit reached. Its texts fit into one call of the engine, and are a few seconds of work for
-one thread even on a slow CPU, so that workers wait little for the last part."""
+"""A part ends at the first limit reached. Its texts mostly fit into one call of the engine, and are a few seconds of
+work for one thread even on a slow CPU, so that workers wait little for the last part."""
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SAMPLE_LINES, _SAMPLE_BYTES = 2048, 4 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import math
 import os
 import sys
 import time
@@ -132,23 +131,26 @@ async def test_the_metric_of_waiting_tokens_falls_to_none_with_the_last_request(
 
 
 async def test_requests_of_one_call_are_answered_refused_and_failed_each_by_itself(setup: Setup) -> None:
-    asks = [(["I love you."], math.inf), (["I hate you.", "Well."], math.inf), ([], math.inf)]
-    alone = [await setup.classifier.classify(*ask[:1], 30.0, ask[1]) for ask in asks]
-    together = await setup.classifier.classify_all(asks, 30.0)
+    requests = [["I love you."], ["I hate you.", "Well."], []]
+    alone = [await setup.classifier.classify(texts, 30.0) for texts in requests]
+    together = await setup.classifier.classify_all(requests, 30.0, 30.0)
     for one, other in zip(alone, together, strict=True):
         assert np.allclose(one.scores, other.scores, atol=1e-5)
     gate = asyncio.Event()
     busy = setup.slow(gate)
     await until_async(lambda: len(setup.classifier._passes._free) == 0, "the engine is busy")
-    call = asyncio.create_task(
-        setup.classifier.classify_all([(["refused"], -1.0), ([object()], 30.0), *asks[:1]], 30.0)
-    )
+    setup.classifier._passes.tokens_per_s = 1000.0
+    many = [["word " * 500]] * 30  # half a second each
+    call = asyncio.create_task(setup.classifier.classify_all([["good"], [object()], *many], 30.0, 2.0))
+    await until_async(lambda: len(setup.classifier._passes._requests) > 3, "they are queued or refused")
     gate.set()
-    refused, failed, good = await call
+    good, failed, *others = await call
     await busy
-    assert refused.busy_s > 0
-    assert failed is None
     assert None not in good.scores
+    assert failed is None
+    assert {other.busy_s > 0 for other in others} == {True, False}
+    assert all((other.busy_s > 0) == (None in other.scores) for other in others)
+    assert {each.wait_s for each in (good, *others)} == {0.0}, "the queue as it is when the call ends"
 
 
 async def test_what_is_too_late_is_dropped_before_the_forward_pass(setup: Setup) -> None:
@@ -284,15 +286,17 @@ async def test_a_caller_that_hangs_up_leaves_little_to_tokenize(setup: Setup, mo
         ([], []),
         ([1] * 20, [16, 4]),
         ([2000] * 4, [3, 1]),
+        ([1999, 1, 2000, 2000, 1], [4, 1]),
         ([9000, 9000, 1], [1, 1, 1]),
         ([10, 9000, 10, 10], [1, 1, 2]),
         ([5999, 1, 1], [2, 1]),
     ],
 )
-def test_slices_are_bounded_in_texts_and_in_characters(lengths: list[int], parts: list[int]) -> None:
+def test_slices_are_bounded_in_texts_and_in_bytes(lengths: list[int], parts: list[int]) -> None:
     texts = [chr(ord("a") + index) * length for index, length in enumerate(lengths)]
     slices = slice_texts(texts)
     assert [len(part) for part in slices] == parts
+    assert slice_texts(["é" * 3000, "a"]) == [["é" * 3000], ["a"]]
     assert [text for part in slices for text in part] == texts
 
 
@@ -300,15 +304,17 @@ async def test_small_texts_are_tokenized_while_a_large_one_is(setup: Setup, monk
     encode, loop, begun, gate = setup.classifier._tokenizer.encode, asyncio.get_running_loop(), [], asyncio.Event()
 
     def wait_and_encode(texts: list[str]) -> Any:
-        if sum(map(len, texts)) > setup.module.INLINE_CHARS:
+        if "large" in texts[0]:
             begun.append(texts)
             asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
         return encode(texts)
 
     monkeypatch.setattr(setup.classifier._tokenizer, "encode", wait_and_encode)
-    large = asyncio.create_task(setup.classifier.classify(["word " * 1000], 30.0))
+    # in slices each of which would be small
+    large = asyncio.create_task(setup.classifier.classify(["large " * 300] * 10, 30.0))
     await until_async(lambda: begun, "the large one is being tokenized")
-    assert None not in (await setup.classifier.classify(["small"], 30.0)).scores
+    small = (setup.classifier.classify(["small " * 25], 30.0) for _ in range(16))
+    assert all(None not in answer.scores for answer in await asyncio.gather(*small))
     assert not large.done()
     gate.set()
     assert None not in (await large).scores

@@ -14,8 +14,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
 from serve_app.predict.model_client import RemoteModel
-from serve_app.predict.shared_calls import MAX_TOKENS
+from serve_app.settings import Settings
 from tests.support.fakes import IDENTITY, FakeModel, answer, fake_scores
+
+SETTINGS = Settings(model_timeout_s=5.0, batch_tokens=128)
 
 
 class Response:
@@ -52,7 +54,7 @@ class Handle:
 
 
 def model(*ends: object) -> RemoteModel:
-    return RemoteModel(Handle(*ends), 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
+    return RemoteModel(Handle(*ends), SETTINGS, Metrics(), IDENTITY)  # type: ignore[arg-type]
 
 
 def back_pressure() -> BackPressureError:
@@ -87,7 +89,7 @@ async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
 
 async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:
     handle = Handle(None)
-    call = asyncio.create_task(RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"]))  # type: ignore[arg-type]
+    call = asyncio.create_task(RemoteModel(handle, SETTINGS, Metrics(), IDENTITY).classify(["a"]))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     call.cancel()
@@ -106,7 +108,7 @@ async def test_an_error_of_the_replica_is_503_without_its_words() -> None:
 @pytest.mark.parametrize(("asked", "sent"), [(None, 4.75), (0.0, 0.0), (2.0, 1.9), (60.0, 4.75)])
 async def test_the_replica_is_sent_the_callers_time_less_that_of_the_way_back(asked: float | None, sent: float) -> None:
     handle = Handle(await FakeModel().classify(["a"]))
-    await RemoteModel(handle, 5.0, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
+    await RemoteModel(handle, SETTINGS, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
     assert handle.timeouts == [sent]
 
 
@@ -121,14 +123,14 @@ class SharingHandle:
             self.methods.append(method)
             if method == "classify":
                 return answer(*map(fake_scores, asks))
-            return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts, _ in asks]
+            return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts in asks]
 
         return SimpleNamespace(remote=lambda *arguments: asyncio.ensure_future(called(*arguments)))
 
 
 async def test_small_requests_without_a_deadline_share_a_call_of_a_busy_model() -> None:
     handle = SharingHandle()
-    shared = RemoteModel(handle, 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
+    shared = RemoteModel(handle, SETTINGS, Metrics(), IDENTITY)  # type: ignore[arg-type]
     texts = [[f"text {number}"] for number in range(3)]
     answers = await asyncio.gather(*(shared.classify(each, None, 2.0, 1.0) for each in texts))
     assert [found.scores for found in answers] == [(fake_scores(text),) for (text,) in texts]
@@ -139,9 +141,9 @@ async def test_small_requests_without_a_deadline_share_a_call_of_a_busy_model() 
 
 async def test_requests_with_a_deadline_large_ones_and_those_of_an_idle_model_have_calls_of_their_own() -> None:
     handle = SharingHandle()
-    model = RemoteModel(handle, 5.0, Metrics(), IDENTITY)  # type: ignore[arg-type]
-    many = [f"{number}" for number in range(MAX_TOKENS // 2 + 1)]
-    long = ["word " * MAX_TOKENS]
+    model = RemoteModel(handle, SETTINGS, Metrics(), IDENTITY)  # type: ignore[arg-type]
+    many = ["!" * 31] * 4  # 4 bytes more than the tokens of a pass, with those that begin and end a text
+    long = ["!" * 127]
     await asyncio.gather(
         *(model.classify(["idle"], None, 2.0, 0.0) for _ in range(2)),
         *(model.classify(["soon"], 1.0, 2.0, 1.0) for _ in range(2)),
