@@ -53,8 +53,7 @@ class Tiers:
             if (prediction := memory.get(name)) is not None:
                 memory.move_to_end(name)
                 found[key] = prediction
-        if found and (renewed := min(len(found), self._renewals())):
-            self._may_renew -= renewed
+        if found and (renewed := self._renewals(len(found))):
             self._of(model).put_in_background(dict(random.sample(list(found.items()), renewed)))
         return found
 
@@ -76,12 +75,18 @@ class Tiers:
         for shared in self._shared.values():
             await shared.close()
 
-    def _renewals(self) -> int:
-        """How many hits may be renewed now, at most RENEWED_PER_S; rounded at random, so that no text is left out."""
+    def _renewals(self, hits: int) -> int:
+        """How many of so many hits to renew now: all while few were lately, then a share at random.
+
+        If all were renewed until none may be, texts that are asked for in step with the clock might never be.
+        """
         now = self._clock()
         self._may_renew = min(RENEWED_PER_S, self._may_renew + (now - self._counted_at) * RENEWED_PER_S)
         self._counted_at = now
-        return int(max(0.0, self._may_renew) + random.random())  # noqa: S311
+        share = min(1.0, 2 * self._may_renew / RENEWED_PER_S)
+        renewed = int(max(0.0, min(hits * share, self._may_renew)) + random.random())  # noqa: S311
+        self._may_renew -= renewed
+        return renewed
 
     def _remember(self, model: Identity, predictions: Mapping[bytes, Prediction]) -> None:
         prefix = model.fingerprint.encode()
