@@ -21,7 +21,7 @@ EXCHANGE_S = 0.4
 RESERVED_FRACTION, MAX_RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 1 / 2, 2
 """A refused request reserves at most the first fraction of the maximum wait, or the work of so many requests of usual
 size up to the second. So a few large requests delay nobody else, and retry times hold if all requests are large."""
-_SIZE_WEIGHT = 0.2
+_SIZE_WEIGHT = 0.05
 _FORGET_S = 10.0
 
 
@@ -107,7 +107,7 @@ class Admission:
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
         # of refused ones too, callers who never return could make it large at no cost
-        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_tokens(tokens) - self._usual_tokens)
+        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
             queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)
         self._count(permit, 1)
@@ -125,13 +125,16 @@ class Admission:
     def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
         """The error, with a retry time reserved for the text with this key; it is at least `busy_s` away."""
         key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
-        work_s = self._reserved_tokens(tokens) / (self.tokens_per_s or 1.0)
-        return kind(self.reservations.reserve(key, tokens, work_s, wait_s, self._clock()), permit.deadline)
+        reserved_s = self._reserved_s(tokens)
+        return kind(self.reservations.reserve(key, tokens, reserved_s, wait_s, self._clock()), permit.deadline)
 
-    def _reserved_tokens(self, tokens: int) -> float:
-        of_wait = self._settings.max_wait_s * (self.tokens_per_s or 1.0)
-        usual = min(RESERVED_SIZES * self._usual_tokens, of_wait * MAX_RESERVED_FRACTION)
-        return min(tokens, max(usual, of_wait * RESERVED_FRACTION))
+    def _reserved_s(self, tokens: int) -> float:
+        """Seconds of work that a refused request reserves."""
+        max_wait_s, rate = self._settings.max_wait_s, self.tokens_per_s
+        if not rate:
+            return max_wait_s * RESERVED_FRACTION
+        usual_s = min(RESERVED_SIZES * self._usual_tokens / rate, max_wait_s * MAX_RESERVED_FRACTION)
+        return min(tokens / rate, max(usual_s, max_wait_s * RESERVED_FRACTION))
 
     def learn(self, answer: Answer) -> None:
         """Update the estimate of a classifier's queue with what it reports."""

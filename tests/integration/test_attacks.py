@@ -155,9 +155,10 @@ def test_a_refused_megabyte_puts_nobody_off(service: Service) -> None:
         connections = Connections(service.port)
         with frozen(service):
             filling: list[asyncio.Task[Answer]] = []
-            # until it is full, and in a few seconds on any CPU: Serve replaces a replica that stays frozen
+            # until it is full, and in a few seconds on any CPU: Serve replaces a replica that stays frozen; each about
+            # a pass, so that a megabyte is much more than what is usual
             while not any(each.done() for each in filling):
-                lists = [attacks.body(attacks.dense_texts(100)) for _ in range(10)]
+                lists = [attacks.body(attacks.dense_texts(2)) for _ in range(10)]
                 filling += [asyncio.create_task(connections.post(body)) for body in lists]
                 await asyncio.wait(filling[-1:], timeout=0.2)
             before = await connections.post(honest[0])

@@ -247,3 +247,10 @@ def test_a_request_reserves_all_its_work_if_others_are_as_large(admission: Admis
     admission.learn(answer(wait_s=1.5))
     # ten seconds' work, after what is there, and two fifths to spare
     assert [retry_after(admission, each) for each in large[60:]][-1] == 16
+
+
+def test_a_request_reserves_little_while_no_classifier_has_answered(clock: Clock) -> None:
+    admission = Admission(SETTINGS, Metrics(), clock)
+    permits = [admission.admit(texts(number), math.inf) for number in range(21)]
+    times = [int(admission.refusal(permit, TooBusy, 1.5).headers["Retry-After"]) for permit in permits]
+    assert times[-1] - times[0] <= math.ceil(20 * 1.4 / 8)
