@@ -106,7 +106,7 @@ class Admission:
             raise self.refusal(permit, TooBusy)
         if rate and now + wait_s + tokens / rate > deadline:
             raise self.refusal(permit, TooLate)
-        # of refused ones too, callers who never return could make it large at no cost
+        # from admitted requests alone, or callers who never return could raise it at no cost
         self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
             queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)

@@ -56,10 +56,10 @@ class RemoteModel:
             ModelUnavailable: no replica answered in time.
         """
         answer: Answer | None
-        size = sum([len(text.encode()) + 2 for text in texts]) if spare_s and timeout_s is None else 0
-        # hardly any token is shorter than a byte, so these texts are in one pass, and the others of the call wait for
+        may_share = spare_s and timeout_s is None
+        # hardly any token is shorter than a byte, so these texts fit into one pass, and the others of the call wait for
         # no further one
-        if 0 < size <= self._pass_tokens:
+        if may_share and (size := sum([len(text.encode()) + 2 for text in texts])) <= self._pass_tokens:
             answer = await self._shared.classify(texts, size, max_wait_s, spare_s)
         else:
             within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))

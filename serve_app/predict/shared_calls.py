@@ -26,6 +26,7 @@ Send = Callable[[Sequence[Sequence[str]], float], Awaitable[Sequence[Answer | No
 
 @dataclass(eq=False)
 class _Call:
+    max_wait_s: float
     requests: list[Sequence[str]] = field(default_factory=list)
     size: int = 0
     callers: int = 0
@@ -47,15 +48,15 @@ class SharedCalls:
         """
         call = self._open.get(max_wait_s)
         if call is None:
-            call = self._open[max_wait_s] = _Call()
+            call = self._open[max_wait_s] = _Call(max_wait_s)
             gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
-            call.task = asyncio.create_task(self._gather_and_send(call, max_wait_s, gather_s))
+            call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
         index = len(call.requests)
         call.requests.append(texts)
         call.size += size
         call.callers += 1
         if call.size >= FULL_BYTES:
-            self._close(call, max_wait_s)
+            self._close(call)
             call.full.set()
         try:
             await asyncio.wait([call.task])
@@ -63,20 +64,20 @@ class SharedCalls:
         finally:
             call.callers -= 1
             if not call.task.done():
-                call.requests[index] = ()  # nobody waits for it, if it has not been sent
+                call.requests[index] = ()  # unless the call has been sent, these texts are not computed
                 call.size -= size
                 if not call.callers:
                     call.task.cancel()
-                    self._close(call, max_wait_s)  # at once, so that no request joins it now
+                    self._close(call)  # at once, so that no request joins it now
             del call  # an error's traceback holds this frame: a cycle that only the garbage collector frees
 
-    async def _gather_and_send(self, call: _Call, max_wait_s: float, gather_s: float) -> Sequence[Answer | None]:
+    async def _gather_and_send(self, call: _Call, gather_s: float) -> Sequence[Answer | None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(gather_s):
                 await call.full.wait()
-        self._close(call, max_wait_s)
-        return await self._send(call.requests, max_wait_s)
+        self._close(call)
+        return await self._send(call.requests, call.max_wait_s)
 
-    def _close(self, call: _Call, max_wait_s: float) -> None:
-        if self._open.get(max_wait_s) is call:
-            del self._open[max_wait_s]
+    def _close(self, call: _Call) -> None:
+        if self._open.get(call.max_wait_s) is call:
+            del self._open[call.max_wait_s]

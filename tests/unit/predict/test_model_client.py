@@ -119,11 +119,11 @@ class SharingHandle:
         self.methods: list[str] = []
 
     def __getattr__(self, method: str) -> Any:
-        async def called(asks: Sequence[Any], *_: float) -> Any:
+        async def called(sent: Sequence[Any], *_: float) -> Any:
             self.methods.append(method)
             if method == "classify":
-                return answer(*map(fake_scores, asks))
-            return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts in asks]
+                return answer(*map(fake_scores, sent))
+            return [None if "failed" in texts else answer(*map(fake_scores, texts)) for texts in sent]
 
         return SimpleNamespace(remote=lambda *arguments: asyncio.ensure_future(called(*arguments)))
 
