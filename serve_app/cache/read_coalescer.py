@@ -31,12 +31,11 @@ class ReadCoalescer(Generic[K, V]):
 
     The first read is sent at once; reads that arrive before its answer are sent together as the next. `fetch` gets a
     deadline on the loop's clock, one time-out after the call, and must keep it: time in the queue does not count
-    against the store. If the store fails, `fetch` returns None, and all waiting reads get an empty answer at once. A
-    read whose caller has gone, or that has waited too long in the queue, is not sent.
+    against the store. A read whose caller has gone, or that has waited too long in the queue, is not sent.
     """
 
     def __init__(
-        self, fetch: Callable[[list[K], float], Awaitable[Mapping[K, V] | None]], timeout_s: float, max_keys: int
+        self, fetch: Callable[[list[K], float], Awaitable[Mapping[K, V]]], timeout_s: float, max_keys: int
     ) -> None:
         self._fetch = fetch
         self._timeout_s = timeout_s
@@ -58,24 +57,20 @@ class ReadCoalescer(Generic[K, V]):
         while self._reads:
             now = clock()
             reads = self._next(now)
-            answer: Mapping[K, V] | Exception | None = {}
+            answer: Mapping[K, V] | Exception = {}
             if reads[0].waits(now):
                 wanted = dict.fromkeys(key for read in reads for key in read.keys)
                 try:
                     answer = await self._fetch(list(wanted), clock() + self._timeout_s)
                 except Exception as error:  # noqa: BLE001  (passed to the callers, who would otherwise wait for ever)
                     answer = error
-                if answer is None:
-                    reads += self._reads
-                    self._reads.clear()
-                    answer = {}
             for read in reads:
                 if read.answer.done():  # its caller has gone
                     continue
                 if isinstance(answer, Exception):
                     read.answer.set_exception(answer)
                 else:
-                    read.answer.set_result(answer or {})
+                    read.answer.set_result(answer)
         self._task = None
 
     def _next(self, now: float) -> list[_Read[K, V]]:

@@ -97,12 +97,12 @@ class RedisStore:
         connections = (self._for_reads, self._for_writes)
         await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
 
-    async def _read(self, names: list[str], deadline: float) -> dict[str, bytes] | None:
+    async def _read(self, names: list[str], deadline: float) -> dict[str, bytes]:
         if self.breaker.open:
-            return None
+            return {}
         values = await self._ask("get", deadline, lambda: self._mget_connected(names))
         if values is None:
-            return None
+            return {}
         return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     async def _mget_connected(self, names: Sequence[str]) -> list[bytes | None]:

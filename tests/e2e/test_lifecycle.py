@@ -153,7 +153,7 @@ def test_an_application_that_does_not_import_ends_the_run_with_its_error(tmp_pat
 
 
 def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path) -> None:
-    service = Service(tmp_path, DRAIN_S="3", SENTIMENT_PRECISION="fp32")
+    service = Service(tmp_path, DRAIN_S="10", SENTIMENT_PRECISION="fp32")
     service.start()
     processes = started_by(service)
     assert service.process is not None
@@ -162,7 +162,7 @@ def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(service.post, *long)
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: httpx.get(health, timeout=10).status_code == 503, "health is 503", 3)
+        until(lambda: httpx.get(health, timeout=10).status_code == 503, "health is 503", 5)
         assert "draining" in httpx.get(health, timeout=10).json()["reason"]
         assert service.post("It still answers.").status_code == 200
         assert service.process.poll() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -44,8 +44,9 @@ def demand(process: psutil.Process) -> Iterator[list[float]]:
 def _thread_seconds(process: psutil.Process) -> dict[str, float]:
     seconds = {}
     for task in Path(f"/proc/{process.pid}/task").iterdir():
-        ran, waited, _ = (task / "schedstat").read_text().split()
-        seconds[task.name] = (int(ran) + int(waited)) / 1e9
+        with suppress(OSError):  # a thread that has ended meanwhile
+            ran, waited, _ = (task / "schedstat").read_text().split()
+            seconds[task.name] = (int(ran) + int(waited)) / 1e9
     return seconds
 
 

@@ -41,7 +41,11 @@ class Service:
             self.process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=self._environment, stdout=output, stderr=output, start_new_session=True
             )
-        until(lambda: "Ctrl-C stops it" in self.output() or self._ended(), "the service is ready", START_TIMEOUT_S)
+        try:
+            until(lambda: "Ctrl-C stops it" in self.output() or self._ended(), "the service is ready", START_TIMEOUT_S)
+        except AssertionError:
+            self.stop()
+            raise
         assert not self._ended(), self.output()
 
     def output(self) -> str:
