@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(level[item])
     # integration shares one Serve, which must be gone before e2e starts its own
     items.sort(key=lambda item: order[level[item]])
+
+
+@pytest.fixture(autouse=True)
+def priority() -> Iterator[None]:
+    """No test may lower the priority of this process: what later tests start would inherit it, and answer late."""
+    before = _priority()
+    yield
+    assert _priority() == before
+
+
+def _priority() -> tuple[int, int]:
+    policy = os.sched_getscheduler(0) if sys.platform == "linux" else 0
+    return policy, os.getpriority(os.PRIO_PROCESS, 0)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,8 +20,6 @@ from serve_app.settings import Settings
 CALL_TOKENS = 8192
 """Tokens that are packed at once. More would hardly pack better, and would take disproportionately long."""
 
-_local = threading.local()
-
 
 class Worker:
     """Scores one part on each of the engine's streams, and tokenizes the next part in the meantime."""
@@ -33,6 +30,8 @@ class Worker:
         self._threads = threads
         self._streams: queue.SimpleQueue[Stream] = queue.SimpleQueue()
         self._tokenizer: TextTokenizer | None = None
+        # idle priority on threads of its own, since a thread's children inherit it, the engine's threads too
+        self._idle = ThreadPoolExecutor(threads + 1, "score", initializer=run_at_idle_priority)
 
     def load(self) -> str:
         """Load the model. Returns an empty string, or one line that describes the fault."""
@@ -46,9 +45,7 @@ class Worker:
             ):
                 return f"{directory.path} on {os.uname().nodename} is another model than on the machine of the command"
             self._tokenizer = TextTokenizer(directory.path, self._identity.max_tokens)
-            # on an idle-priority thread, since the runtime's threads inherit the priority
-            with ThreadPoolExecutor(1, initializer=run_at_idle_priority) as loader:
-                engine = loader.submit(load_engine, directory, self._identity.precision, self._threads).result()
+            engine = self._idle.submit(load_engine, directory, self._identity.precision, self._threads).result()
         except ModelError as error:
             return str(error)
         for stream in engine.streams:
@@ -59,10 +56,10 @@ class Worker:
         """The scores of each text, in order. The same list of texts has the same scores in every worker and call."""
         if self._tokenizer is None:
             raise RuntimeError("the model is not loaded")
-        if not hasattr(_local, "idle_priority"):
-            run_at_idle_priority()
-            _local.idle_priority = True
-        encodings = self._tokenizer.encode(texts)
+        return self._idle.submit(self._score, self._tokenizer, texts).result()
+
+    def _score(self, tokenizer: TextTokenizer, texts: Sequence[str]) -> Computed:
+        encodings = tokenizer.encode(texts)
         stream = self._streams.get()
         try:
             scores = [each for ids in calls([line.ids for line in encodings]) for each in stream.score(ids)]

@@ -13,8 +13,8 @@ from serve_app.identity import identify
 from serve_app.prediction import text_key
 from serve_app.score.shared import RedisAnswers
 from serve_app.settings import Settings
-from tests.score_runs import LengthPool, score
 from tests.support.redis_server import RedisServer
+from tests.support.score_runs import LengthPool, score
 
 TEXTS = ("good", "rather bad", "fine")
 

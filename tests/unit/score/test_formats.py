@@ -19,7 +19,7 @@ from serve_app.score.errors import ScoreError
 from serve_app.score.formats import KINDS
 from serve_app.score.lines import MAX_LINE_BYTES
 from serve_app.score.source import PART_ROWS, open_source
-from tests.score_runs import LengthPool, score
+from tests.support.score_runs import LengthPool, score
 
 TEXTS = ["good", "rather bad", 'a "quoted" one, with a comma', "two\nlines", "naïve 😀", ""]
 ENDINGS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.score.errors import ScoreError
-from tests.score_runs import score
+from tests.support.score_runs import score
 
 OK = ""
 RETURN = "a carriage return is outside quotes"

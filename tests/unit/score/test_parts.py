@@ -12,7 +12,7 @@ import pytest
 from serve_app.score.computed import Computed
 from serve_app.score.errors import ScoreError
 from serve_app.score.source import PART_ROWS
-from tests.score_runs import LengthPool, score
+from tests.support.score_runs import LengthPool, score
 
 ROWS = 5 * PART_ROWS + 7
 

@@ -14,7 +14,7 @@ from serve_app.score import places
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
 from serve_app.score.store import LocalStore, RemoteStore, Store
-from tests.score_runs import score
+from tests.support.score_runs import score
 
 
 @pytest.fixture(params=["local", "remote"])

@@ -11,7 +11,6 @@ from serve_app.score.computed import Computed
 from serve_app.score.driver import Progress, Run
 from serve_app.score.job import Job, prepare
 from serve_app.score.shared import NoAnswers, SharedAnswers
-from serve_app.score.worker import Worker
 
 
 class LengthPool:
@@ -33,17 +32,6 @@ class LengthPool:
         texts = self.parts.pop(number)
         shares = [len(text) / (len(text) + 10) for text in texts]
         return Computed([(1 - share, share) for share in shares], [len(text) > 1000 for text in texts])
-
-
-class EnginePool(LengthPool):
-    """Computes with the service's engine, in this process."""
-
-    def __init__(self, worker: Worker) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def result(self, number: int) -> Computed:
-        return self._worker.score(self.parts.pop(number))
 
 
 def score(
