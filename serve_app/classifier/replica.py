@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import time
@@ -35,6 +36,8 @@ millisecond for prose, and 20 for words of one character a token."""
 SLICE_TEXTS, SLICE_BYTES = 16, 6_000
 """Of larger requests at most so many texts and bytes are tokenized in one call, unless one text is longer. Other large
 requests wait meanwhile, and it goes on if the client disconnects."""
+
+logger = logging.getLogger("ray.serve")
 
 
 class Classifier:
@@ -101,9 +104,11 @@ class Classifier:
     async def classify_all(
         self, requests: Sequence[Sequence[str]], timeout_s: float, max_wait_s: float
     ) -> list[Answer | None]:
-        """Like `classify` for several requests; None for one that failed."""
+        """Like `classify` for several requests; None for one that failed, whose error is logged."""
         calls = (self.classify(texts, timeout_s, max_wait_s) for texts in requests)
         answers = await asyncio.gather(*calls, return_exceptions=True)
+        for error in {answer for answer in answers if isinstance(answer, Exception)}:  # those of one pass share it
+            logger.error("The model failed for some requests of a call.", exc_info=error)
         wait_s = self._passes.wait_s  # now, since most of them were done earlier
         return [replace(answer, wait_s=wait_s) if isinstance(answer, Answer) else None for answer in answers]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import sys
 import time
@@ -207,6 +208,15 @@ async def test_an_engine_that_fails_fails_its_pass_alone(setup: Setup) -> None:
         await setup.classifier.classify(["bad"], 30.0)
     setup.classifier._passes._engine.score = score
     assert None not in (await setup.classifier.classify(["good"], 30.0)).scores
+
+
+async def test_an_engine_that_fails_for_a_call_of_several_requests_is_logged_once(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.classifier._passes._engine.score = lambda _: 1 / 0
+    with caplog.at_level(logging.ERROR, logger="ray.serve"):
+        assert await setup.classifier.classify_all([["bad"], ["worse"], ["worst"]], 30.0, 30.0) == [None] * 3
+    assert 1 <= caplog.text.count("ZeroDivisionError") <= 2, "one pass, or two if the first text ran alone"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no policies of their own")
