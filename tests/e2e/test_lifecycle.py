@@ -162,7 +162,7 @@ def test_it_drains_health_first_then_work_under_way_then_the_end(tmp_path: Path)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(service.post, *long)
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: httpx.get(health, timeout=10).status_code == 503, "health is 503", 5)
+        until(lambda: httpx.get(health, timeout=10).status_code == 503, "health is 503", 3)
         assert "draining" in httpx.get(health, timeout=10).json()["reason"]
         assert service.post("It still answers.").status_code == 200
         assert service.process.poll() is None

@@ -28,18 +28,16 @@ from tests.support.service import Service
 from tests.support.wait import until
 
 UNCACHED_USERS = 4
-WARM_S, BESIDE_S, BURSTS_S = 1.0, 9.0, 60.0
+WARM_S, ALONE_S, BESIDE_S = 1.0, 3.0, 9.0
 LONGEST_RETRY_S = 5
 SLACK_MS = 1000.0
 """How much later than the longest wait an answer may come: its own pass, and the passes that began before it."""
 
-HITS_MS = 500.0
-"""A hit waits for no text that is tokenized or computed; how much later it comes than alone, `make abuse` measures."""
-
-SERVED = 0.9
-"""Of second tries, at the time that they were told; `make abuse` asks for 0.95, on a machine that does nothing else."""
+HITS_FACTOR, MIN_P99_MS = 3.0, 20.0
+"""A hit's p99 when idle counts as no less: what a busy machine does to a few hits in seconds is no finding."""
 
 MAX_GROWTH = 50_000_000
+TRIES = 2
 LABELS = ("NEGATIVE", "POSITIVE")
 BURSTS, LISTS = 2, 8
 
@@ -78,28 +76,34 @@ def growth(process: psutil.Process) -> Iterator[list[int]]:
         thread.join()
 
 
-def hardly_noticed(
-    service: Service, users: ProcessPoolExecutor, attack: attacks.Attack, attack_s: float = BESIDE_S
-) -> None:
-    """Attack beside honest users, for at most `attack_s`."""
+def hardly_noticed(service: Service, users: ProcessPoolExecutor, attack: attacks.Attack) -> None:
+    """Attack beside honest users; again if they were only late, since another process may have had the CPUs."""
     (classifier,) = replicas(service, "classifier")
 
     async def run() -> None:
         connections = Connections(service.port)
         with suppress(TimeoutError):
-            async with asyncio.timeout(attack_s):
+            async with asyncio.timeout(BESIDE_S):
                 await attack(connections, Hostile(service.port))
         connections.close()
         await asyncio.sleep(0)  # or the loop would end before they are closed
 
-    until(lambda: classifier.cpu_percent(0.5) < 20, "the model rests", 60)
-    users.submit(use, service.port, WARM_S, UNCACHED_USERS).result()
-    with growth(classifier) as grown:
-        using = users.submit(use, service.port, BESIDE_S, UNCACHED_USERS)
-        asyncio.run(run())
-        seen = using.result()
-    assert max(grown) <= MAX_GROWTH
-    check(seen)
+    for _ in range(TRIES):
+        until(lambda: classifier.cpu_percent(0.5) < 20, "the model rests", 60)
+        users.submit(use, service.port, WARM_S, UNCACHED_USERS).result()
+        alone = users.submit(use, service.port, ALONE_S, UNCACHED_USERS).result()
+        with growth(classifier) as grown:
+            using = users.submit(use, service.port, BESIDE_S, UNCACHED_USERS)
+            asyncio.run(run())
+            seen = using.result()
+        assert max(grown) <= MAX_GROWTH
+        check(seen)
+        hits_ms, first_ms = seen.hits.percentile_ms(99), seen.first.percentile_ms(99)
+        hits_limit_ms = HITS_FACTOR * max(MIN_P99_MS, alone.hits.percentile_ms(99))
+        first_limit_ms = Settings().max_wait_s * 1000 + SLACK_MS
+        if hits_ms <= hits_limit_ms and first_ms <= first_limit_ms:
+            return
+    pytest.fail(f"p99 of hits {hits_ms:.0f} of {hits_limit_ms:.0f} ms, of new texts {first_ms:.0f} of {first_limit_ms}")
 
 
 def check(beside: Seen) -> None:
@@ -109,9 +113,7 @@ def check(beside: Seen) -> None:
     assert set(beside.first.statuses) <= {OK, TOO_BUSY}
     assert not beside.first.without_retry_after
     assert beside.first.max_retry_after_s <= LONGEST_RETRY_S
-    assert beside.second.statuses[OK] >= SERVED * beside.second.statuses.total()
-    assert beside.hits.percentile_ms(99) <= HITS_MS
-    assert beside.first.percentile_ms(99) <= Settings().max_wait_s * 1000 + SLACK_MS
+    assert set(beside.second.statuses) <= {OK}, "whoever comes back at the time that was told is served"
 
 
 @pytest.mark.parametrize(
@@ -137,14 +139,13 @@ def test_bursts_of_long_lists_that_redis_holds_are_answered(
     seen: list[tuple[int, int]] = []
 
     async def bursts(connections: Connections, _: Hostile) -> None:
+        seen.clear()
         for lists in known:
             seen.extend((each.status, each.missed) for each in await attacks.at_once(connections, lists))
             await asyncio.sleep(2)
 
-    hardly_noticed(service, users, bursts, BURSTS_S)
-    assert [status for status, _ in seen] == [OK] * LISTS * BURSTS
-    # a busy machine may make one read late
-    assert sum(missed for _, missed in seen) <= attacks.TEXTS
+    hardly_noticed(service, users, bursts)
+    assert seen == [(OK, 0)] * LISTS * BURSTS
 
 
 def test_a_refused_megabyte_puts_nobody_off(service: Service) -> None:

@@ -31,7 +31,6 @@ KEPT = 0.9
 
 TIMES, USERS = 3, 8
 PEAK_S, OVERLOAD_S, RETURNS_S = 4.0, 12.0, 25.0
-MIN_SECOND_TRIES = 30
 _numbers = itertools.count()
 Start = Callable[..., AbstractContextManager[Service]]
 
@@ -94,5 +93,5 @@ def test_second_tries_are_served_by_whichever_of_two_ingress_replicas(start: Sta
     with start(REPLICAS="2") as service:
         asyncio.run(run(service))
     assert set(first.statuses) == {OK, TOO_BUSY}
-    assert second.statuses.total() >= MIN_SECOND_TRIES
+    assert second.statuses.total() > 100
     assert second.statuses[OK] >= KEPT * second.statuses.total()

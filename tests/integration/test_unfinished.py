@@ -24,11 +24,6 @@ CHUNKED = b"POST /project/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chun
 MIB = 1 << 20
 Hold = Callable[..., list[socket.socket]]
 
-# asyncio does not close a socket that it accepts while its server ends, as thousands of clients do here
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Proxied]:
