@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from grpc.aio import AioRpcError
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -18,6 +20,8 @@ from serve_app.messages import Answer, Event, News
 from serve_app.metrics import Metrics
 from serve_app.predict.shared_calls import SharedCalls
 from serve_app.settings import Settings
+
+logger = logging.getLogger("ray.serve")
 
 RETURN_S = 0.5
 """At most this much of a call's time-out is kept for sending the answer back."""
@@ -88,19 +92,21 @@ class RemoteModel:
                     response = send()
                     try:
                         return await response
-                    except RayActorError:
-                        # a prediction changes nothing, so it may safely run twice
-                        if not left:
+                    except (RayActorError, AioRpcError, asyncio.CancelledError):
+                        if (task := asyncio.current_task()) and task.cancelling():
+                            response.cancel()  # Serve alone does not always do so
                             raise
-                        self._metrics.model_retries.inc()
-                    except asyncio.CancelledError:
-                        response.cancel()  # Serve alone does not always do so
-                        raise
+                        # the replica has died or ends; a prediction changes nothing, so it may safely run twice
+                        if left:
+                            self._metrics.model_retries.inc()
         except BackPressureError:
             raise TooBusy from None
         except (RayError, RayServeException, TimeoutError):
-            # not chained: the cause may quote the caller's text
-            raise ModelUnavailable(headers={"Retry-After": "1"}) from None
+            pass
+        except Exception as error:  # noqa: BLE001  (over gRPC the replica's errors arrive as they are)
+            logger.error("the model failed: %s", type(error).__name__)
+        # not chained: the cause may quote the caller's text
+        raise ModelUnavailable(headers={"Retry-After": "1"})
 
 
 def _within_s(timeout_s: float) -> float:

@@ -8,16 +8,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from serve_app.errors import ModelUnavailable, TooBusy
 from serve_app.metrics import Metrics
+from serve_app.overload.admission import Admission
+from serve_app.predict.health import HealthMonitor
 from serve_app.predict.model_client import RemoteModel
 from serve_app.settings import Settings
 from tests.support.fakes import IDENTITY, FakeModel, answer, fake_scores
+from tests.support.wait import until_async
 
 SETTINGS = Settings(model_timeout_s=5.0, batch_tokens=128)
+QUICK = Settings(health_probe_s=0.02, health_max_age_s=0.1)
+RPC_CANCELLED = AioRpcError(StatusCode.CANCELLED, Metadata(), Metadata())
 
 
 class Response:
@@ -30,7 +37,7 @@ class Response:
     def __await__(self) -> Generator[Any, None, Any]:
         if self._end is None:
             yield from asyncio.Event().wait().__await__()
-        if isinstance(self._end, Exception):
+        if isinstance(self._end, BaseException):
             raise self._end
         return self._end
 
@@ -43,7 +50,7 @@ class Handle:
 
     def __init__(self, *ends: object) -> None:
         self._ends = list(ends)
-        self.classify = self
+        self.classify = self.exchange = self
         self.responses: list[Response] = []
         self.timeouts: list[float] = []
 
@@ -82,9 +89,39 @@ async def test_no_replica_is_503(error: Any) -> None:
         await model(*[failure] * 3).classify(["a"])
 
 
-async def test_a_call_whose_replica_dies_is_tried_on_another() -> None:
+@pytest.mark.parametrize("end", [ActorDiedError(), RPC_CANCELLED, asyncio.CancelledError()], ids=repr)
+async def test_a_call_whose_replica_dies_or_ends_is_tried_on_another(end: BaseException) -> None:
     scores = await FakeModel().classify(["a"])
-    assert await model(ActorDiedError(), scores).classify(["a"]) is scores
+    assert await model(end, scores).classify(["a"]) is scores
+    with pytest.raises(ModelUnavailable):
+        await model(*[end] * 3).classify(["a"])
+
+
+MODEL_ERRORS = [ArithmeticError("a text"), MemoryError()]
+"""As they arrive over gRPC, not wrapped in an error of Ray's."""
+
+
+@pytest.mark.parametrize("error", MODEL_ERRORS, ids=repr)
+async def test_an_error_of_the_model_is_503_and_its_words_are_not_logged(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ModelUnavailable) as failed:
+        await model(error).classify(["a"])
+    assert failed.value.headers["Retry-After"] == "1"
+    assert type(error).__name__ in caplog.text
+    assert "a text" not in caplog.text
+
+
+@pytest.mark.parametrize("error", MODEL_ERRORS, ids=repr)
+async def test_an_error_of_the_model_ends_neither_the_probe_nor_the_exchange(error: Exception) -> None:
+    asked = model(error, answer((0.5, 0.5)))
+    await asyncio.wait_for(HealthMonitor(asked, QUICK, Metrics()).first_answer(lambda: True), 5)
+    assert asked.last_success is not None
+    admission = Admission(QUICK, Metrics())
+    exchange = asyncio.create_task(admission.exchange_forever(model(error, ([], 3), None).exchange))
+    await until_async(lambda: admission.reservations.replicas == 3, "it exchanged again")
+    exchange.cancel()
+    await asyncio.gather(exchange, return_exceptions=True)
 
 
 async def test_a_caller_that_is_cancelled_cancels_the_call() -> None:
