@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -34,6 +34,11 @@ class BadValue(ValueError):
 def text_key(text: str, owner: bytes = b"") -> bytes:
     """The cache key of a text: a hash of 16 bytes, different for each `owner` (at most 64 bytes)."""
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, key=owner).digest()
+
+
+def request_key(texts: Iterable[bytes]) -> bytes:
+    """The key of a request by those of its texts, in order: a hash of 16 bytes."""
+    return hashlib.blake2b(b"".join(texts), digest_size=KEY_BYTES).digest()
 
 
 def make_prediction(scores: Scores, labels: Sequence[str], *, truncated: bool) -> Prediction:

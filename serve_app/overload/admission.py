@@ -39,12 +39,10 @@ class _Queue:
 class Permit:
     """An admitted call's tokens and limits, valid until it leaves."""
 
-    key: bytes
     tokens: int
     """As `guess_tokens` counts them."""
     turn_s: float
     """Seconds that it adds to the wait of others at its classifier."""
-    deadline: float
     max_wait_s: float
     """The longest queue that the call may find."""
     spare_s: float
@@ -84,8 +82,8 @@ class Admission:
         queued_s = sum(max(0.0, queue.ready_at - now) for queue in self._queues.values())
         return max(queued_s, self._unanswered_s) / max(1, len(self._queues))
 
-    def admit(self, texts: Mapping[bytes, str], deadline: float) -> Permit:
-        """Count the texts as sent to the model until they `leave`.
+    def admit(self, texts: Mapping[bytes, str], key: bytes, deadline: float) -> Permit:
+        """Count the texts, of the request with this key, as sent to the model until they `leave`.
 
         A request is not refused for its size, so that a text gets the same treatment alone and in a list, and an idle
         service takes any request.
@@ -93,19 +91,20 @@ class Admission:
         Raises:
             TooBusy: the model's queue is longer than the maximum wait.
             TooLate: the answer would come after `deadline`, in seconds of `time.monotonic`.
+
+        Neither has a retry time yet: `refusal` reserves one.
         """
-        key = next(iter(texts))
-        tokens = sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
+        tokens = self._tokens(texts)
         now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
         max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
         # how long it delays others: by one pass at most, since requests alternate
         turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
         spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
-        permit = Permit(key, tokens, sum(turns) / max(1, len(turns)), deadline, max_wait_s, spare_s)
+        permit = Permit(tokens, sum(turns) / max(1, len(turns)), max_wait_s, spare_s)
         if wait_s > max_wait_s:
-            raise self.refusal(permit, TooBusy)
+            raise TooBusy(deadline=deadline)
         if rate and now + wait_s + tokens / rate > deadline:
-            raise self.refusal(permit, TooLate)
+            raise TooLate(deadline=deadline)
         # from admitted requests alone, or callers who never return could raise it at no cost
         self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
@@ -122,11 +121,17 @@ class Admission:
         self._outstanding += sign * permit.tokens
         self._metrics.outstanding_tokens.value = self._outstanding
 
-    def refusal(self, permit: Permit, kind: type[TooBusy], busy_s: float = 0.0, key: bytes | None = None) -> TooBusy:
-        """The error, with a retry time reserved for the text with this key; it is at least `busy_s` away."""
-        key, tokens, wait_s = key or permit.key, permit.tokens, max(self.wait_s, busy_s)
-        reserved_s = self._reserved_s(tokens)
-        return kind(self.reservations.reserve(key, tokens, reserved_s, wait_s, self._clock()), permit.deadline)
+    def refusal(self, refused: TooBusy, texts: Mapping[bytes, str], key: bytes, deadline: float) -> TooBusy:
+        """The error for a request with this key whose `texts` were refused; it has a retry time reserved for it.
+
+        `refused` may be that of another request's call which this one had joined. The time is after its `wait_s`.
+        """
+        tokens = self._tokens(texts)
+        wait_s, reserved_s = max(self.wait_s, refused.wait_s), self._reserved_s(tokens)
+        return type(refused)(self.reservations.reserve(key, tokens, reserved_s, wait_s, self._clock()), deadline)
+
+    def _tokens(self, texts: Mapping[bytes, str]) -> int:
+        return sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
 
     def _reserved_s(self, tokens: int) -> float:
         """Seconds of work that a refused request reserves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from serve_app.predict.live_models import LiveModels
 from serve_app.predict.model_client import RemoteModel
 from serve_app.predict.outcome import Answers, Outcome, Timings, fullest
 from serve_app.predict.single_flight import SingleFlight
-from serve_app.prediction import Prediction, make_prediction, text_key
+from serve_app.prediction import Prediction, make_prediction, request_key, text_key
 
 V = TypeVar("V")
 
@@ -38,8 +38,8 @@ class _Computed:
     predictions: Mapping[bytes, Prediction]
     identity: Identity
     timings: Timings
-    rest: TooBusy | None
-    """The refusal of the texts without a prediction; None if there are none."""
+    late: TooLate | None
+    """Why some of the texts have no prediction; None if all have one."""
 
 
 class Predictor:
@@ -60,8 +60,8 @@ class Predictor:
         self._metrics = metrics
         self._models = LiveModels(model.identity, probe_s)
         self._cache = Tiers(open_shared, cache_entries, model.identity)
-        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight(self._start)
-        self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight(self._start_list)
+        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight()
+        self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight()
         self._exchange: asyncio.Task[None] | None = None
 
     @property
@@ -96,10 +96,15 @@ class Predictor:
         best = fullest(known)
         timings = Timings(cache=_ms_since(began))
         if len(best.found) < len(wanted):
-            deadline = caller.deadline()
-            await self._look_up(wanted, known, caller, deadline)
-            timings.cache = _ms_since(began)
-            best, timings = await self._compute_rest(wanted, known, timings, caller, deadline)
+            deadline, key = caller.deadline(), request_key(wanted)
+            try:
+                await self._look_up(wanted, known, caller, deadline)
+                timings.cache = _ms_since(began)
+                best, timings = await self._compute_rest(wanted, key, known, timings, caller, deadline)
+            except TooBusy as refused:
+                # for this request alone, also if a call that it had joined was refused
+                missing = fullest(known).missing(wanted)
+                raise self._admission.refusal(refused, missing, key, deadline) from None
         outcome = best.outcome(keys, timings)
         self._count(outcome, sum(key in best.shared for key in keys) if best.shared else 0)
         return outcome
@@ -126,6 +131,7 @@ class Predictor:
     async def _compute_rest(
         self,
         wanted: Mapping[bytes, str],
+        key: bytes,
         known: Sequence[Answers],
         timings: Timings,
         caller: Caller,
@@ -134,22 +140,23 @@ class Predictor:
         """Compute the missing texts of the model with most answers; if another model answers, go on with that one."""
         answers = {each.model.fingerprint: each for each in known}
         best = fullest(known)
+        start, start_list = partial(self._start, key, deadline), partial(self._start_list, key, deadline)
         mixed = 0
         while True:
             best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # computed for others meanwhile
             if not (rest := best.missing(wanted)):
                 return best, timings
             if mixed < MAX_MIXED:
-                own, joined = await self._fly(self._flights, rest, caller, deadline)
+                own, joined = await self._fly(self._flights, rest, start, caller, deadline)
             else:
-                own, joined = await self._fly(self._lists, {b"".join(wanted): wanted}, caller, deadline)
-            late: TooBusy | None = None
+                own, joined = await self._fly(self._lists, {key: wanted}, start_list, caller, deadline)
+            late: TooLate | None = None
             answered = {}
             for computed in (*joined, *([own] if own else [])):
-                key = computed.identity.fingerprint
-                answered[key] = answers.setdefault(key, Answers(computed.identity, {}))
-                answered[key].add(computed.predictions, own=computed is own)
-                late = computed.rest or late
+                model = computed.identity
+                answered[model.fingerprint] = answers.setdefault(model.fingerprint, Answers(model, {}))
+                answered[model.fingerprint].add(computed.predictions, own=computed is own)
+                late = computed.late or late
             if own is not None:
                 timings = replace(own.timings, cache=timings.cache)
             if not answered:
@@ -160,30 +167,36 @@ class Predictor:
                 raise late
 
     async def _fly(
-        self, flights: SingleFlight[bytes, V, _Computed], rest: Mapping[bytes, V], caller: Caller, deadline: float
+        self,
+        flights: SingleFlight[bytes, V, _Computed],
+        rest: Mapping[bytes, V],
+        start: Callable[[Mapping[bytes, V]], asyncio.Task[_Computed]],
+        caller: Caller,
+        deadline: float,
     ) -> tuple[_Computed | None, list[_Computed]]:
         """Start or join the computation of `rest`.
 
         Returns nothing if a joined one gave up on a shorter deadline than ours: what the others computed is in memory.
         """
         try:
-            return await flights.run(rest, deadline, partial(caller.limit_wait, deadline))
+            return await flights.run(rest, start, partial(caller.limit_wait, deadline))
         except TooLate as late:
             if late.deadline >= deadline:
                 raise
             return None, []
 
-    def _start(self, texts: Mapping[bytes, str], deadline: float) -> asyncio.Task[_Computed]:
-        permit = self._admission.admit(texts, deadline)
+    def _start(self, key: bytes, deadline: float, texts: Mapping[bytes, str]) -> asyncio.Task[_Computed]:
+        permit = self._admission.admit(texts, key, deadline)
         # in its own context: Serve cancels calls made in a request's context when that request's client disconnects
         task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
         task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
         return task
 
-    def _start_list(self, lists: Mapping[bytes, Mapping[bytes, str]], deadline: float) -> asyncio.Task[_Computed]:
+    def _start_list(
+        self, key: bytes, deadline: float, lists: Mapping[bytes, Mapping[bytes, str]]
+    ) -> asyncio.Task[_Computed]:
         """Like `_start`, for a whole list in one call, so that all its answers come from one model."""
-        (texts,) = lists.values()
-        return self._start(texts, deadline)
+        return self._start(key, deadline, lists[key])
 
     async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
         """Have the model predict the texts, and cache the answers under the model that gave them."""
@@ -197,7 +210,7 @@ class Predictor:
         if answer.busy_s and self._admission.has_room_elsewhere(answer.replica, permit):
             answer = await self._ask(texts, permit, deadline)
         if answer.busy_s:
-            raise self._admission.refusal(permit, TooBusy, answer.busy_s)
+            raise TooBusy(answer.busy_s, deadline)
         labels = answer.identity.labels
         predictions = {
             key: make_prediction(scores, labels, truncated=truncated)
@@ -205,18 +218,14 @@ class Predictor:
             if scores is not None
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        first = next((key for key in texts if key not in predictions), None)
-        rest = None if first is None else self._admission.refusal(permit, TooLate, key=first)
-        if rest and not predictions:
-            raise rest
-        return _Computed(predictions, answer.identity, timings, rest)
+        late = TooLate(deadline=deadline) if len(predictions) < len(texts) else None
+        if late and not predictions:
+            raise late
+        return _Computed(predictions, answer.identity, timings, late)
 
     async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-        try:
-            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.spare_s)
-        except TooBusy:
-            raise self._admission.refusal(permit, TooBusy) from None
+        answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.spare_s)
         self._admission.learn(answer)
         return answer
 

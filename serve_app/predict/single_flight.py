@@ -24,17 +24,16 @@ class _Flight(Generic[K, R]):
 
 
 class SingleFlight(Generic[K, V, R]):
-    """Calls `start(mapping, deadline)` for keys that are not being computed yet, and joins the task for the others.
+    """Starts a task for keys that are not being computed yet, and joins the tasks of the others.
 
     No caller owns a task: when one is cancelled, it goes on for the others that wait for any of its keys, and it is
-    cancelled only when the last of them has gone. `start` may refuse: its caller gets the error at once.
+    cancelled only when the last of them has gone.
 
     A task returns all its results together. So a caller does not join a task of more than MAX_JOINED keys that are more
     than twice as many as it wants itself: it starts a task of its own for its keys.
     """
 
-    def __init__(self, start: Callable[[Mapping[K, V], float], asyncio.Task[R]]) -> None:
-        self._start = start
+    def __init__(self) -> None:
         self._flights: dict[K, _Flight[K, R]] = {}
 
     def __contains__(self, key: K) -> bool:
@@ -44,19 +43,19 @@ class SingleFlight(Generic[K, V, R]):
     async def run(
         self,
         wanted: Mapping[K, V],
-        deadline: float,
+        start: Callable[[Mapping[K, V]], asyncio.Task[R]],
         waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> tuple[R | None, list[R]]:
-        """Start a task for keys that are not being computed, and join the tasks of the others.
+        """Call `start` for keys that are not being computed, and join the tasks of the others.
 
-        Returns the result of the started task, or None without one, and the results of the joined tasks. `deadline`
-        applies to the started task only. The wait happens within `waiting()`, which can end it.
+        Returns the result of the started task, or None without one, and the results of the joined tasks. An error of
+        any of them, or of `start`, is raised. The wait happens within `waiting()`, which can end it.
         """
         max_keys = max(MAX_JOINED, 2 * len(wanted))
         found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= max_keys}
         joined = set(found.values())
         fresh = {key: value for key, value in wanted.items() if key not in found}
-        own = self._launch(fresh, deadline) if fresh else None
+        own = self._launch(fresh, start(fresh)) if fresh else None
         flights = [*joined, *([own] if own else [])]
         for flight in flights:
             flight.callers += 1
@@ -77,8 +76,8 @@ class SingleFlight(Generic[K, V, R]):
             # collector frees. Thousands of them make it stop the process for a quarter of a second at a time
             del own, flight, flights, joined, found
 
-    def _launch(self, fresh: Mapping[K, V], deadline: float) -> _Flight[K, R]:
-        flight = _Flight(list(fresh), self._start(fresh, deadline))
+    def _launch(self, fresh: Collection[K], task: asyncio.Task[R]) -> _Flight[K, R]:
+        flight = _Flight(list(fresh), task)
         self._flights.update(dict.fromkeys(fresh, flight))
         flight.task.add_done_callback(lambda _: self._land(flight))
         return flight

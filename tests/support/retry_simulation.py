@@ -95,8 +95,9 @@ class Simulation:
     def _arrive(self, key: bytes, *, second: bool) -> None:
         number = self._rng.randrange(len(self._ingresses))
         admission = self._ingresses[number]
+        texts = {key: "x" * (4 * (TOKENS - 2))}
         try:
-            permit = admission.admit({key: "x" * (4 * (TOKENS - 2))}, math.inf)
+            permit = admission.admit(texts, key, math.inf)
             chosen = self._choose(number)
             if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
                 self._learn(number, chosen)
@@ -105,13 +106,14 @@ class Simulation:
             if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
                 admission.leave(permit)
                 self._learn(number, chosen)
-                raise admission.refusal(permit, TooBusy, wait_s)
+                raise TooBusy(wait_s)
         except TooBusy as busy:
+            refusal = admission.refusal(busy, texts, key, math.inf)
             if second:
                 self.result.second_refused += 1
                 return
             self.result.first_refused += 1
-            after = int(busy.headers["Retry-After"])
+            after = int(refusal.headers["Retry-After"])
             self.result.retry_after.append(after)
             if self.now + after < self._end:
                 self._at(self.now + after + 0.005, self._second, key)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,12 +14,12 @@ from tests.support.fakes import Gate
 from tests.support.wait import until_async
 
 R = TypeVar("R")
-Job = Callable[[Mapping[str, int], float], Coroutine[Any, Any, R]]
+Job = Callable[[Mapping[str, int]], Coroutine[Any, Any, R]]
 
 
-def begin(job: Job[R]) -> Callable[[Mapping[str, int], float], asyncio.Task[R]]:
+def begin(job: Job[R]) -> Callable[[Mapping[str, int]], asyncio.Task[R]]:
     """A start of the job as a task."""
-    return lambda wanted, deadline: asyncio.get_running_loop().create_task(job(wanted, deadline))
+    return lambda wanted: asyncio.get_running_loop().create_task(job(wanted))
 
 
 class Work:
@@ -28,7 +27,7 @@ class Work:
         self.calls: list[dict[str, int]] = []
         self.gate = Gate()
 
-    async def __call__(self, wanted: Mapping[str, int], _: float) -> dict[str, int]:
+    async def __call__(self, wanted: Mapping[str, int]) -> dict[str, int]:
         self.calls.append(dict(wanted))
         await self.gate.wait()
         return {key: value * 2 for key, value in wanted.items()}
@@ -36,8 +35,8 @@ class Work:
 
 async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
-    callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(1000)]
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    callers = [asyncio.create_task(flights.run({"a": 1}, begin(work))) for _ in range(1000)]
     await until_async(lambda: work.calls, "the work began")
     work.gate.set()
     results = await asyncio.gather(*callers)
@@ -48,10 +47,10 @@ async def test_a_thousand_callers_of_one_key_are_one_piece_of_work() -> None:
 
 async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
-    first = asyncio.create_task(flights.run({"a": 1, "b": 2}, math.inf))
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    first = asyncio.create_task(flights.run({"a": 1, "b": 2}, begin(work)))
     await until_async(lambda: work.calls, "the work began")
-    second = asyncio.create_task(flights.run({"b": 2, "c": 3}, math.inf))
+    second = asyncio.create_task(flights.run({"b": 2, "c": 3}, begin(work)))
     await until_async(lambda: len(work.calls) == 2, "the second work began")
     work.gate.set()
     await first
@@ -61,10 +60,10 @@ async def test_a_caller_works_only_on_what_nobody_works_on_yet() -> None:
 
 async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
-    leader = asyncio.create_task(flights.run({"a": 1}, math.inf))
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    leader = asyncio.create_task(flights.run({"a": 1}, begin(work)))
     await until_async(lambda: work.calls, "the work began")
-    follower = asyncio.create_task(flights.run({"a": 1}, math.inf))
+    follower = asyncio.create_task(flights.run({"a": 1}, begin(work)))
     await asyncio.sleep(0)
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -76,12 +75,12 @@ async def test_a_caller_that_goes_leaves_the_work_to_the_others() -> None:
 
 async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
-    callers = [asyncio.create_task(flights.run({"a": 1}, math.inf)) for _ in range(3)]
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    callers = [asyncio.create_task(flights.run({"a": 1}, begin(work))) for _ in range(3)]
     await until_async(lambda: work.calls, "the work began")
     for caller in callers:
         caller.cancel()
-    newcomer = asyncio.create_task(flights.run({"a": 1}, math.inf))
+    newcomer = asyncio.create_task(flights.run({"a": 1}, begin(work)))
     await asyncio.gather(*callers, return_exceptions=True)
     await until_async(lambda: len(work.calls) == 2 or newcomer.done(), "the newcomer was served")
     work.gate.set()
@@ -92,34 +91,34 @@ async def test_work_is_cancelled_when_the_last_caller_goes_and_then_begins_anew(
 async def test_a_failure_reaches_every_caller_and_is_not_kept() -> None:
     fail = True
 
-    async def work(wanted: Mapping[str, int], _: float) -> dict[str, int]:
+    async def work(wanted: Mapping[str, int]) -> dict[str, int]:
         await asyncio.sleep(0)
         if fail:
             raise LookupError
         return dict(wanted)
 
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
-    results = await asyncio.gather(*(flights.run({"a": 1}, math.inf) for _ in range(3)), return_exceptions=True)
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    results = await asyncio.gather(*(flights.run({"a": 1}, begin(work)) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [LookupError] * 3
     fail = False
-    assert await flights.run({"a": 1}, math.inf) == ({"a": 1}, [])
+    assert await flights.run({"a": 1}, begin(work)) == ({"a": 1}, [])
 
 
 async def test_who_is_refused_at_once_leaves_nothing_behind() -> None:
     work = Work()
     refuse = False
 
-    def start(wanted: Mapping[str, int], deadline: float) -> asyncio.Task[dict[str, int]]:
+    def start(wanted: Mapping[str, int]) -> asyncio.Task[dict[str, int]]:
         if refuse:
             raise LookupError
-        return begin(work)(wanted, deadline)
+        return begin(work)(wanted)
 
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(start)
-    first = asyncio.create_task(flights.run({"a": 1}, math.inf))
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
+    first = asyncio.create_task(flights.run({"a": 1}, start))
     await until_async(lambda: work.calls, "the work began")
     refuse = True
     with pytest.raises(LookupError):
-        await flights.run({"a": 1, "b": 2}, math.inf)
+        await flights.run({"a": 1, "b": 2}, start)
     assert "a" in flights
     assert "b" not in flights
     first.cancel()
@@ -135,9 +134,9 @@ async def test_the_wait_can_be_ended_from_outside() -> None:
         async with asyncio.timeout(0.02):
             yield
 
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
     with pytest.raises(TimeoutError):
-        await flights.run({"a": 1}, math.inf, a_moment)
+        await flights.run({"a": 1}, begin(work), a_moment)
     await until_async(lambda: work.gate.cancelled, "nobody waits any more")
 
 
@@ -156,7 +155,7 @@ async def test_an_error_is_gone_with_those_who_saw_it() -> None:
     class Refused(Exception):
         pass
 
-    async def refuse(_: Mapping[str, int], __: float) -> None:
+    async def refuse(_: Mapping[str, int]) -> None:
         error = Refused()
         errors.append(weakref.ref(error))
         try:
@@ -166,12 +165,12 @@ async def test_an_error_is_gone_with_those_who_saw_it() -> None:
 
     async def see(flights: SingleFlight[str, int, None]) -> None:
         try:  # pytest.raises would keep it
-            await flights.run({"a": 1}, math.inf)
+            await flights.run({"a": 1}, begin(refuse))
         except Refused:
             return
         raise AssertionError("nothing was raised")
 
-    flights: SingleFlight[str, int, None] = SingleFlight(begin(refuse))
+    flights: SingleFlight[str, int, None] = SingleFlight()
     await asyncio.gather(*(asyncio.create_task(see(flights)) for _ in range(3)))
     await asyncio.sleep(0)
     assert [error() for error in errors] == [None]
@@ -179,13 +178,13 @@ async def test_an_error_is_gone_with_those_who_saw_it() -> None:
 
 async def test_what_is_large_is_joined_by_what_is_at_least_half_as_large() -> None:
     work = Work()
-    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight(begin(work))
+    flights: SingleFlight[str, int, dict[str, int]] = SingleFlight()
     large = {str(number): number for number in range(50)}
     half = {key: value for key, value in large.items() if value >= 25}
-    callers = [asyncio.create_task(flights.run(large, math.inf))]
+    callers = [asyncio.create_task(flights.run(large, begin(work)))]
     await until_async(lambda: work.calls, "the work began")
     for wanted in ({"1": 1}, {"1": 1}, half, {"1": 1, "new": 3}):
-        callers.append(asyncio.create_task(flights.run(wanted, math.inf)))
+        callers.append(asyncio.create_task(flights.run(wanted, begin(work))))
         await asyncio.sleep(0)
     await until_async(lambda: len(work.calls) == 3, "three works began")
     work.gate.set()

@@ -1,0 +1,73 @@
+"""A caller that was refused and comes back when it was told is served, whatever others asked for meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serve_app.errors import TooBusy
+from serve_app.metrics import Metrics
+from serve_app.overload.admission import Admission
+from serve_app.predict.predictor import Predictor
+from serve_app.settings import Settings
+from tests.support.fakes import FakeModel, FakeShared, answer
+from tests.support.wait import until_async
+
+
+class Busy:
+    """A predictor whose model has a queue that is too long for newcomers, but not for those who were told to return."""
+
+    def __init__(self) -> None:
+        self._now = 100.0
+        self.model = FakeModel()
+        metrics = Metrics()
+        self._admission = Admission(Settings(max_wait_s=1), metrics, lambda: self._now)
+        self.predictor = Predictor(self.model, lambda _: FakeShared({}), self._admission, 1000, metrics)
+        self.queue(2.0)
+
+    def queue(self, wait_s: float) -> None:
+        self._admission.learn(answer(wait_s=wait_s))
+
+    async def refused(self, texts: list[str]) -> int:
+        with pytest.raises(TooBusy) as refused:
+            await self.predictor.predict(texts)
+        return int(refused.value.headers["Retry-After"])
+
+    async def served_after(self, seconds: int, texts: list[str]) -> bool:
+        self._now += seconds
+        self.queue(2.0)
+        await self.refused(["of a newcomer"])
+        return len((await self.predictor.predict(texts)).predictions) == len(texts)
+
+
+async def test_a_list_is_served_in_its_turn_if_another_caller_has_its_first_text_computed() -> None:
+    busy = Busy()
+    retry_s = await busy.refused(["x", "y"])
+    busy.queue(0.0)
+    await busy.predictor.predict(["x"])
+    assert await busy.served_after(retry_s, ["x", "y"])
+
+
+async def test_a_caller_that_had_joined_a_refused_call_has_a_turn_of_its_own() -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    busy.model.refusals = [answer(None, None, wait_s=2.0, busy_s=2.0)]
+    busy.model.gate.clear()
+    leader = asyncio.create_task(busy.refused(["x", "y"]))
+    await until_async(lambda: busy.model.calls, "the model was asked")
+    follower = asyncio.create_task(busy.refused(["y"]))
+    await asyncio.sleep(0)
+    busy.model.gate.set()
+    await leader
+    assert await busy.served_after(await follower, ["y"])
+    assert [texts for texts in busy.model.calls if texts != ["x", "y"]] == [["y"]], "it had joined"
+
+
+async def test_a_list_of_which_a_part_was_computed_is_served_in_its_turn() -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    busy.model.max_texts = 2
+    retry_s = await busy.refused(["a", "b", "c", "d"])
+    assert await busy.served_after(retry_s, ["a", "b", "c", "d"])
+    assert busy.model.calls == [["a", "b", "c", "d"], ["c", "d"]]
