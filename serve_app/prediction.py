@@ -13,6 +13,7 @@ from model.labels import Scores
 
 KEY_BYTES = 16
 _TOLERANCE = 1e-6
+_MAX_NUMBER_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def load(value: bytes | str, labels: Sequence[str], *, sum_to_one: bool = True) 
     Raises:
         BadValue: the value is anything else, or scores are out of range.
     """
+    if len(value) > _MAX_NUMBER_BYTES * (len(labels) + 1):  # one that another program wrote may be of any size
+        raise BadValue
     try:
         parsed = orjson.loads(value)
     except orjson.JSONDecodeError:

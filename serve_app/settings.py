@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         str | None,
         Field(
-            pattern=r"^(\*|https?://[^\s,*/]+(,https?://[^\s,*/]+)*)$",
+            pattern=r"^(\*|https?://[[:ascii:]&&[^\s,*/]]+(,https?://[[:ascii:]&&[^\s,*/]]+)*)$",
             description="Origins whose pages may send requests, as https://a.example,https://b.example; none: its own.",
         ),
     ] = None
@@ -132,9 +132,7 @@ class Settings(BaseSettings):
             description="Password if neither of the above has one; ignored, as Ray's own, beside RAY_REDIS_ADDRESS.",
         ),
     ] = None
-    redis_timeout_ms: Annotated[
-        int, Field(ge=1, le=1000, description="A request waits at most this long for Redis.")
-    ] = 50
+    redis_timeout_ms: Annotated[int, Field(ge=1, le=1000, description="A read waits at most this long for Redis.")] = 50
     redis_probe_s: Annotated[float, Field(gt=0, le=60, description="How often a Redis that failed is probed.")] = 1.0
     redis_max_failures: Annotated[
         int, Field(ge=1, le=100, description="Failures in a row after which Redis is not used.")

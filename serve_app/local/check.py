@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -26,8 +27,8 @@ def _settings() -> list[str]:
         settings = Settings()
         if settings.api_keys_file is not None:
             read_keys(settings.api_keys_file)
-        if settings.drain_file is not None and not settings.drain_file.absolute().parent.is_dir():
-            return [f"SENTIMENT_DRAIN_FILE is in {settings.drain_file.parent}, which is not a folder"]
+        if settings.drain_file is not None and (fault := _drain_file(settings.drain_file)):
+            return [fault]
         directory = open_directory(settings.model_dir)
         directory.check_weights()
         if (precision := choose_precision(settings.precision)) != "fp32":
@@ -39,6 +40,16 @@ def _settings() -> list[str]:
     except (BadKeysFile, ModelError) as error:
         return [str(error)]
     return []
+
+
+def _drain_file(file: Path) -> str | None:
+    try:
+        if not file.absolute().parent.is_dir():
+            return f"SENTIMENT_DRAIN_FILE is in {file.parent}, which is not a folder"
+        file.exists()
+    except OSError as error:
+        return f"SENTIMENT_DRAIN_FILE cannot be used ({error.strerror}); choose another path"
+    return None
 
 
 def _address(bind: str) -> list[str]:

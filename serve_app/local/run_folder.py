@@ -47,19 +47,18 @@ def run_folder() -> Iterator[Path]:
 
 
 def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
-    """Reserve those of the ports that no other run of this user has, while the folder exists, and return them.
+    """Reserve those of the ports that no run of this user has, while the folder exists, and return them.
 
     A run binds its ports seconds after it has found them free, so two that start together could choose the same.
     """
     place = folder.parent
     with _locked(place):
-        taken: set[int] = set()
-        for other in place.glob(f"{PREFIX}*/{_PORTS}"):
-            if other.parent != folder and _is_ours(other.parent):  # anybody may make a folder of such a name
-                taken |= _read(other)
-        mine = _read(folder / _PORTS)
-        new = set(ports) - taken
-        (folder / _PORTS).write_text(" ".join(map(str, sorted(mine | new))), encoding="ascii")
+        new = set(ports)
+        for run in place.glob(f"{PREFIX}*/{_PORTS}"):
+            if _is_ours(run.parent):  # anybody may make a folder of such a name
+                new -= _read(run)
+        mine = _read(folder / _PORTS) | new
+        (folder / _PORTS).write_text(" ".join(map(str, sorted(mine))), encoding="ascii")
     return new
 
 

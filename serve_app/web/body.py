@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive
 
-from serve_app.errors import BodyTooLarge, BodyTooSlow
+from serve_app.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from serve_app.web.body_coding import body_coding, decoded, without_mark
 from serve_app.web.eager import Begun
 from serve_app.web.reply import Headers
@@ -17,7 +17,7 @@ from serve_app.web.unfinished import UnfinishedBodies
 async def read_body(
     headers: Headers, receive: Receive, max_bytes: int, timeout_s: float, unfinished: UnfinishedBodies
 ) -> bytes:
-    """The body's bytes, decoded; if the client disconnects early, the part that has arrived.
+    """The body's bytes, decoded.
 
     `max_bytes` limits the body both as it is sent and decoded.
 
@@ -26,6 +26,7 @@ async def read_body(
         InvalidRequest: it does not match its Content-Encoding.
         BodyTooLarge: it is larger, by Content-Length or by the bytes received: without the second check an endless
             chunked body would fill the memory.
+        ClientGone: the client disconnected before it was complete.
         BodyTooSlow: it was not complete within `timeout_s` seconds, or when newer bodies needed its memory.
     """
     for name, value in headers:
@@ -34,7 +35,7 @@ async def read_body(
     coding = body_coding(headers)
     began = Begun(receive())
     try:
-        if began.result is not None and not began.result.get("more_body", False):
+        if began.result is not None and _is_last(began.result):
             body = began.result.get("body", b"")
             if len(body) > max_bytes:
                 raise _too_large(max_bytes)
@@ -58,17 +59,22 @@ async def _read(message: Message, receive: Receive, max_bytes: int, received: Ca
     # a list of parts, since one growing body would be copied for each of a million one-byte chunks
     parts: list[bytes] = []
     size = 0
-    while message["type"] == "http.request":
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGone
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:
             raise _too_large(max_bytes)
         parts.append(part)
-        if not message.get("more_body", False):
-            break
+        if _is_last(message):
+            return b"".join(parts)
         received(len(part))
         message = await receive()
-    return b"".join(parts)
+
+
+def _is_last(message: Message) -> bool:
+    return message["type"] == "http.request" and not message.get("more_body", False)
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

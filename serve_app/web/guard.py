@@ -43,7 +43,7 @@ def guarded(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
         app = SecurityHeaders(
             CORSMiddleware(
                 app,
-                allow_origins=settings.cors_origins.split(","),
+                allow_origins=settings.cors_origins.lower().split(","),  # as browsers send them
                 allow_methods=("GET", "POST"),
                 allow_headers=(*_ASKED_WITH, *_TRACED_WITH, *more),
                 expose_headers=_EXPOSED,

@@ -19,7 +19,7 @@ from serve_app.web.error_replies import error_reply
 from serve_app.web.reply import Headers, Reply
 from serve_app.web.request_parser import RequestParser
 from serve_app.web.schemas import PredictRequest
-from serve_app.web.unfinished import UnfinishedBodies
+from serve_app.web.unfinished import MAX_BYTES, UnfinishedBodies
 
 MAX_TRUNCATED_BYTES = 4096
 """Limit of X-Truncated: HAProxy turns an answer whose headers are larger than its buffer into a 500."""
@@ -37,7 +37,7 @@ class PredictEndpoint:
         self.request_model: type[PredictRequest] = self._parser.model
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
-        self._unfinished = UnfinishedBodies()
+        self._unfinished = UnfinishedBodies(max_bytes=max(MAX_BYTES, 4 * settings.max_body_bytes))
         self._cache_headers = settings.cache_headers
         self._cache_per_key = settings.cache_per_key
         self._predictor = predictor

@@ -42,6 +42,7 @@ def test_ordinary_scores_are_plain_decimals() -> None:
         b"[0.5]",
         b"[0.5,0.5]",
         b"[0.5,0.5,1]",
+        b"[0.5,0.5" + b" " * 100 + b",false]",
         b"[0.5,0.5,false,0]",
         b"[1,0,false]",
         b'["0.5",0.5,false]',

@@ -20,7 +20,7 @@ from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
 from serve_app.local.ports import free_port, holder, is_free, side_ports
-from serve_app.local.run_folder import run_folder
+from serve_app.local.run_folder import reserve, run_folder
 from serve_app.settings import Settings
 from tests.support.models import save_distilbert
 from tests.zoo.models import MODELS
@@ -150,6 +150,15 @@ def test_side_ports_move_where_they_are_taken_and_not_named(
     assert moved["TAKEN"] != str(taken_port)
 
 
+def test_no_side_port_is_the_services_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr("serve_app.local.run_folder.PLACE", tmp_path)
+    monkeypatch.setattr("serve_app.local.ports.SIDE_PORTS", {"SIDE": port})
+    with run_folder() as folder:
+        reserve(folder, [port])
+        assert side_ports({}, folder)["SIDE"] != str(port)
+
+
 def test_a_port_below_1024_says_that_it_takes_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.local.check.needs_rights", lambda port: port < 1024)
     (problem,) = check(80)
@@ -169,6 +178,11 @@ def test_an_empty_drain_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_drain_file_in_no_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTIMENT_DRAIN_FILE", "/no/such/folder/drain")
     assert check(free_port()) == ["SENTIMENT_DRAIN_FILE is in /no/such/folder, which is not a folder"]
+
+
+def test_a_drain_file_whose_name_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTIMENT_DRAIN_FILE", str(tmp_path / ("x" * 300)))
+    assert check(free_port()) == ["SENTIMENT_DRAIN_FILE cannot be used (File name too long); choose another path"]
 
 
 @pytest.mark.parametrize(("limit", "cpus"), [("100000 100000", 1), ("150000 100000", 1), ("50000 100000", 1)])

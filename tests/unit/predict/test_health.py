@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from serve_app.identity import Identity
 from serve_app.metrics import Metrics
@@ -12,6 +13,13 @@ from tests.support.fakes import FakeModel
 from tests.support.wait import until_async
 
 QUICK = Settings(health_probe_s=0.02, health_max_age_s=0.1)
+
+
+async def test_a_drain_file_that_cannot_be_looked_for_is_none(tmp_path: Path) -> None:
+    model = FakeModel()
+    await model.classify(["a"])
+    settings = Settings(drain_file=tmp_path / ("x" * 300))
+    assert HealthMonitor(model, settings, Metrics()).unhealthy_reason() is None
 
 
 async def test_it_asks_the_model_where_traffic_does_not_tell() -> None:

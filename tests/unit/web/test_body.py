@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
-from serve_app.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
+from serve_app.errors import BodyTooLarge, BodyTooSlow, ClientGone, InvalidRequest
 from serve_app.settings import Settings
 from serve_app.web.body import read_body
 from serve_app.web.error_replies import error_reply
@@ -65,8 +65,10 @@ def test_any_content_length_is_survived(length: bytes) -> None:
         assert body == b"abc"
 
 
-async def test_a_client_that_goes_leaves_what_it_sent() -> None:
-    assert await read_body([], sends([b"ab", b"c"], then={"type": "http.disconnect"}), LIMIT, 5, FREE) == b"abc"
+@pytest.mark.parametrize("parts", [[], [b'{"text":["a"]}'], [b"ab", b"c"]])
+async def test_a_part_of_a_body_whose_client_goes_is_no_body(parts: list[bytes]) -> None:
+    with pytest.raises(ClientGone):
+        await read_body([], sends(parts, then={"type": "http.disconnect"}), LIMIT, 5, FREE)
 
 
 async def test_a_body_that_drips_is_408_though_each_part_is_quick() -> None:

@@ -177,7 +177,7 @@ async def test_other_origins_may_ask_only_where_they_are_named(road: str, keys_f
         response = await client.post("/project/predict", json=TEXT, headers=origin)
         assert not [name for name in response.headers if name.startswith("access-control")]
         assert (await client.options("/project/predict", headers=asks)).status_code == 405
-    settings = Settings(api_keys_file=keys_file, cors_origins="https://a.example,https://b.example")
+    settings = Settings(api_keys_file=keys_file, cors_origins="https://A.example,https://b.example")
     async with connect_guarded(road, settings) as client:
         assert (await client.options("/project/predict", headers=asks)).status_code == 200
         response = await client.post("/project/predict", json=TEXT, headers=origin)
