@@ -17,6 +17,10 @@ from serve_app.settings import Settings, explain
 from serve_app.web.api_keys import BadKeysFile, read_keys
 
 
+DASHBOARD_PORT = 8265
+"""Ray opens it before HAProxy opens the service's port."""
+
+
 def check(port: int, bind: str = LOOPBACK) -> list[str]:
     """The faults that keep the service from starting, one line each."""
     return [*_settings(), *_address(bind), *_port(port)]
@@ -62,6 +66,8 @@ def _address(bind: str) -> list[str]:
 
 
 def _port(port: int) -> list[str]:
+    if port == DASHBOARD_PORT:
+        return [f"port {port} is that of Ray's dashboard; choose another: make run PORT={free_port()}"]
     if needs_rights(port):
         return [f"port {port} may be opened by root alone; choose one from 1024 on: make run PORT={free_port()}"]
     if not is_free(port):

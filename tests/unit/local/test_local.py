@@ -165,6 +165,11 @@ def test_a_port_below_1024_says_that_it_takes_rights(monkeypatch: pytest.MonkeyP
     assert problem.startswith("port 80 may be opened by root alone; choose one from 1024 on: make run PORT=")
 
 
+def test_the_port_of_rays_dashboard_is_refused() -> None:
+    (problem,) = check(8265)
+    assert problem.startswith("port 8265 is that of Ray's dashboard; choose another: make run PORT=")
+
+
 def test_another_machines_address_is_refused() -> None:
     (problem,) = check(free_port(), "203.0.113.9")
     assert problem.startswith("BIND is not an address of this machine; ")
