@@ -16,7 +16,6 @@ from serve_app.local.ports import free_port, holder, is_free, is_own, needs_righ
 from serve_app.settings import Settings, explain
 from serve_app.web.api_keys import BadKeysFile, read_keys
 
-
 DASHBOARD_PORT = 8265
 """Ray opens it before HAProxy opens the service's port."""
 

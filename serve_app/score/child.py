@@ -58,12 +58,12 @@ def main() -> int:
     try:
         prepared = prepare(job)
         with contextlib.closing(prepared.store):
-            if not prepared.store.exists():
-                manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
-                _run(job, prepared, reporter)
-            else:  # an earlier run wrote the output but did not remove the parts
+            if manifest.is_finished(prepared.store):
                 prepared.store.finish()
                 reporter.send(done=None)
+            else:
+                manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
+                _run(job, prepared, reporter)
     except ScoreError as error:
         reporter.send(error=str(error))
         return 1

@@ -38,8 +38,11 @@ def added_columns(labels: Sequence[str], taken: Collection[str]) -> Added:
     return Added(label, score, tuple(scores), truncated, error, raw)
 
 
-def listed(names: Sequence[str], max_names: int = 20, width: int = 40) -> str:
-    """The first names as one line for a message, each cut to `width` characters."""
-    shown = [name if len(name) <= width else name[: width - 1] + "…" for name in names[:max_names]]
-    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in shown]
+def listed(names: Sequence[str], max_names: int = 20, max_chars: int = 40, max_words: int = 3) -> str:
+    """The first names as one line for a message.
+
+    One that is longer is left out: if a file has no header, it may be somebody's text.
+    """
+    short = [name if len(name) <= max_chars and len(name.split()) <= max_words else "…" for name in names[:max_names]]
+    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in short]
     return ", ".join(shown) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")

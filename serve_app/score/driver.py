@@ -114,6 +114,7 @@ class Run:
                 output.write(self._writer.head())
                 for data in self._data(parts):
                     output.write(data)
+        self._store.put(manifest.WRITTEN, b"")
         self._store.finish()
 
     def _data(self, parts: int) -> Iterator[bytes]:

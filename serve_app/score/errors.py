@@ -8,6 +8,10 @@ import errno
 class ScoreError(Exception):
     """An error that the user can mend. Its one line names the cause and the remedy, and contains no row's text."""
 
+    def __init__(self, line: str) -> None:
+        # a path may have bytes that are not UTF-8
+        super().__init__(line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
 
 def explain_os_error(error: OSError, place: str) -> ScoreError:
     """The error for an `OSError` at a path or URL."""

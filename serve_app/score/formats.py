@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -23,6 +24,10 @@ COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 ENDINGS = "csv, tsv, jsonl, ndjson, json and parquet, each but parquet also followed by .gz or .zst"
 
 
+_OPTIONS = re.compile(r"(?<=://)([^?]*)\?\w+=.*$")
+"""Options of a URL, as in s3://bucket/a.csv?region=eu-north-1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A kind of file and its compression."""
@@ -37,7 +42,7 @@ def format_of(name: str) -> Format:
     Raises:
         ScoreError: the ending is unknown.
     """
-    path = PurePosixPath(name.lower())
+    path = PurePosixPath(_OPTIONS.sub(r"\1", name.lower()))
     compression = COMPRESSIONS.get(path.suffix, "")
     if compression:
         path = path.with_suffix("")

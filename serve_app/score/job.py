@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from model.directory import open_directory
@@ -39,13 +39,13 @@ class Job:
     write_cache: bool = False
 
     def dump(self) -> bytes:
-        """The job as JSON."""
-        return orjson.dumps(asdict(self))
+        """The job as JSON; a path may have bytes that are not UTF-8, which orjson does not take."""
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def load(cls, data: bytes) -> Job:
         """Read the JSON of `dump`."""
-        return cls(**orjson.loads(data))
+        return cls(**json.loads(data))
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def prepare(job: Job) -> Prepared:
         raise ScoreError(str(error)) from None
     form = format_of(job.output)
     store = store_of(job.output)
-    if store.exists() and manifest.DONE not in store.names():
+    if store.exists() and not {manifest.DONE, manifest.WRITTEN} & set(store.names()):
         raise ScoreError(f"{job.output} exists; remove it, or choose another output")
-    source = open_source(job.input, job.column, identity.labels, settings.max_text_chars)
+    source = open_source(job.input, job.column, identity.labels, settings.max_text_chars, job.output)
     Writer(source, form)
     wanted = manifest.manifest_of(source, form, identity)
     manifest.check(store, wanted, f"{store.output}.parts")

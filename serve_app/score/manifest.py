@@ -16,6 +16,8 @@ from serve_app.score.store import Store
 NAME = "manifest.json"
 DONE = "done"
 """Name of the file that exists once all parts are finished and the output is being written."""
+WRITTEN = "written"
+"""Name of the file that exists once the output is complete. It is the last by name, so it is removed last."""
 
 _WORDS = {
     "input": "the input, which has changed",
@@ -35,18 +37,20 @@ def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, A
         "format": [form.kind, form.compression],
         "model": identity.fingerprint,
         "max_text_chars": inputs.max_chars,
-        "parts": {"version": 1, "rows": source.PART_ROWS, "bytes": source.PART_BYTES, "memory": memory.TEXTS},
+        "parts": {"version": 2, "rows": source.PART_ROWS, "bytes": source.PART_BYTES, "memory": memory.TEXTS},
     }
 
 
 def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
-    """Whether the folder has a manifest. If it has one, it equals `wanted`.
+    """Whether the folder has a manifest, which equals `wanted`, or is what is left of the parts of a complete output.
 
     Raises:
         ScoreError: the manifest differs, or the folder has files but no manifest.
     """
     names = store.names()
     if NAME not in names:
+        if names == [WRITTEN]:
+            return True
         if names:
             raise ScoreError(f"{place} has files but no manifest; choose another output")
         return False
@@ -60,6 +64,11 @@ def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
             f"{place} was started with another value of: {', '.join(differing)}; restore it, or remove {place}"
         )
     return True
+
+
+def is_finished(store: Store) -> bool:
+    """Whether an earlier run has completed the output, and was stopped before it had removed the parts."""
+    return store.exists() and WRITTEN in store.names()
 
 
 def begin(store: Store, wanted: dict[str, Any], place: str) -> None:

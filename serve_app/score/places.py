@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
+from urllib.parse import unquote
 
 from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
 
-_WILD = "*?["
+_WILD, _WILD_IN_URLS = "*?[", "*["
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def is_url(place: str) -> bool:
 
 def local_path(place: str) -> Path:
     """The path of a local place, without file://."""
-    return Path(place.removeprefix("file://"))
+    return Path(unquote(place.removeprefix("file://"))) if place.startswith("file://") else Path(place)
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -49,51 +51,78 @@ def file_system(url: str) -> tuple[Any, str]:
     return system, path
 
 
-def input_files(place: str) -> list[InputFile]:
-    """The files of a path, folder, glob or URL, sorted by name. In folders, names with a leading dot or _ are skipped.
+def input_files(place: str, output: str = "") -> list[InputFile]:
+    """The files of a path, folder, glob or URL, sorted by name.
+
+    In folders and globs, names with a leading dot or _ are skipped, and so are `output` and its parts.
 
     Raises:
-        ScoreError: there is no such file, or the file system cannot be reached.
+        ScoreError: there is no such file, or it or the file system cannot be read.
     """
     try:
-        files = _remote(place) if is_url(place) else _local(place)
+        files = _remote(place, output) if is_url(place) else _local(place, output)
     except OSError as error:
-        raise explain_os_error(error, place) from None
+        raise explain_os_error(error, str(error.filename or place)) from None
     if not files:
         raise ScoreError(f"{place}: there is no such file")
     return files
 
 
-def _local(place: str) -> list[InputFile]:
+def _local(place: str, output: str = "") -> list[InputFile]:
     path = local_path(place)
     if path.is_dir():
-        paths = [each for each in sorted(path.rglob("*")) if each.is_file() and _visible(str(each.relative_to(path)))]
+        paths = [each for each in _walk(path) if _visible(str(each.relative_to(path)))]
     elif path.exists() or not any(letter in place for letter in _WILD):
-        paths = [path] if path.exists() else []
+        return [_local_file(path)] if path.exists() else []
     else:
-        paths = [each for each in map(Path, sorted(glob.glob(str(path), recursive=True))) if each.is_file()]  # noqa: PTH207  (an absolute pattern too)
-    return [_local_file(each) for each in paths]
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern too)
+        paths = [each for each in map(Path, found) if each.is_file() and _is_wanted(each.name, path.name)]
+    own = "" if is_url(output) else os.path.realpath(local_path(output))
+    return [_local_file(each) for each in paths if not _is_output(os.path.realpath(each), own)]
+
+
+def _walk(folder: Path) -> list[Path]:
+    """All files below a folder, also behind links."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    files = []
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        files += [file for name in names if (file := Path(place, name)).is_file()]
+        here = Path(os.path.realpath(place))
+        folders[:] = [name for name in folders if not here.is_relative_to(os.path.realpath(Path(place, name)))]
+    return sorted(files)
 
 
 def _local_file(path: Path) -> InputFile:
     status = path.stat()
-    return InputFile(str(path), status.st_size, status.st_mtime_ns, lambda: path.open("rb"))
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return InputFile(name, status.st_size, status.st_mtime_ns, lambda: path.open("rb"))
 
 
-def _remote(url: str) -> list[InputFile]:
+def _remote(url: str, output: str = "") -> list[InputFile]:
     fs = arrow("pyarrow.fs")
-    wild = min((url.find(letter) for letter in _WILD if letter in url), default=-1)
-    base = url if wild < 0 else url[: url.rindex("/", 0, wild)]
-    system, path = file_system(base)
+    place, _, options = url.partition("?")
+    wild = min((at for letter in _WILD_IN_URLS if (at := place.find(letter)) >= 0), default=-1)
+    base = place if wild < 0 else place[: place.rindex("/", 0, wild)]
+    system, path = file_system(f"{base}?{options}" if options else base)
     info = system.get_file_info(path)
     if info.type == fs.FileType.File:
         infos = [info]
     elif info.type == fs.FileType.Directory:
-        infos = [each for each in system.get_file_info(fs.FileSelector(path, recursive=True)) if each.is_file]
+        below = [each for each in system.get_file_info(fs.FileSelector(path, recursive=True)) if each.is_file]
         if wild < 0:
-            infos = [each for each in infos if _visible(each.path.removeprefix(path))]
+            infos = [each for each in below if _visible(each.path.removeprefix(path))]
         else:
-            infos = [each for each in infos if fnmatch.fnmatchcase(each.path, path + url[len(base) :])]
+            pattern = (path + place[len(base) :]).split("/")
+            infos = [
+                each
+                for each in below
+                if _is_wanted(each.base_name, pattern[-1]) and _matches(each.path.split("/"), pattern)
+            ]
+        own = file_system(output)[1] if is_url(output) else ""
+        infos = [each for each in infos if not _is_output(each.path, own)]
     else:
         infos = []
     scheme = url.partition("://")[0]
@@ -103,8 +132,25 @@ def _remote(url: str) -> list[InputFile]:
     ]
 
 
+def _is_output(path: str, output: str) -> bool:
+    return bool(output) and (path == output or path.startswith(f"{output}.parts/"))
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path matches a glob, both by segment; `**` stands for any number of segments."""
+    if not pattern or not names:
+        return not pattern and not names
+    if pattern[0] == "**":
+        return any(_matches(names[number:], pattern[1:]) for number in range(len(names)))
+    return fnmatch.fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+
+
 def _opener(system: Any, path: str) -> Callable[[], IO[bytes]]:
     return lambda: cast("IO[bytes]", system.open_input_file(path))
+
+
+def _is_wanted(name: str, pattern: str) -> bool:
+    return _visible(name) or not _visible(pattern)
 
 
 def _visible(path: str) -> bool:

@@ -58,7 +58,7 @@ def read_rows(file: InputFile, column: str, max_chars: int, counter: Counter) ->
         try:
             parquet = _open(file, opened)
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                size = max(1, batch.nbytes // max(1, batch.num_rows))
+                size = max(1, sum(decoded(column).nbytes for column in batch.columns) // max(1, batch.num_rows))
                 counter.count += size * batch.num_rows
                 for row, text in enumerate(_texts(batch.column(batch.schema.get_field_index(column)))):
                     fault = text_fault(text, max_chars)
@@ -75,10 +75,14 @@ def _open(file: InputFile, opened: Any) -> Any:
         raise ScoreError(f"{file.name}: it cannot be read as Parquet: {_line(error)}") from None
 
 
+def decoded(column: Any) -> Any:
+    """The column without a dictionary, which may be that of the whole file."""
+    return column.dictionary_decode() if arrow().types.is_dictionary(column.type) else column
+
+
 def _texts(column: Any) -> list[Any]:
     pyarrow = arrow()
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = decoded(column)
     try:
         values: list[Any] = column.to_pylist()
     except UnicodeDecodeError:

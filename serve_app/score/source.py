@@ -33,7 +33,7 @@ class Source:
     format: Format
     column: str
     columns: tuple[str, ...]
-    """For JSON lines, the names in the first lines, which become the columns of other formats."""
+    """For JSON lines, the names in the first lines of all files, which become the columns of other formats."""
     added: Added
     max_chars: int
     schema: Any = None
@@ -78,30 +78,30 @@ class Source:
             yield from read_csv.read_rows(records, len(self.columns), at, self.max_chars)
 
 
-def open_source(place: str, column: str, labels: Sequence[str], max_chars: int) -> Source:
-    """Open an input, after a check of the start of every file.
+def open_source(place: str, column: str, labels: Sequence[str], max_chars: int, output: str = "") -> Source:
+    """Open an input, after a check of the start of every file. `output` and its parts are no part of it.
 
     Raises:
         ScoreError: a file is missing, cannot be read, lacks the column, or differs in format or columns from the first.
     """
-    files = input_files(place)
+    files = input_files(place, output)
     form = format_of(files[0].name)
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] = ()
     schema: Any = None
-    for file in files:
+    for number, file in enumerate(files):
         if format_of(file.name) != form:
             raise ScoreError(f"{file.name} and {files[0].name} are of different formats; score them one by one")
         found, file_schema = _look(file, form, column)
-        if form.kind != "jsonl" and columns is not None and (found != columns or file_schema != schema):
+        if form.kind != "jsonl" and number and (found != columns or file_schema != schema):
             raise ScoreError(f"{file.name} and {files[0].name} have different columns; score them one by one")
-        if columns is None:
-            columns, schema = found, file_schema
-    names = columns or ()
-    return Source(files, form, column, names, added_columns(labels, names), max_chars, schema)
+        columns = tuple(dict.fromkeys((*columns, *found))) if form.kind == "jsonl" else found
+        schema = file_schema
+    columns = columns or (column,)
+    return Source(files, form, column, columns, added_columns(labels, columns), max_chars, schema)
 
 
 def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], Any]:
-    """The columns of a file, and for Parquet their Arrow schema."""
+    """The columns of a file, none if its JSON lines have no object, and for Parquet their Arrow schema."""
     schema: Any = None
     if form.kind == "parquet":
         schema = read_parquet.read_schema(file)
@@ -111,7 +111,7 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
             if form.kind == "jsonl":
                 sampled = _sample_names(file, stream)
                 if sampled is None:
-                    return (column,), None
+                    return (), None
                 names = sampled
             else:
                 names = read_csv.read_header(iter(read_csv.Records(lines(stream), DELIMITERS[form.kind])), file.name)

@@ -51,7 +51,7 @@ class Store(Protocol):
         ...
 
     def finish(self) -> None:
-        """Remove the folder."""
+        """Remove the files of the folder in the order of their names, then the folder."""
         ...
 
     def close(self) -> None:
@@ -76,12 +76,15 @@ class LocalStore:
         self._output = output
         self.folder = output.with_name(output.name + ".parts")
         self._lock: int | None = None
-        if not output.parent.is_dir():
+        with self._errors():
+            is_folder = output.parent.is_dir()
+        if not is_folder:
             raise ScoreError(f"{output}: there is no folder {output.parent}; make it first")
 
     def exists(self) -> bool:
         """Whether the output exists."""
-        return self._output.exists()
+        with self._errors():
+            return self._output.exists()
 
     def open(self) -> None:
         """Make the folder, and lock it against other runs."""
@@ -126,8 +129,10 @@ class LocalStore:
             _sync_folder(self._output.parent)
 
     def finish(self) -> None:
-        """Remove the folder."""
+        """Remove the files of the folder in the order of their names, then the folder."""
         with self._errors():
+            for name in self.names():
+                (self.folder / name).unlink()
             shutil.rmtree(self.folder)
 
     def close(self) -> None:
@@ -197,7 +202,7 @@ class RemoteStore:
             yield cast("IO[bytes]", file)
 
     def finish(self) -> None:
-        """Remove the folder."""
+        """Remove the files of the folder in the order of their names, about, then the folder."""
         with self._errors(self._folder):
             self._system.delete_dir(self._folder)
 
@@ -211,9 +216,9 @@ class RemoteStore:
         try:
             yield stream
         except BaseException:
-            # closing the stream would create the file in an object store; dropping it does not
-            if not self._atomic:
-                stream.close()
+            with contextlib.suppress(OSError):
+                stream.close()  # its destructor would do so later, and complete what is there
+                self._system.delete_file(target)
             raise
         stream.close()
         if not self._atomic:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from serve_app.score import read_json
+from serve_app.score.arrow import arrow
 from serve_app.score.rows import Part, Row
 
 
@@ -18,7 +20,7 @@ def records(part: Part) -> Iterator[tuple[Sequence[Any] | None, str]]:
             yield _of_object(row, part.columns)
     elif part.kind == "parquet":
         for row in part.rows:
-            yield [row.values.batch.column(at)[row.values.row].as_py() for at in range(len(part.columns))], ""
+            yield [of_scalar(row.values.batch.column(at)[row.values.row]) for at in range(len(part.columns))], ""
     else:
         for row in part.rows:
             yield row.values, ""
@@ -27,17 +29,43 @@ def records(part: Part) -> Iterator[tuple[Sequence[Any] | None, str]]:
 def _of_object(row: Row, columns: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     if row.values is None:
         return None, ""
-    value: Mapping[str, Any] = read_json.parse(row.values)
+    value: Mapping[str, Any] = read_json.parse_exactly(row.values)
     rest = "" if value.keys() <= set(columns) else row.values.decode("utf-8", "backslashreplace")
     return [value.get(name) for name in columns], rest
 
 
+def of_scalar(scalar: Any) -> Any:
+    """The Python value of an Arrow scalar; text if Python has no such value, as for a date after the year 9999."""
+    pa = arrow()
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, LookupError):
+        pass
+    if isinstance(scalar, pa.StructScalar):
+        names = [field.name for field in scalar.type]
+        return {
+            name if names.index(name) == at else f"{name}_{at}": of_scalar(scalar[at]) for at, name in enumerate(names)
+        }
+    if isinstance(scalar, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar):
+        return [of_scalar(each) for each in scalar.values]
+    if isinstance(scalar, pa.DictionaryScalar | pa.ExtensionScalar):
+        return of_scalar(scalar.value)
+    if hasattr(scalar, "as_buffer"):
+        return scalar.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
+    return pa.array([scalar]).to_string(skip_new_lines=True, indent=0).strip("[]")
+
+
 def to_json(value: Any) -> bytes:
-    """JSON of any value; a type that JSON lacks becomes text."""
+    """JSON of any value; a type that JSON lacks becomes text, and what is nested too deeply to be written null."""
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
-        return orjson.dumps(to_text(value))
+        pass
+    try:  # slower, but it takes large numbers, lone surrogates and deeper nesting
+        text = json.dumps(value, default=_plain)
+        return json.dumps(json.loads(text, parse_constant=lambda _: None), separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        return b"null"
 
 
 def to_text(value: Any) -> str:

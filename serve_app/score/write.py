@@ -13,6 +13,7 @@ from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Compression, Format
 from serve_app.score.rows import Part
 from serve_app.score.source import DELIMITERS, Source
+from serve_app.score.values import to_text
 
 DIGITS = 6
 
@@ -57,7 +58,7 @@ class Writer:
         """
         self._source = source
         self._form = form
-        if form.kind != source.format.kind and {form.kind, source.format.kind} != {"csv", "tsv"}:
+        if form.kind not in DELIMITERS:
             _check_names(source.columns, form.kind)
         if form.kind == "parquet":
             self.schema = write_parquet.output_schema(source)
@@ -65,7 +66,7 @@ class Writer:
     def head(self) -> bytes:
         """The bytes before the first part: the header of CSV, otherwise none."""
         if self._form.kind in DELIMITERS:
-            names = (*self._source.columns, *self._source.added.names)
+            names = [to_text(name) for name in (*self._source.columns, *self._source.added.names)]
             return self._compressed(write_csv.to_csv([names], DELIMITERS[self._form.kind]))
         return b""
 

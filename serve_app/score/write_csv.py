@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,19 @@ def rows(part: Part, results: Sequence[Scored]) -> Iterator[list[str]]:
 
 def to_csv(lines: Iterable[Sequence[str]], delimiter: str) -> bytes:
     """CSV of the lines, quoted if necessary; bytes that were not UTF-8 are written unchanged."""
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    rows = _Rows()
+    csv.writer(rows, delimiter=delimiter, lineterminator="\r\n").writerows(lines)
+    return "".join(rows).encode("utf-8", "surrogateescape")
+
+
+class _Rows(list[str]):
+    """Takes the rows of a `csv.writer` that end in CR LF, and has them end in LF.
+
+    With LF alone the writer would not quote a field with CR, before Python 3.13 at least.
+    """
+
+    def write(self, row: str) -> None:
+        self.append(row[:-2] + "\n")
 
 
 def _field(value: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serve_app.score.arrow import arrow
+from serve_app.score.read_parquet import decoded
 from serve_app.score.rows import Part
 from serve_app.score.source import Source
 from serve_app.score.values import records, to_text
@@ -21,7 +22,7 @@ def output_schema(source: Source) -> Any:
     """The input's columns with their types (text if its format has no types), then the added ones."""
     pa = arrow()
     if source.schema is None:
-        fields = [pa.field(name, pa.large_string()) for name in source.columns]
+        fields = [pa.field(to_text(name), pa.large_string()) for name in source.columns]
         metadata = None
     else:
         fields, metadata = list(source.schema), source.schema.metadata
@@ -38,7 +39,7 @@ def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: An
     pa = arrow()
     rests = [""] * len(results)
     if source.schema is not None:
-        own = pa.Table.from_batches(list(_batches(part)), source.schema).columns
+        own = [_trimmed(column) for column in pa.Table.from_batches(list(_batches(part)), source.schema).columns]
     else:
         values, rests = _texts(part)
         own = [pa.array(column, pa.large_string()) for column in values]
@@ -70,6 +71,14 @@ def merge(
                 waiting = []
         if waiting:
             writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
+
+
+def _trimmed(column: Any) -> Any:
+    """The column with a dictionary, if it has one, of its own values alone, not of the whole file's."""
+    if not arrow().types.is_dictionary(column.type):
+        return column
+    chunks = [decoded(chunk) for chunk in column.chunks]
+    return arrow().chunked_array(chunks, column.type.value_type).dictionary_encode().cast(column.type)
 
 
 def _batches(part: Part) -> Iterator[Any]:

@@ -34,6 +34,19 @@ class LengthPool:
         return Computed([(1 - share, share) for share in shares], [len(text) > 1000 for text in texts])
 
 
+class Dies(LengthPool):
+    """Ends the run at part `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def result(self, number: int) -> Computed:
+        if number == self._at:
+            raise KeyboardInterrupt
+        return super().result(number)
+
+
 def score(
     source: Path | str,
     output: Path | str,

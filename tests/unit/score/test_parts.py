@@ -12,22 +12,9 @@ import pytest
 from serve_app.score.computed import Computed
 from serve_app.score.errors import ScoreError
 from serve_app.score.source import PART_ROWS
-from tests.support.score_runs import LengthPool, score
+from tests.support.score_runs import Dies, LengthPool, score
 
 ROWS = 5 * PART_ROWS + 7
-
-
-class Dies(LengthPool):
-    """Ends the run at part `at`."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self._at = at
-
-    def result(self, number: int) -> Computed:
-        if number == self._at:
-            raise KeyboardInterrupt
-        return super().result(number)
 
 
 @pytest.fixture

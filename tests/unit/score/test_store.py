@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from serve_app.score import places
+from serve_app.score import manifest, places
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
 from serve_app.score.store import LocalStore, RemoteStore, Store
-from tests.support.score_runs import score
+from tests.support.score_runs import LengthPool, score
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -53,12 +55,68 @@ def test_an_output_that_fails_half_way_does_not_exist(store: Store, tmp_path: Pa
     store.close()
 
 
+def test_an_object_that_fails_half_way_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # in an object store the bytes that were written become the object when the stream is closed or dropped
+    monkeypatch.setattr("serve_app.score.store._ATOMIC", ("local",))
+    store = RemoteStore(f"file://{tmp_path}/out.csv")
+
+    def stop() -> None:
+        with store.assemble() as output:
+            output.write(b"half")
+            sys.exit(15)  # as Ray does at SIGTERM
+
+    with pytest.raises(SystemExit):
+        stop()
+    assert not store.exists()
+
+
+def test_an_output_that_a_killed_run_had_begun_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+
+    def killed(_: LocalStore) -> AbstractContextManager[Any]:
+        (tmp_path / "out.csv").write_bytes(b"half")  # as by an object store's stream that was dropped
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "assemble", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score(job.input, job.output)
+    assert not manifest.is_finished(prepare(job).store)
+    pool = LengthPool()
+    assert score(job.input, job.output, pool=pool).kept_rows == 1
+    assert (tmp_path / "out.csv").read_text().startswith("text,label,")
+    assert not pool.submitted
+
+
+@pytest.mark.parametrize("removed", range(6))
+def test_an_output_whose_parts_were_being_removed_is_finished(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "finish", lambda _: None)
+        score(job.input, job.output)
+    names = LocalStore(tmp_path / "out.csv").names()
+    assert (len(names), names[-1]) == (5, manifest.WRITTEN)
+    for name in names[:removed]:
+        (tmp_path / "out.csv.parts" / name).unlink()
+    if removed < len(names):
+        assert manifest.is_finished(prepare(job).store)
+    else:
+        with pytest.raises(ScoreError, match=r"out\.csv exists; remove it, or choose another output"):
+            prepare(job)
+
+
 def test_a_url_and_a_path_find_the_same_files(tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
-    folder.mkdir()
-    for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden"):
+    (folder / "more").mkdir(parents=True)
+    for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden", "_c.csv", "more/d.csv"):
         (folder / name).write_text("text\ngood\n")
-    for wild in ("", "/*.csv", "/a.csv"):
+    for wild in ("", "/*.csv", "/a.csv", "/_*.csv", "/**/*.csv", "/*/*.csv"):
         remote = places._remote(f"file://{folder}{wild}")
         local = places.input_files(f"{folder}{wild}")
         assert [(Path(each.name.removeprefix("file://")).name, each.size, each.mtime_ns) for each in remote] == [

@@ -1,0 +1,99 @@
+"""Which files an input is, and what is said of those that cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from serve_app.score.errors import ScoreError
+from serve_app.score.job import Job, prepare
+from serve_app.score.places import input_files
+from tests.support.score_runs import Dies, score
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def rows(file: Path, number: int = 1) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("text\n" + "".join(f"{file.name} {each}\n" for each in range(number)))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("wild", ["", "/*.csv"])
+def test_an_output_in_the_folder_of_the_input_is_no_input(ending: str, wild: str, folder: Path) -> None:
+    rows(folder / "a.csv", 5000)
+    output = folder / f"out.{ending}"
+    with pytest.raises(KeyboardInterrupt):
+        score(f"{folder}{wild}", output, pool=Dies(2))
+    assert score(f"{folder}{wild}", output).rows == 5000
+    assert sorted(path.name for path in folder.iterdir()) == ["a.csv", output.name]
+
+
+def test_what_is_behind_links_is_read_and_a_link_back_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    rows(folder / "a.csv")
+    rows(tmp_path / "elsewhere" / "b.csv")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "back").symlink_to(folder)
+    assert [Path(file.name).name for file in input_files(str(folder))] == ["a.csv", "b.csv"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_named(folder: Path) -> None:
+    rows(folder / "a.csv")
+    rows(folder / "closed" / "b.csv")
+    (folder / "closed").chmod(0)
+    for output in (folder / "out.csv", folder / "closed" / "more" / "out.csv"):
+        with pytest.raises(ScoreError, match=r"closed.*: Permission denied$"):
+            score(folder, output)
+    (folder / "closed").chmod(0o700)
+
+
+@pytest.mark.parametrize(("first", "second"), [({}, {"id": 1}), ({"id": 1}, {"k": 2}), (None, {"id": 1})])
+def test_the_columns_of_json_lines_are_those_of_all_files(
+    first: dict[str, int] | None, second: dict[str, int], folder: Path
+) -> None:
+    (folder / "a.jsonl").write_text("" if first is None else json.dumps({"text": "x", **first}) + "\n")
+    (folder / "b.jsonl").write_text(json.dumps({"text": "y", "label": "mine", **second}) + "\n")
+    assert score(folder, folder.parent / "out.csv").errors == 0
+    *_, last = csv.DictReader((folder.parent / "out.csv").read_text().splitlines())
+    assert (last["label"], last["raw"]) == ("mine", "")
+    assert {name: last[name] for name in second} == {name: str(value) for name, value in second.items()}
+
+
+def test_a_percent_sign_in_a_url_of_a_file_is_decoded(folder: Path) -> None:
+    rows(folder / "a b.csv")
+    assert len(input_files(f"file://{folder}/a%20b.csv")) == 1
+    assert len(input_files(f"{folder}/a b.csv")) == 1
+
+
+def test_a_name_that_is_not_utf8_is_scored(folder: Path) -> None:
+    name = os.fsdecode(b"\xff.csv")
+    (folder / name).write_text("text\ngood\n")
+    output = folder.parent / "out.csv"
+    for place in (folder, folder / name):
+        job = Job.load(Job(str(place), str(output)).dump())
+        assert score(job.input, job.output).rows == 1
+        output.unlink()
+    with pytest.raises(ScoreError) as refused:
+        prepare(Job(f"no{name}", str(output)))
+    assert str(refused.value) == r"no\xff.csv: there is no such file"
+
+
+def test_a_name_that_is_too_long_is_refused_in_one_line(folder: Path) -> None:
+    rows(folder / "a.csv")
+    with pytest.raises(ScoreError, match=r"x\.csv: File name too long$"):
+        score(folder, folder.parent / ("x" * 300 + ".csv"))
+
+
+def test_the_first_row_of_a_file_without_a_header_is_not_repeated(folder: Path) -> None:
+    (folder / "a.csv").write_text("id,my secret diagnosis is bad\n")
+    with pytest.raises(ScoreError, match=r"has no column text, only id, …; choose one with --column$"):
+        score(folder, folder.parent / "out.csv")
