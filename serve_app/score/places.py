@@ -71,27 +71,28 @@ def input_files(place: str, output: str = "") -> list[InputFile]:
 def _local(place: str, output: str = "") -> list[InputFile]:
     path = local_path(place)
     if path.is_dir():
-        paths = [each for each in _walk(path) if _visible(str(each.relative_to(path)))]
+        paths = _walk(path)
     elif path.exists() or not any(letter in place for letter in _WILD):
         return [_local_file(path)] if path.exists() else []
     else:
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern too)
         paths = [each for each in map(Path, found) if each.is_file() and _is_wanted(each.name, path.name)]
-    own = "" if is_url(output) else os.path.realpath(local_path(output))
+    own = os.path.realpath(local_path(output)) if output and not is_url(output) else ""
     return [_local_file(each) for each in paths if not _is_output(os.path.realpath(each), own)]
 
 
 def _walk(folder: Path) -> list[Path]:
-    """All files below a folder, also behind links."""
+    """All visible files below a folder, also behind links."""
 
     def fail(error: OSError) -> None:
         raise error
 
     files = []
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        files += [file for name in names if (file := Path(place, name)).is_file()]
-        here = Path(os.path.realpath(place))
-        folders[:] = [name for name in folders if not here.is_relative_to(os.path.realpath(Path(place, name)))]
+        here = Path(place)
+        files += [here / name for name in names if _visible(name) and (here / name).is_file()]
+        above = {os.path.realpath(each) for each in (here, *here.parents)}  # a link may lead back there
+        folders[:] = [name for name in folders if _visible(name) and os.path.realpath(here / name) not in above]
     return sorted(files)
 
 
