@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -52,7 +53,7 @@ def main(
     reference = scores if precision == "fp32" else _score(opened, dev.texts, "fp32", threads)
 
     figures = {"texts": len(scores), "precision": precision, **compare(scores, reference, dev.labels)}
-    table = Table("figure", "value", title=f"{directory} on {len(scores)} texts")
+    table = Table("figure", "value", title=escape(f"{directory} on {len(scores)} texts"))
     for name, value in figures.items():
         table.add_row(name, str(value))
     table.add_row("texts_per_second", f"{len(scores) / seconds:.0f}")

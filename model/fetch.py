@@ -168,7 +168,8 @@ def _hub_errors(repo: str) -> Iterator[None]:
         raise ModelError(_unreachable(repo)) from None
     except (InvalidURL, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"what answers for {repo} is no hub; check HF_ENDPOINT and proxies") from None
-    except RuntimeError as error:  # of the hub's own transfer protocol, which has no error classes
+    except (RuntimeError, ImportError) as error:
+        # of the hub's own transfer protocol, which has no error classes, or of a SOCKS proxy without its package
         raise ModelError(f"{repo} cannot be downloaded ({str(error).partition(chr(10))[0]})") from None
 
 

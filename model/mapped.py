@@ -16,7 +16,7 @@ def forget_pages(file: Path, maps: Path = Path("/proc/self/maps")) -> None:
     system has no such list of mappings.
     """
     try:
-        lines = maps.read_text(encoding="utf-8").splitlines()
+        lines = maps.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return
     libc = ctypes.CDLL(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,22 @@ class TextTokenizer:
         self._tokenizer.no_truncation()
         self._left = files.truncation_side == "left"
         self._boundary = None if self._left else files.boundary
-        inner = self._tokenizer.encode(_ANY, add_special_tokens=False).ids
-        whole = self._tokenizer.encode(_ANY).ids
-        start = next((at for at in range(special + 1) if whole[at : at + len(inner)] == inner), 0)
-        self._before, self._after = whole[:start], whole[start + len(inner) :]
+        self._before, self._after = self._around()
         self._room = self.max_tokens - special
+
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a text's own."""
+        try:
+            special = set(self._tokenizer.encode("").ids)
+            for text in itertools.chain([_ANY], self._tokenizer.get_vocab()):
+                own = self._tokenizer.encode(text, add_special_tokens=False).ids
+                if own and special.isdisjoint(own):  # otherwise one could be taken for the other
+                    whole = self._tokenizer.encode(text).ids
+                    start = next(at for at in range(len(whole)) if whole[at : at + len(own)] == own)
+                    return whole[:start], whole[start + len(own) :]
+        except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception)
+            raise ModelError(f"{self._directory} has a tokenizer that fails ({error}); save it again") from None
+        raise ModelError(f"{self._directory} has a tokenizer whose vocabulary has special tokens alone")
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode each text, in order. Takes about 20 µs for a short sentence and releases the GIL.

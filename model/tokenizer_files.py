@@ -122,6 +122,11 @@ def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown is not None and tokenizer.model.token_to_id(unknown) is None:
         raise ModelError(f"{directory} has a tokenizer whose unknown token {unknown!r} is not in its vocabulary")
+    model = state.get("model") or {}
+    if model.get("type") == "Unigram" and model.get("unk_id") is None and not model.get("byte_fallback"):
+        raise ModelError(
+            f"{directory / FAST} has a Unigram model without unk_id, which fails at unknown letters; set it"
+        )
     _tokens(directory, state, settings, usual=False).add_to(tokenizer)
     return tokenizer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import signal
 import socket
 import sys
@@ -65,7 +66,7 @@ class HAProxy:
 
 
 def find(processes: Iterable[psutil.Process]) -> list[HAProxy]:
-    """The HAProxy processes among `processes`, including those that drain an earlier configuration."""
+    """Serve's HAProxy processes among `processes`, including those that drain an earlier configuration."""
     found = []
     for process in processes:
         try:
@@ -73,7 +74,9 @@ def find(processes: Iterable[psutil.Process]) -> list[HAProxy]:
         except psutil.Error:
             continue
         if name == "haproxy" and "-f" in arguments[:-1]:
-            found.append(HAProxy(process, Path(arguments[arguments.index("-f") + 1])))
+            config = Path(arguments[arguments.index("-f") + 1])
+            if os.access(drain_list(config), os.W_OK):  # others have none
+                found.append(HAProxy(process, config))
     return found
 
 
@@ -106,7 +109,7 @@ def _close(haproxies: list[HAProxy]) -> None:
         for process in processes:
             try:
                 process.send_signal(number)
-            except psutil.NoSuchProcess:
+            except psutil.Error:
                 continue
         _, processes = psutil.wait_procs(processes, timeout=CLOSE_S)
 

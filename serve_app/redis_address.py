@@ -127,7 +127,7 @@ def check_redis_connection(connection: AbstractConnection) -> None:
     if isinstance(connection, SSLConnection):
         try:
             connection.ssl_context.get()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "they do not fit"
             raise BadAddress(f"has ssl_ options that cannot be used ({why}); check the files that they name") from None
 

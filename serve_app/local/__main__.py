@@ -22,6 +22,7 @@ import psutil
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from model.cpu import choose_precision
 from model.directory import open_directory
@@ -40,7 +41,7 @@ from serve_app.local.log_file import NoLog, last_lines, open_log
 from serve_app.local.loopback import ask
 from serve_app.local.ports import free_port, own_address
 from serve_app.local.processes import adopt_orphans, end_with_parent, start, stop
-from serve_app.local.run_folder import NoPlace, reserve, run_folder
+from serve_app.local.run_folder import NoPlace, reserve, room, run_folder
 from serve_app.settings import Settings
 
 START_TIMEOUT_S = 120.0
@@ -100,7 +101,7 @@ def prepare(console: Console) -> None:
     directory = open_directory(settings.model_dir)
     precision = choose_precision(settings.precision)
     if precision != "fp32" and not is_exported(directory):
-        with console.status(f"preparing {directory.path} for {precision}"):
+        with console.status(escape(f"preparing {directory.path} for {precision}")):
             export(directory)
 
 
@@ -111,8 +112,9 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
             return 1
         log, output = open_log(log, port)
         config = folder / "serve_config.yaml"
-        config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
-        environment = serve_environment(folder, bind)
+        with room():
+            config.write_text(yaml.safe_dump(local_config(port, usable_cpus(), replicas)), encoding="utf-8")
+            environment = serve_environment(folder, bind)
         # a cluster of its own: without the address Serve joins one that runs on this machine, and ends its applications
         command = [sys.executable, "-m", "ray.serve.scripts", "run", "--address", "local", str(config)]
         url = f"http://{own_address(bind)}:{port}/project"
@@ -121,9 +123,9 @@ def _run(bind: str, port: int, log: Path, replicas: int | None, drain_s: float, 
         with output:
             try:
                 process = start(command, environment, output)
-                with console.status(f"starting Serve (log: {log})"):
+                with console.status(escape(f"starting Serve (log: {log})")):
                     _wait_until_healthy(process, url, log)
-                console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})")
+                console.print(f"Ready after {time.monotonic() - began:.0f} s: {url}/docs (log: {log})", markup=False)
                 console.print(f"""Try: curl -s {url}/predict -d '{{"text": ["I love you."]}}'""", markup=False)
                 console.print(ray_status(environment), markup=False)
                 console.print("Ctrl-C stops it.")

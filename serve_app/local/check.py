@@ -22,7 +22,7 @@ DASHBOARD_PORT = 8265
 
 def check(port: int, bind: str = LOOPBACK) -> list[str]:
     """The faults that keep the service from starting, one line each."""
-    return [*_settings(), *_address(bind), *_port(port)]
+    return [*_settings(), *(_address(bind) or _port(port, bind))]
 
 
 def _settings() -> list[str]:
@@ -64,11 +64,11 @@ def _address(bind: str) -> list[str]:
     return [] if is_own(bind) else [f"BIND is not an address of this machine; {meant}"]
 
 
-def _port(port: int) -> list[str]:
+def _port(port: int, bind: str) -> list[str]:
     if port == DASHBOARD_PORT:
         return [f"port {port} is that of Ray's dashboard; choose another: make run PORT={free_port()}"]
     if needs_rights(port):
         return [f"port {port} may be opened by root alone; choose one from 1024 on: make run PORT={free_port()}"]
-    if not is_free(port):
+    if not is_free(port, bind):
         return [f"port {port} is taken by {holder(port)}; stop that, or choose another: make run PORT={free_port()}"]
     return []

@@ -31,14 +31,18 @@ def own_address(bind: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
 
 
-def is_free(port: int) -> bool:
-    """Whether nothing listens on the port, on any address."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104  (a port is free only if it is on all addresses)
-        except OSError:
-            return False
+def is_free(port: int, bind: str = "") -> bool:
+    """Whether nothing listens on the port, on any IPv4 address, nor on any IPv6 address if `bind` is one."""
+    addresses = {socket.AF_INET: "0.0.0.0"} | ({socket.AF_INET6: "::"} if ":" in bind else {})  # noqa: S104
+    for family, address in addresses.items():
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -36,8 +37,9 @@ def run_folder() -> Iterator[Path]:
         for folder in place.glob(f"{PREFIX}*"):
             if _is_dead(folder):
                 _remove(folder)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-        owner = (folder / _OWNER).open("w", encoding="ascii")
+        with room():
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            owner = (folder / _OWNER).open("w", encoding="ascii")
         fcntl.flock(owner, fcntl.LOCK_EX)
     try:
         yield folder
@@ -58,13 +60,16 @@ def reserve(folder: Path, ports: Iterable[int]) -> set[int]:
             if _is_ours(run.parent):  # anybody may make a folder of such a name
                 new -= _read(run)
         mine = _read(folder / _PORTS) | new
-        (folder / _PORTS).write_text(" ".join(map(str, sorted(mine))), encoding="ascii")
+        with room():
+            (folder / _PORTS).write_text(" ".join(map(str, sorted(mine))), encoding="ascii")
     return new
 
 
 def _base_folder() -> Path:
     if not os.access(PLACE, os.W_OK | os.X_OK):
         raise NoPlace(f"{PLACE} cannot be written to, and a run keeps its sockets there; chmod 1777 {PLACE}")
+    if os.statvfs(PLACE).f_flag & os.ST_NOEXEC:
+        raise NoPlace(f"{PLACE} is mounted noexec, and a run starts HAProxy there; mount -o remount,exec {PLACE}")
     return PLACE
 
 
@@ -86,12 +91,29 @@ def _lock(file: Path) -> int:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:  # another user may have made a file of that name
+            if error.errno == errno.ENOSPC:
+                raise _full() from None
             raise NoPlace(f"{file} cannot be opened ({error.strerror}); remove it, as root if need be") from None
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(file.lstat(), os.fstat(descriptor)):
                 return descriptor
         os.close(descriptor)  # the former holder of the lock has removed the file
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Turn the error of a full disk into NoPlace."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _full() from None
+        raise
+
+
+def _full() -> NoPlace:
+    return NoPlace(f"{PLACE} is full, and a run keeps its files there; remove what is not needed")
 
 
 def _is_ours(folder: Path) -> bool:

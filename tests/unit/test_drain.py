@@ -223,6 +223,18 @@ def test_a_reload_alone_starts_no_drain(front: Front) -> None:
     assert fresh(front, "/-/healthz").startswith(b"HTTP/1.1 200")
 
 
+def test_a_haproxy_that_is_not_serves_is_left_alone(tmp_path: Path) -> None:
+    class Foreign(psutil.Process):
+        def name(self) -> str:
+            return "haproxy"
+
+        def cmdline(self) -> list[str]:
+            return ["haproxy", "-f", str(tmp_path / "haproxy.cfg"), "-W"]
+
+    assert find([Foreign()]) == []
+    assert not drain(0, lambda: [Foreign()])
+
+
 def test_where_nothing_runs_there_is_nothing_to_drain() -> None:
     assert drain(60, list) is False
 

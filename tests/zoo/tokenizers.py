@@ -53,7 +53,29 @@ CASED: Json = {
     "lowercase": False,
 }
 
+BPE: Json = {
+    "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+    "fuse_unk": False, "byte_fallback": False, "merges": [],
+    "vocab": {word: number for number, word in enumerate(VOCABULARY) if word in SPECIAL or word in LETTERS[1:]},
+}  # fmt: skip
+UNIGRAM: Json = {
+    "type": "Unigram",
+    "unk_id": None,
+    "byte_fallback": False,
+    "vocab": [[word, -1] for word in VOCABULARY],
+}
+A_IS_FIRST: Json = {"type": "BertProcessing", "cls": ["a", VOCABULARY.index("a")], "sep": ["[SEP]", 3]}
+
 SERVED = [
+    Specimen("BPE that knows neither a nor unknown letters", settings=GENERAL, fast=state(model=BPE)),
+    Specimen("a token of texts before each text", settings=GENERAL, fast=state(post_processor=A_IS_FIRST)),
+    Specimen(
+        "unknown letters are [CLS]",
+        settings=GENERAL,
+        fast=model(unk_token="[CLS]"),  # noqa: S106
+        vocabulary=[word for word in VOCABULARY if word != "a"],
+    ),
+    Specimen("Unigram", settings=GENERAL, fast=state(model={**UNIGRAM, "unk_id": 1})),
     *(Specimen(f"tokenizer.json, {name}", settings={**BERT, **flags}) for name, flags in FLAGS),
     *(Specimen(f"vocab.txt alone, {name}", settings={**BERT, **flags}, fast=None) for name, flags in FLAGS),
     *(Specimen(f"general class, {name}", settings={**GENERAL, **flags}) for name, flags in FLAGS[:2]),
@@ -312,6 +334,7 @@ REFUSED = [
         refused="cannot be read",
     ),
     Specimen("BPE", fast=model(type="BPE", merges=[]), refused="no WordPiece"),
+    Specimen("Unigram without unknown", settings=GENERAL, fast=state(model=UNIGRAM), refused="without unk_id"),
 ]
 
 TOKENIZERS = [*SERVED, *REFUSED]

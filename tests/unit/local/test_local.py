@@ -66,6 +66,25 @@ def test_a_taken_port_is_reported_with_its_holder_and_a_way_out(taken_port: int)
     assert "make run PORT=" in problem
 
 
+def test_a_port_that_is_taken_on_ipv6_is_reported_if_it_is_to_be_opened_there() -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        try:
+            taken.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert check(port) == []
+        (problem,) = check(port, "::1")
+        assert problem.startswith(f"port {port} is taken by ")
+
+
+def test_a_tls_version_that_is_none_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"rediss://h?ssl_min_version={10**20}")
+    (problem,) = check(free_port())
+    assert problem.startswith("REDIS_URL has ssl_ options that cannot be used")
+
+
 def test_bad_settings_and_a_missing_model_are_reported_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTIMENT_MAX_TEXTS", "0")
     monkeypatch.setenv("SENTIMENT_CACHE_TTL_S", "soon")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +77,26 @@ def test_a_lock_that_somebody_else_has_made_is_one_line(place: Path) -> None:
     with pytest.raises(NoPlace, match=f"{lock} cannot be opened "), run_folder():
         pass
     assert not (place / "elsewhere").exists()
+
+
+def test_a_full_disk_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_folder() as folder, monkeypatch.context() as patched:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(NoPlace, match=f"{place} is full"):
+            reserve(folder, [8404])
+        patched.setattr(tempfile, "mkdtemp", full)
+        with pytest.raises(NoPlace, match=f"{place} is full"), run_folder():
+            pass
+
+
+def test_a_place_where_nothing_can_be_executed_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    with pytest.raises(NoPlace, match=f"{place} is mounted noexec"), run_folder():
+        pass
 
 
 def test_no_two_runs_have_one_port(place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from model.mapped import forget_pages
 
 
 def resident_kb(file: Path) -> int:
-    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+    lines = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     start = next(index for index, line in enumerate(lines) if line.endswith(str(file)))
     return next(int(line.split()[1]) for line in lines[start:] if line.startswith("Rss:"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mappings are listed on Linux")
-def test_pages_are_given_back_and_come_again_when_read(tmp_path: Path) -> None:
-    file = tmp_path / "a file.bin"
+@pytest.mark.parametrize("name", ["a file.bin", os.fsdecode(b"\xff.bin")])
+def test_pages_are_given_back_and_come_again_when_read(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
     content = bytes(range(256)) * 4096
     file.write_bytes(content)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
