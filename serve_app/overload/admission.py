@@ -102,8 +102,10 @@ class Admission:
         spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
         permit = Permit(tokens, sum(turns) / max(1, len(turns)), max_wait_s, spare_s)
         if wait_s > max_wait_s:
+            self.count_refused(texts)
             raise TooBusy(deadline=deadline)
         if rate and now + wait_s + tokens / rate > deadline:
+            self.count_refused(texts)
             raise TooLate(deadline=deadline)
         # from admitted requests alone, or callers who never return could raise it at no cost
         self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)
@@ -126,9 +128,12 @@ class Admission:
 
         `refused` may be that of another request's call which this one had joined. The time is after its `wait_s`.
         """
-        tokens = self._tokens(texts)
-        wait_s, reserved_s = max(self.wait_s, refused.wait_s), self._reserved_s(tokens)
-        return type(refused)(self.reservations.reserve(key, tokens, reserved_s, wait_s, self._clock()), deadline)
+        wait_s, reserved_s = max(self.wait_s, refused.wait_s), self._reserved_s(self._tokens(texts))
+        return type(refused)(self.reservations.reserve(key, reserved_s, wait_s, self._clock()), deadline)
+
+    def count_refused(self, texts: Mapping[bytes, str]) -> None:
+        """Count the texts of a call as refused work, once for all requests that have joined it."""
+        self.reservations.count_refused(self._tokens(texts))
 
     def _tokens(self, texts: Mapping[bytes, str]) -> int:
         return sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])

@@ -38,18 +38,21 @@ class RetryReservations:
         self._promised_s = self._promised_at = 0.0
         self._share = 1.0
 
+    def count_refused(self, tokens: int) -> None:
+        """Count tokens that were refused, which are reported with the news: they are demand too."""
+        self._refused += tokens
+
     def redeem(self, key: bytes, now: float) -> bool:
         """Use up the request's reservation; False if it has none that is due."""
         if came := self._came(key, now):
             self._events.append((key, None))
         return came
 
-    def reserve(self, key: bytes, tokens: int, work_s: float, wait_s: float, now: float) -> int:
+    def reserve(self, key: bytes, work_s: float, wait_s: float, now: float) -> int:
         """Reserve a retry time for a request of `work_s`; whole seconds until then, at least one.
 
         It comes after the model's queue of `wait_s`. A request that retries early keeps its reservation.
         """
-        self._refused += tokens
         due = self._due.get(key, 0.0)
         if due <= now:
             pace = self._share * _MARGIN * self.replicas  # seconds for each second of work

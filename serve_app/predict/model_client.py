@@ -93,7 +93,7 @@ class RemoteModel:
                     try:
                         return await response
                     except (RayActorError, AioRpcError, asyncio.CancelledError):
-                        if (task := asyncio.current_task()) and task.cancelling():
+                        if _is_cancelled():
                             response.cancel()  # Serve alone does not always do so
                             raise
                         # the replica has died or ends; a prediction changes nothing, so it may safely run twice
@@ -107,6 +107,12 @@ class RemoteModel:
             logger.error("the model failed: %s", type(error).__name__)
         # not chained: the cause may quote the caller's text
         raise ModelUnavailable(headers={"Retry-After": "1"})
+
+
+def _is_cancelled() -> bool:
+    # not inline: a task in the frame of an error that it raises is a cycle that only the garbage collector frees
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _within_s(timeout_s: float) -> float:

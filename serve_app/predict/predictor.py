@@ -103,8 +103,9 @@ class Predictor:
                 best, timings = await self._compute_rest(wanted, key, known, timings, caller, deadline)
             except TooBusy as refused:
                 # for this request alone, also if a call that it had joined was refused
-                missing = fullest(known).missing(wanted)
-                raise self._admission.refusal(refused, missing, key, deadline) from None
+                best = fullest(known)
+                best.found.update(self._cache.recall(best.model, best.missing(wanted)))
+                raise self._admission.refusal(refused, best.missing(wanted), key, deadline) from None
         outcome = best.outcome(keys, timings)
         self._count(outcome, sum(key in best.shared for key in keys) if best.shared else 0)
         return outcome
@@ -210,6 +211,7 @@ class Predictor:
         if answer.busy_s and self._admission.has_room_elsewhere(answer.replica, permit):
             answer = await self._ask(texts, permit, deadline)
         if answer.busy_s:
+            self._admission.count_refused(texts)
             raise TooBusy(answer.busy_s, deadline)
         labels = answer.identity.labels
         predictions = {
@@ -218,14 +220,20 @@ class Predictor:
             if scores is not None
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
-        late = TooLate(deadline=deadline) if len(predictions) < len(texts) else None
+        rest = {key: text for key, text in texts.items() if key not in predictions}
+        late = TooLate(deadline=deadline) if rest else None
+        self._admission.count_refused(rest)
         if late and not predictions:
             raise late
         return _Computed(predictions, answer.identity, timings, late)
 
     async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-        answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.spare_s)
+        try:
+            answer = await self._model.classify(list(texts.values()), timeout_s, permit.max_wait_s, permit.spare_s)
+        except TooBusy:
+            self._admission.count_refused(texts)
+            raise
         self._admission.learn(answer)
         return answer
 

@@ -58,7 +58,7 @@ def main() -> int:
     try:
         prepared = prepare(job)
         with contextlib.closing(prepared.store):
-            if manifest.is_finished(prepared.store):
+            if manifest.is_finished(prepared.store, prepared.manifest):
                 prepared.store.finish()
                 reporter.send(done=None)
             else:

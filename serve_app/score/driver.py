@@ -114,8 +114,7 @@ class Run:
                 output.write(self._writer.head())
                 for data in self._data(parts):
                     output.write(data)
-        self._store.put(manifest.WRITTEN, b"")
-        self._store.finish()
+        manifest.end(self._store)
 
     def _data(self, parts: int) -> Iterator[bytes]:
         for number in range(parts):

@@ -81,11 +81,11 @@ def prepare(job: Job) -> Prepared:
         raise ScoreError(str(error)) from None
     form = format_of(job.output)
     store = store_of(job.output)
-    if store.exists() and not {manifest.DONE, manifest.WRITTEN} & set(store.names()):
-        raise ScoreError(f"{job.output} exists; remove it, or choose another output")
     source = open_source(job.input, job.column, identity.labels, settings.max_text_chars, job.output)
     Writer(source, form)
     wanted = manifest.manifest_of(source, form, identity)
+    if store.exists() and manifest.DONE not in store.names() and not manifest.is_finished(store, wanted):
+        raise ScoreError(f"{job.output} exists; remove it, or choose another output")
     manifest.check(store, wanted, f"{store.output}.parts")
     if isinstance(store, LocalStore):
         _check_space(store, source, form)

@@ -17,7 +17,7 @@ NAME = "manifest.json"
 DONE = "done"
 """Name of the file that exists once all parts are finished and the output is being written."""
 WRITTEN = "written"
-"""Name of the file that exists once the output is complete. It is the last by name, so it is removed last."""
+"""Name of a copy of the manifest, made once the output is complete. It is the last by name, so it is removed last."""
 
 _WORDS = {
     "input": "the input, which has changed",
@@ -42,23 +42,18 @@ def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, A
 
 
 def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
-    """Whether the folder has a manifest, which equals `wanted`, or is what is left of the parts of a complete output.
+    """Whether the folder has a manifest. If it has one, it equals `wanted`.
 
     Raises:
         ScoreError: the manifest differs, or the folder has files but no manifest.
     """
     names = store.names()
     if NAME not in names:
-        if names == [WRITTEN]:
-            return True
-        if names:
+        if names not in ([], [WRITTEN]):
             raise ScoreError(f"{place} has files but no manifest; choose another output")
         return False
-    try:
-        found = orjson.loads(store.read(NAME))
-    except orjson.JSONDecodeError:
-        found = {}
-    differing = [_WORDS[key] for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
+    found = _read(store, NAME)
+    differing = [_WORDS[key] for key in wanted if found.get(key) != wanted[key]]
     if differing:
         raise ScoreError(
             f"{place} was started with another value of: {', '.join(differing)}; restore it, or remove {place}"
@@ -66,9 +61,9 @@ def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
     return True
 
 
-def is_finished(store: Store) -> bool:
-    """Whether an earlier run has completed the output, and was stopped before it had removed the parts."""
-    return store.exists() and WRITTEN in store.names()
+def is_finished(store: Store, wanted: dict[str, Any]) -> bool:
+    """Whether an earlier run has completed this output, and was stopped before it had removed the parts."""
+    return store.exists() and WRITTEN in store.names() and _read(store, WRITTEN) == wanted
 
 
 def begin(store: Store, wanted: dict[str, Any], place: str) -> None:
@@ -80,3 +75,19 @@ def begin(store: Store, wanted: dict[str, Any], place: str) -> None:
     store.open()
     if not check(store, wanted, place):
         store.put(NAME, orjson.dumps(wanted, option=orjson.OPT_INDENT_2))
+    if WRITTEN in store.names():  # of an output that is gone
+        store.put(WRITTEN, b"{}")
+
+
+def end(store: Store) -> None:
+    """Record that the output is complete, and remove the parts."""
+    store.put(WRITTEN, store.read(NAME))
+    store.finish()
+
+
+def _read(store: Store, name: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(store.read(name))
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -76,23 +76,28 @@ def _local(place: str, output: str = "") -> list[InputFile]:
         return [_local_file(path)] if path.exists() else []
     else:
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern too)
-        paths = [each for each in map(Path, found) if each.is_file() and _is_wanted(each.name, path.name)]
+        paths = [each for each in map(Path, found) if each.is_file() and _matches(each.parts, path.parts)]
     own = os.path.realpath(local_path(output)) if output and not is_url(output) else ""
     return [_local_file(each) for each in paths if not _is_output(os.path.realpath(each), own)]
 
 
 def _walk(folder: Path) -> list[Path]:
-    """All visible files below a folder, also behind links."""
+    """All visible files below a folder, also behind links that lead out of it, each once."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    files = []
+    files, walked = [], [Path(os.path.realpath(folder))]
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         here = Path(place)
         files += [here / name for name in names if _visible(name) and (here / name).is_file()]
-        above = {os.path.realpath(each) for each in (here, *here.parents)}  # a link may lead back there
-        folders[:] = [name for name in folders if _visible(name) and os.path.realpath(here / name) not in above]
+        links = sorted(name for name in folders if (here / name).is_symlink())
+        folders[:] = sorted(name for name in folders if _visible(name) and name not in links)
+        for name in filter(_visible, links):
+            real = Path(os.path.realpath(here / name))
+            if not any(real.is_relative_to(each) or each.is_relative_to(real) for each in walked):
+                walked.append(real)
+                folders.append(name)
     return sorted(files)
 
 
@@ -117,11 +122,7 @@ def _remote(url: str, output: str = "") -> list[InputFile]:
             infos = [each for each in below if _visible(each.path.removeprefix(path))]
         else:
             pattern = (path + place[len(base) :]).split("/")
-            infos = [
-                each
-                for each in below
-                if _is_wanted(each.base_name, pattern[-1]) and _matches(each.path.split("/"), pattern)
-            ]
+            infos = [each for each in below if _matches(each.path.split("/"), pattern)]
         own = file_system(output)[1] if is_url(output) else ""
         infos = [each for each in infos if not _is_output(each.path, own)]
     else:
@@ -138,20 +139,24 @@ def _is_output(path: str, output: str) -> bool:
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path matches a glob, both by segment; `**` stands for any number of segments."""
-    if not pattern or not names:
-        return not pattern and not names
+    """Whether a path matches a glob, both by segment; `**` stands for any number of segments.
+
+    A name with a leading dot or _ matches only what begins so too.
+    """
+    if not pattern:
+        return not names
     if pattern[0] == "**":
-        return any(_matches(names[number:], pattern[1:]) for number in range(len(names)))
-    return fnmatch.fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+        return _matches(names, pattern[1:]) or (bool(names) and _visible(names[0]) and _matches(names[1:], pattern))
+    return (
+        bool(names)
+        and (_visible(names[0]) or not _visible(pattern[0]))
+        and fnmatch.fnmatchcase(names[0], pattern[0])
+        and _matches(names[1:], pattern[1:])
+    )
 
 
 def _opener(system: Any, path: str) -> Callable[[], IO[bytes]]:
     return lambda: cast("IO[bytes]", system.open_input_file(path))
-
-
-def _is_wanted(name: str, pattern: str) -> bool:
-    return _visible(name) or not _visible(pattern)
 
 
 def _visible(path: str) -> bool:

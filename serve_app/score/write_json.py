@@ -18,11 +18,11 @@ def to_json_lines(part: Part, results: Sequence[Scored], added: Added) -> bytes:
 
     Error and original row are left out if they are empty.
     """
-    names = [to_json(name) + b":" for name in added.names]
+    names = [to_json(to_text(name)) + b":" for name in added.names]
     behind = [_pairs(names, result, added) for result in results]
     if part.kind == "jsonl":
         return b"".join(_spliced(row.values, more) for row, more in zip(part.rows, behind, strict=True))
-    keys = [to_json(name) + b":" for name in part.columns]
+    keys = [to_json(to_text(name)) + b":" for name in part.columns]
     out = []
     for (values, _), more in zip(records(part), behind, strict=True):
         own = b",".join(key + to_json(_clean(value)) for key, value in zip(keys, values or [], strict=False))

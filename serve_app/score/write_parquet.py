@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serve_app.score.arrow import arrow
-from serve_app.score.read_parquet import decoded
 from serve_app.score.rows import Part
 from serve_app.score.source import Source
 from serve_app.score.values import records, to_text
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from serve_app.score.write import Scored
 
 _COMPRESSION = "zstd"
+_WHOLE_DICTIONARY = 256
+"""A dictionary of at most so many values is kept, also those that no row has."""
 
 
 def output_schema(source: Source) -> Any:
@@ -26,6 +27,8 @@ def output_schema(source: Source) -> Any:
         metadata = None
     else:
         fields, metadata = list(source.schema), source.schema.metadata
+        if len(source.files) > 1:  # their dictionaries together may be too many values for a narrow index
+            fields = [field.with_type(_wide(field.type)) for field in fields]
     added = source.added
     fields += [pa.field(added.label, pa.string()), pa.field(added.score, pa.float64())]
     fields += [pa.field(name, pa.float64()) for name in added.scores]
@@ -39,7 +42,8 @@ def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: An
     pa = arrow()
     rests = [""] * len(results)
     if source.schema is not None:
-        own = [_trimmed(column) for column in pa.Table.from_batches(list(_batches(part)), source.schema).columns]
+        columns = pa.Table.from_batches(list(_batches(part)), source.schema).columns
+        own = [_trimmed(column, field.type) for column, field in zip(columns, schema, strict=False)]
     else:
         values, rests = _texts(part)
         own = [pa.array(column, pa.large_string()) for column in values]
@@ -73,12 +77,26 @@ def merge(
             writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
 
 
-def _trimmed(column: Any) -> Any:
-    """The column with a dictionary, if it has one, of its own values alone, not of the whole file's."""
-    if not arrow().types.is_dictionary(column.type):
+def _wide(kind: Any) -> Any:
+    pa = arrow()
+    return pa.dictionary(pa.int32(), kind.value_type, kind.ordered) if pa.types.is_dictionary(kind) else kind
+
+
+def _trimmed(column: Any, kind: Any) -> Any:
+    """The column as this type. Of a large dictionary, which may be that of a whole file, only the used values stay."""
+    pa = arrow()
+    if not pa.types.is_dictionary(kind):
         return column
-    chunks = [decoded(chunk) for chunk in column.chunks]
-    return arrow().chunked_array(chunks, column.type.value_type).dictionary_encode().cast(column.type)
+    return pa.chunked_array([_with_used(chunk, kind) for chunk in column.chunks], kind)
+
+
+def _with_used(chunk: Any, kind: Any) -> Any:
+    if kind.ordered or len(chunk.dictionary) <= _WHOLE_DICTIONARY:
+        return chunk.cast(kind)
+    pa, compute = arrow(), arrow("pyarrow.compute")
+    used = compute.unique(chunk.indices).drop_null().sort()
+    indices = compute.index_in(chunk.indices, used).cast(kind.index_type)
+    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.take(used))
 
 
 def _batches(part: Part) -> Iterator[Any]:

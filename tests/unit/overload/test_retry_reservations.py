@@ -13,7 +13,7 @@ def key(number: int) -> bytes:
 
 def test_times_follow_the_work_that_was_promised() -> None:
     reservations = RetryReservations()
-    told = [reservations.reserve(key(number), 10, 1.0, 2.0, 100.0) for number in range(10)]
+    told = [reservations.reserve(key(number), 1.0, 2.0, 100.0) for number in range(10)]
     assert told == sorted(told)
     assert told[0] == 4
     assert told[-1] == pytest.approx(2 + 10 * 1.4, abs=1)
@@ -21,7 +21,7 @@ def test_times_follow_the_work_that_was_promised() -> None:
 
 def test_a_caller_is_known_when_it_is_due_and_once() -> None:
     reservations = RetryReservations()
-    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    after = reservations.reserve(key(1), 1.0, 2.0, 100.0)
     assert not reservations.redeem(key(1), 100.0 + after - 0.5)
     assert reservations.redeem(key(1), 100.0 + after - 0.1), "timers fire a little early"
     assert not reservations.redeem(key(1), 100.0 + after)
@@ -30,21 +30,21 @@ def test_a_caller_is_known_when_it_is_due_and_once() -> None:
 
 def test_a_caller_that_comes_too_early_keeps_its_time() -> None:
     reservations = RetryReservations()
-    after = reservations.reserve(key(1), 10, 1.0, 5.0, 100.0)
+    after = reservations.reserve(key(1), 1.0, 5.0, 100.0)
     for number in range(2, 50):
-        reservations.reserve(key(number), 10, 1.0, 5.0, 100.0)
-    assert reservations.reserve(key(1), 10, 1.0, 5.0, 102.0) == after - 2
+        reservations.reserve(key(number), 1.0, 5.0, 100.0)
+    assert reservations.reserve(key(1), 1.0, 5.0, 102.0) == after - 2
 
 
 def test_one_that_comes_too_late_is_a_newcomer() -> None:
     reservations = RetryReservations()
-    after = reservations.reserve(key(1), 10, 1.0, 2.0, 100.0)
+    after = reservations.reserve(key(1), 1.0, 2.0, 100.0)
     assert not reservations.redeem(key(1), 100.0 + after + 10.5)
 
 
 def test_no_retry_time_exceeds_the_maximum() -> None:
     reservations = RetryReservations()
-    assert max(reservations.reserve(key(number), 10, 100.0, 2.0, 100.0) for number in range(100)) == MAX_RETRY_S
+    assert max(reservations.reserve(key(number), 100.0, 2.0, 100.0) for number in range(100)) == MAX_RETRY_S
 
 
 def test_callers_that_never_return_are_not_waited_for() -> None:
@@ -52,14 +52,14 @@ def test_callers_that_never_return_are_not_waited_for() -> None:
     now = 100.0
     for number in range(20_000):
         now += 0.01
-        after = reservations.reserve(key(number), 10, 0.1, 1.0, now)
+        after = reservations.reserve(key(number), 0.1, 1.0, now)
     assert after < 60, "a tenth of the load is served, and nobody comes back"
 
 
 def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     here, there = RetryReservations(), RetryReservations()
     here.replicas = there.replicas = 2
-    after = here.reserve(key(1), 10, 1.0, 0.0, 100.0)
+    after = here.reserve(key(1), 1.0, 0.0, 100.0)
     assert after == 3, "half the rate is this replica's to promise"
     there.apply(here.news(100.0)[1], 2, 500.0)  # clocks of two machines
     assert here.news(100.0)[1:] == ([], 0)
@@ -70,7 +70,7 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
 
 def test_a_reservation_that_arrives_long_after_its_time_is_forgotten() -> None:
     here, there = RetryReservations(), RetryReservations()
-    here.reserve(key(1), 10, 1.0, 0.0, 100.0)
+    here.reserve(key(1), 1.0, 0.0, 100.0)
     there.apply(here.news(130.0)[1], 2, 500.0)  # the classifier that relays it was silent meanwhile
     assert not there.redeem(key(1), 500.0)
 
@@ -78,7 +78,7 @@ def test_a_reservation_that_arrives_long_after_its_time_is_forgotten() -> None:
 def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
     reservations = RetryReservations()
     for number in range(60_000):
-        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+        reservations.reserve(key(number), 0.001, 1.0, 100.0)
     assert len(reservations._due) <= 50_000
 
 
@@ -105,5 +105,5 @@ def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound
 def test_events_that_nobody_takes_are_bounded() -> None:
     reservations = RetryReservations()
     for number in range(20_000):
-        reservations.reserve(key(number), 10, 0.001, 1.0, 100.0)
+        reservations.reserve(key(number), 0.001, 1.0, 100.0)
     assert len(reservations.news(100.0)[1]) == 5_000

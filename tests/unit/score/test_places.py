@@ -41,11 +41,13 @@ def test_what_is_behind_links_is_read_and_a_link_back_is_not_followed(folder: Pa
     rows(folder / "a.csv")
     rows(tmp_path / "elsewhere" / "b.csv")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
+    rows(folder / "2024" / "d.csv")
+    (folder / "latest").symlink_to(folder / "2024")
     (folder / "back").symlink_to(folder)
     (tmp_path / "elsewhere" / "back").symlink_to(folder)
     (folder / ".hidden").mkdir()
     rows(folder / ".hidden" / "c.csv")
-    assert [Path(file.name).name for file in input_files(str(folder))] == ["a.csv", "b.csv"]
+    assert [Path(file.name).name for file in input_files(str(folder))] == ["d.csv", "a.csv", "b.csv"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

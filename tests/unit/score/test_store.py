@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from serve_app.score import manifest, places
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
 from serve_app.score.store import LocalStore, RemoteStore, Store
-from tests.support.score_runs import LengthPool, score
+from tests.support.score_runs import Dies, LengthPool, score
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -70,6 +71,11 @@ def test_an_object_that_fails_half_way_does_not_exist(tmp_path: Path, monkeypatc
     assert not store.exists()
 
 
+def is_finished(job: Job) -> bool:
+    prepared = prepare(job)
+    return manifest.is_finished(prepared.store, prepared.manifest)
+
+
 def test_an_output_that_a_killed_run_had_begun_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +90,7 @@ def test_an_output_that_a_killed_run_had_begun_is_written_again(
         patched.setattr(LocalStore, "assemble", killed)
         with pytest.raises(KeyboardInterrupt):
             score(job.input, job.output)
-    assert not manifest.is_finished(prepare(job).store)
+    assert not is_finished(job)
     pool = LengthPool()
     assert score(job.input, job.output, pool=pool).kept_rows == 1
     assert (tmp_path / "out.csv").read_text().startswith("text,label,")
@@ -95,7 +101,7 @@ def test_an_output_that_a_killed_run_had_begun_is_written_again(
 def test_an_output_whose_parts_were_being_removed_is_finished(
     removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "in.csv").write_text("text\ngood\n")
+    (tmp_path / "in.csv").write_text("text,id\ngood,1\n")
     job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "finish", lambda _: None)
@@ -105,18 +111,50 @@ def test_an_output_whose_parts_were_being_removed_is_finished(
     for name in names[:removed]:
         (tmp_path / "out.csv.parts" / name).unlink()
     if removed < len(names):
-        assert manifest.is_finished(prepare(job).store)
+        assert is_finished(job)
+        with pytest.raises(ScoreError, match=r"out\.csv exists|another value of: the column"):
+            prepare(replace(job, column="id"))
     else:
         with pytest.raises(ScoreError, match=r"out\.csv exists; remove it, or choose another output"):
             prepare(job)
 
 
+def test_parts_that_a_finished_run_left_do_not_count_for_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "finish", lambda _: None)
+        score(job.input, job.output)
+    for name in LocalStore(tmp_path / "out.csv").names()[:-1]:
+        (tmp_path / "out.csv.parts" / name).unlink()
+    (tmp_path / "out.csv").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        score(job.input, job.output, pool=Dies(0))
+    (tmp_path / "out.csv").write_text("half")
+    with pytest.raises(ScoreError, match=r"out\.csv exists"):
+        prepare(job)
+    (tmp_path / "out.csv").unlink()
+    assert score(job.input, job.output).rows == 1
+
+
 def test_a_url_and_a_path_find_the_same_files(tmp_path: Path) -> None:
     folder = tmp_path / "reviews"
-    (folder / "more").mkdir(parents=True)
-    for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden", "_c.csv", "more/d.csv"):
+    for below in ("more", "more/_temporary", ".git"):
+        (folder / below).mkdir(parents=True)
+    for name in (
+        "b.csv",
+        "a.csv",
+        "_SUCCESS",
+        ".hidden",
+        "_c.csv",
+        "more/d.csv",
+        "more/_temporary/e.csv",
+        ".git/f.csv",
+    ):
         (folder / name).write_text("text\ngood\n")
-    for wild in ("", "/*.csv", "/a.csv", "/_*.csv", "/**/*.csv", "/*/*.csv"):
+    for wild in ("", "/*.csv", "/a.csv", "/_*.csv", "/**/*.csv", "/*/*.csv", "/**", "/more/**"):
         remote = places._remote(f"file://{folder}{wild}")
         local = places.input_files(f"{folder}{wild}")
         assert [(Path(each.name.removeprefix("file://")).name, each.size, each.mtime_ns) for each in remote] == [
