@@ -18,7 +18,7 @@ from kuberay import logs as log_lines
 from kuberay.apply import apply as apply_objects
 from kuberay.cluster import Cluster
 from kuberay.delete import delete as delete_objects
-from kuberay.delete import to_delete
+from kuberay.delete import to_delete, with_lab
 from kuberay.digests import pin
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import Object, label
@@ -225,8 +225,10 @@ def delete(
     context: Context = None,
 ) -> None:
     """Delete the overlay's objects, after asking; the namespace stays without --namespace-too."""
-    going: list[Object] = to_delete(render_objects(overlay, namespace=namespace), namespace_too=namespace_too)
+    objects = render_objects(overlay, namespace=namespace)
+    lab = render_objects(overlay, lab_image="lab:any", namespace=namespace)
     with Cluster(kubeconfig, context) as cluster:
+        going = to_delete(with_lab(cluster, objects, lab), namespace_too=namespace_too)
         if not yes:
             if not sys.stdin.isatty():
                 raise ClientError(ExitCode.USAGE, "delete asks first, and there is no terminal to ask on; use --yes")

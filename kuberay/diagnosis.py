@@ -18,12 +18,20 @@ def diagnose(snapshot: Snapshot) -> list[Problem]:
 
 def _of_pods(snapshot: Snapshot) -> Iterator[Problem]:
     for pod in snapshot.pods:
-        finished = (pod.get("status") or {}).get("phase") == "Succeeded"
-        if snapshot.role(pod) == "other" or finished:
+        if snapshot.role(pod) == "other" or _is_over(snapshot, pod):
             continue
         for code, message, container in podproblems.find(pod, _events(snapshot, pod), snapshot.taken):
             said = f"{message}; {_redis(snapshot)}" if code is ExitCode.REDIS_WAIT else message
             yield Problem(code, label(pod), line(said), container)
+
+
+def _is_over(snapshot: Snapshot, pod: Object) -> bool:
+    """Whether it has ended well, or has failed and there is a newer one: Kubernetes keeps evicted pods for days."""
+    phase = (pod.get("status") or {}).get("phase")
+    made = str(pod["metadata"].get("creationTimestamp") or "")
+    later = (each for each in snapshot.pods if str(each["metadata"].get("creationTimestamp") or "") > made)
+    role = snapshot.role(pod)
+    return phase == "Succeeded" or (phase == "Failed" and any(snapshot.role(each) == role for each in later))
 
 
 def _events(snapshot: Snapshot, pod: Object) -> list[Object]:

@@ -12,6 +12,7 @@ from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode, Unreachable
 from kuberay.names import ROLES
 from kuberay.snapshot import Snapshot, take
+from kuberay.templates import own_container
 
 _LOOK_AGAIN_S = 3.0
 
@@ -63,10 +64,10 @@ def _targets_now(cluster: Cluster, namespace: str, role: str | None, *, first: b
 
 
 def _targets(snapshot: Snapshot, role: str | None) -> list[tuple[str, str]]:
-    """Pod and first container of each pod that has started."""
+    """Pod and own container of each pod that has started."""
     found = []
     for pod in snapshot.pods:
         its = snapshot.role(pod)
         if its in ROLES and role in (None, its) and (pod.get("status") or {}).get("phase") != "Pending":
-            found.append((pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]))
+            found.append((pod["metadata"]["name"], own_container(pod["spec"])["name"]))
     return sorted(found)

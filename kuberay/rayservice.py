@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from kuberay.names import Object, conditions
+from kuberay.problem import line
 
 RUNNING = "RUNNING"
 
@@ -63,7 +64,7 @@ def read(ray_service: Object) -> RayServiceState:
         observed_generation=int(status.get("observedGeneration", 0)),
         ready=ready.get("status", "Unknown"),
         reason=ready.get("reason", ""),
-        message=ready.get("message", ""),
+        message=line(ready.get("message", "")),
         upgrade_in_progress=(stated.get("UpgradeInProgress") or {}).get("status", "False") != "False",
         serve_endpoints=int(status.get("numServeEndpoints", 0)),
         active_cluster=active.get("rayClusterName", ""),
@@ -84,10 +85,10 @@ def _applications(ray_service: Object, active: Object, pending: Object) -> list[
     for name in names:
         status = reported.get(name) or {}
         deployments = {
-            key: ": ".join(part for part in (item.get("status", ""), item.get("message", "")) if part)
+            key: ": ".join(part for part in (item.get("status", ""), line(item.get("message", ""))) if part)
             for key, item in sorted((status.get("serveDeploymentStatuses") or {}).items())
         }
         applications.append(
-            Application(name, status.get("status") or "NOT_STARTED", status.get("message") or "", deployments)
+            Application(name, status.get("status") or "NOT_STARTED", line(status.get("message") or ""), deployments)
         )
     return applications

@@ -12,7 +12,7 @@ import yaml
 
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, DEPLOYMENTS, RAY_SERVICE, Object, label
-from kuberay.templates import templates
+from kuberay.templates import own_container, templates
 
 UNSET_TAG = "set-by-deploy"
 """The tag of an image that an overlay leaves open; `apply` must be given one."""
@@ -155,8 +155,8 @@ def _image_names(objects: list[Object], roles: tuple[str, ...]) -> set[str]:
 
 
 def _images(obj: Object) -> list[str]:
-    """The image of the first container in each pod template."""
-    return [template["spec"]["containers"][0]["image"] for _, template, _ in templates([obj])]
+    """The image of the project's own container in each pod template."""
+    return [own_container(template["spec"])["image"] for _, template, _ in templates([obj])]
 
 
 def _split(image: str, *, checked: bool = True) -> dict[str, str]:

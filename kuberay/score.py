@@ -13,9 +13,10 @@ from pathlib import Path
 import yaml
 
 from kuberay.cluster import Cluster
-from kuberay.errors import ClientError, ExitCode
+from kuberay.errors import ClientError, ExitCode, Unreachable
 from kuberay.names import RAY_API, Object, label
 from kuberay.render import render
+from kuberay.templates import own_container
 
 COMPONENT = Path(__file__).resolve().parent / "components" / "score-job"
 DATA = "/data"
@@ -24,12 +25,17 @@ SUBMITTER = "ray-job-submitter"
 ENDED = ("Complete", "Failed", "ValidationFailed", "Suspended")
 """The values of `jobDeploymentStatus` of a job that does not go on by itself."""
 POLL_S = 2.0
+LOST_S = 300.0
+"""How long the API server may give no answer while the job is watched."""
+_GONE_POLL_S = 0.5
+_PLACING = ("imagePullSecrets", "nodeSelector", "tolerations")
 _NAME = "project-score"
 
 
-def job_name(output: str) -> str:
-    """The name of the job for an output: the same command finds the job that it began."""
-    return f"{_NAME}-{hashlib.blake2b(output.encode(), digest_size=4).hexdigest()}"
+def job_name(output: str, claim: str | None = None) -> str:
+    """The name of the job for an output, of a claim: the same command finds the job that it began."""
+    place = f"{claim}:{output}" if claim else output
+    return f"{_NAME}-{hashlib.blake2b(place.encode(), digest_size=4).hexdigest()}"
 
 
 def score_objects(
@@ -42,6 +48,7 @@ def score_objects(
     workers: int,
     claim: str | None = None,
     secret: str | None = None,
+    like: Object | None = None,
 ) -> list[Object]:
     """The job's objects.
 
@@ -54,6 +61,7 @@ def score_objects(
         workers: pods that compute.
         claim: PersistentVolumeClaim to mount at DATA.
         secret: Secret whose keys become variables of the head's environment, such as an object store's credentials.
+        like: spec of the service's pods, which says where they may run and how their image is pulled.
     """
     with tempfile.TemporaryDirectory(prefix="kuberay-") as folder:
         place = Path(folder).resolve()
@@ -62,11 +70,45 @@ def score_objects(
         objects = render(str(place))
     for obj in objects:
         if obj["kind"] == "RayJob":
-            obj["metadata"]["name"] = job_name(output)
+            obj["metadata"]["name"] = job_name(output, claim)
             _fill(obj["spec"], [source, output, "--address", "auto", *options], image, workers)
             head = obj["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
             _give(head, claim, secret)
+            for template in _templates(obj["spec"]):
+                template["spec"] |= {name: like[name] for name in _PLACING if like and like.get(name)}
     return objects
+
+
+def check_same(found: Object, wanted: list[Object]) -> None:
+    """Refuse to watch a job that runs something else.
+
+    Raises:
+        ClientError: it has another input, option, image or secret.
+    """
+    (job,) = (obj for obj in wanted if obj["kind"] == "RayJob")
+    if found.get("spec") and _settings(found) != _settings(job):
+        meta = job["metadata"]
+        raise ClientError(
+            ExitCode.CONFLICT,
+            f"{label(job)} writes the same output with another input, option, image or secret; wait until it has ended,"
+            f" or end it: kubectl -n {meta['namespace']} delete rayjob {meta['name']}",
+        )
+
+
+def remove(cluster: Cluster, job: Object, timeout_s: float = 120.0) -> None:
+    """Delete a job and wait until it is gone; KubeRay first removes what belongs to it.
+
+    Raises:
+        ClientError: it is still there after `timeout_s`.
+    """
+    cluster.delete(job)
+    meta, deadline = job["metadata"], time.monotonic() + timeout_s
+    while (left := cluster.find(RAY_API, "RayJob", meta["name"], meta["namespace"])) is not None:
+        if left["metadata"].get("uid") != meta.get("uid"):
+            return
+        if time.monotonic() >= deadline:
+            raise ClientError(ExitCode.NOT_READY, f"{label(job)} is still being deleted; run the same command later")
+        time.sleep(_GONE_POLL_S)
 
 
 def watch(cluster: Cluster, namespace: str, name: str, timeout_s: float, say: Callable[[str], None]) -> None:
@@ -77,8 +119,18 @@ def watch(cluster: Cluster, namespace: str, name: str, timeout_s: float, say: Ca
     """
     deadline = time.monotonic() + timeout_s
     said = line = ""
+    answered = time.monotonic()
     while True:
-        job = cluster.find(RAY_API, "RayJob", name, namespace)
+        try:
+            job = cluster.find(RAY_API, "RayJob", name, namespace)
+        except Unreachable as error:
+            if time.monotonic() >= min(deadline, answered + LOST_S):
+                raise ClientError(
+                    ExitCode.CONNECTION_LOST, f"{error}; the job goes on, and the same command watches it"
+                ) from None
+            time.sleep(POLL_S)
+            continue
+        answered = time.monotonic()
         if job is None:
             raise ClientError(ExitCode.NOT_FOUND, f"RayJob/{name} is gone from {namespace}")
         words = state_in_words(job)
@@ -111,7 +163,7 @@ def state_in_words(job: Object) -> str:
 
 def has_ended(job: Object) -> bool:
     """Whether a job does not go on by itself any more."""
-    return _state(job) in ENDED
+    return _state(job) in ENDED or bool(job["metadata"].get("deletionTimestamp"))
 
 
 def _state(job: Object) -> str:
@@ -120,12 +172,26 @@ def _state(job: Object) -> str:
 
 def _fill(spec: Object, arguments: Sequence[str], image: str, workers: int) -> None:
     spec["entrypoint"] = shlex.join(["python", "-m", "serve_app.score", *arguments])
-    cluster = spec["rayClusterSpec"]
-    (group,) = cluster["workerGroupSpecs"]
+    (group,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     group |= {"replicas": workers, "minReplicas": workers, "maxReplicas": workers}
-    for template in (spec["submitterPodTemplate"], cluster["headGroupSpec"]["template"], group["template"]):
+    for template in _templates(spec):
         for container in template["spec"]["containers"]:
             container["image"] = image
+
+
+def _templates(spec: Object) -> list[Object]:
+    cluster = spec["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [spec["submitterPodTemplate"], *(group["template"] for group in groups)]
+
+
+def _settings(job: Object) -> tuple[object, ...]:
+    """The entrypoint, and the head's image, secret and claims."""
+    spec = job["spec"]
+    head = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    container = own_container(head)
+    names = [each["secretRef"]["name"] for each in container.get("envFrom") or [] if "secretRef" in each]
+    return spec["entrypoint"], container["image"], names
 
 
 def _give(head: Object, claim: str | None, secret: str | None) -> None:
@@ -140,7 +206,11 @@ def _give(head: Object, claim: str | None, secret: str | None) -> None:
 def _last_line(cluster: Cluster, namespace: str, name: str) -> str:
     """The last line that the job has printed, by the pod that submitted it."""
     lines: list[str] = []
-    for pod in cluster.items("v1", "Pod", namespace, f"job-name={name}"):
+    try:
+        pods = cluster.items("v1", "Pod", namespace, f"job-name={name}")
+    except Unreachable:
+        return ""
+    for pod in pods:
         try:
             lines = [*cluster.logs(pod["metadata"]["name"], namespace, SUBMITTER, tail=1)]
         except ClientError:  # it has not started yet

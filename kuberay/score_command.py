@@ -12,8 +12,8 @@ from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object
 from kuberay.options import Context, Image, Kubeconfig, Namespace, Overlay
 from kuberay.render import check_images, namespace_of, render
-from kuberay.score import has_ended, job_name, score_objects, watch
-from kuberay.templates import templates
+from kuberay.score import check_same, has_ended, job_name, remove, score_objects, watch
+from kuberay.templates import own_container, templates
 
 WORKER_CPUS = 2
 """Of each worker's pod, as the component has it."""
@@ -37,36 +37,39 @@ def score(
 ) -> None:
     """Score files on a Ray cluster of the job's own, and watch it; the same command finds a job that runs."""
     objects = render(overlay, image, namespace=namespace)
-    place = namespace_of(objects)
+    place, like = namespace_of(objects), _pod(objects)
     options = ["--column", column, "--workers", str(workers * WORKER_CPUS)]
     job = score_objects(
         source,
         output,
         options,
         namespace=place,
-        image=_image(objects),
+        image=own_container(like)["image"],
         workers=workers,
         claim=claim,
         secret=secret,
+        like=like,
     )
     check_images([obj for obj in objects if obj["metadata"]["name"] in (RAY_SERVICE, COURSE_DEPLOYMENT)])
-    name = job_name(output)
+    name = job_name(output, claim)
     with Cluster(kubeconfig, context) as cluster:
         before = cluster.find(RAY_API, "RayJob", name, place)
         if before is not None and has_ended(before):
-            cluster.delete(before)  # one that has ended runs no more; its parts are kept beside the output
+            remove(cluster, before)  # one that has ended runs no more; its parts are kept beside the output
             typer.echo(f"RayJob/{name} had ended, and begins again")
             before = None
-        if before is None:
+        if before is not None:
+            check_same(before, job)
+        else:
             for label, outcome in apply_objects(cluster, job):
                 typer.echo(f"{label} {outcome}")
         watch(cluster, place, name, timeout, typer.echo)
     typer.echo(f"{output} is written")
 
 
-def _image(objects: list[Object]) -> str:
-    """The image of the service."""
+def _pod(objects: list[Object]) -> Object:
+    """The spec of the service's first pod."""
     for obj, template, _ in templates(objects):
         if obj["metadata"]["name"] in (RAY_SERVICE, COURSE_DEPLOYMENT):
-            return str(template["spec"]["containers"][0]["image"])
+            return dict(template["spec"])
     raise ClientError(ExitCode.RENDER, f"the overlay has no {RAY_SERVICE} or {COURSE_DEPLOYMENT} whose image to take")

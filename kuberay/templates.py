@@ -21,6 +21,15 @@ def templates(objects: list[Object]) -> Iterator[tuple[Object, Object, int]]:
                 yield obj, group["template"], int(count)
 
 
+_OWN = ("project", "ray-head", "ray-worker", "lab")
+
+
+def own_container(spec: Object) -> Object:
+    """The project's own container of a pod or of a template's pod; a patch may put a sidecar before it."""
+    found: list[Object] = spec["containers"]
+    return next((each for each in found if each["name"] in _OWN), found[0])
+
+
 def containers(template: Object) -> list[Object]:
     """Its containers, init containers first."""
     spec = template["spec"]

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from kuberay.delete import to_delete
 from kuberay.errors import ExitCode
 from tests import kubernetes_states
 from tests.support.kuberay_commands import Commands
@@ -60,6 +61,41 @@ def test_pods_that_stay_end_it_with_their_names_and_keep_the_policies(
     assert ready("delete", "--yes", "--namespace", "rec", "--timeout", "1") == ExitCode.NOT_READY
     assert "project-prediction-5wvzb" in ready.err
     assert ready.api.get("networkpolicies", "project-prediction", "rec")
+
+
+def test_pods_of_others_are_not_waited_for(ready: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kuberay.delete._POLL_S", 0.05)
+    for key in ray_objects(ready):
+        del ready.api.state.objects[key]
+    theirs = [{"app": "lab"}, {"app": "redis"}, {"ray.io/cluster": "project-score-1a2b3c4d-x7k2p"}]
+    for number, labels in enumerate(theirs):
+        meta = {"name": f"foreign-{number}", "namespace": "rec", "labels": labels}
+        owner = {"kind": "ReplicaSet", "name": "their-redis-5d9c", "controller": True}
+        ready.api.put({"kind": "Pod", "metadata": {**meta, "ownerReferences": [owner]}, "status": {"phase": "Running"}})
+    assert ready("delete", "--yes", "--namespace", "rec", "--timeout", "5") == 0, ready.err
+
+
+def test_lab_that_apply_has_added_goes_too(ready: Commands) -> None:
+    lab = ("--lab-image", "registry.example/lab:1")
+    assert ready("apply", "--namespace", "rec", *lab) == 0, ready.err
+    lab_objects = [obj for key, obj in ready.api.state.objects.items() if key[2] == "lab-api-deployment"]
+    assert lab_objects
+    for obj in lab_objects:  # a real server does so at the apply
+        obj["metadata"]["managedFields"] = [{"manager": "kuberay-client", "operation": "Apply"}]
+    assert ready("delete", "--yes", "--namespace", "rec", "--no-wait") == 0, ready.err
+    assert not ready.api.get("deployments", "lab-api-deployment", "rec")
+
+
+def test_lab_of_others_stays(ready: Commands) -> None:
+    meta = {"name": "lab-api-deployment", "namespace": "rec", "managedFields": [{"manager": "kubectl"}]}
+    ready.api.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {}})
+    assert ready("delete", "--yes", "--namespace", "rec", "--no-wait") == 0, ready.err
+    assert ready.api.get("deployments", "lab-api-deployment", "rec")
+
+
+def test_a_priority_class_stays_for_other_namespaces() -> None:
+    objects = [{"kind": kind, "metadata": {"name": "x"}} for kind in ("Namespace", "PriorityClass", "Service")]
+    assert [obj["kind"] for obj in to_delete(objects, namespace_too=True)] == ["Service", "Namespace"]
 
 
 def test_without_waiting_all_goes_at_once(ready: Commands) -> None:

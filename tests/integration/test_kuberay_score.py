@@ -10,13 +10,14 @@ import pytest
 
 from kuberay.errors import ExitCode
 from kuberay.score import job_name, score_objects
+from tests.kubernetes_api.state import Request
 from tests.support.kuberay_commands import Commands
 from tests.support.kubernetes_objects import Object
 from tests.support.manifests import RESTRICTED, of_kind
 from tests.support.wait import until
 
 OUTPUT = "s3://bucket/scored.csv"
-NAME = job_name(OUTPUT)
+NAME = job_name(OUTPUT, "reviews")
 ARGUMENTS = ("score", "s3://bucket/reviews.csv", OUTPUT, "--workers", "3", "--secret", "s3-keys", "--claim", "reviews")
 
 
@@ -91,6 +92,85 @@ def test_a_job_that_runs_is_watched_and_not_submitted_twice(namespaced: Commands
     assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
     assert "it goes on" in namespaced.err
     assert not namespaced.api.sent("PATCH")
+
+
+def test_a_job_that_writes_the_same_output_from_another_input_is_not_watched(namespaced: Commands) -> None:
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY, "it is the same"
+    others = (
+        ("score", "s3://bucket/others.csv", *ARGUMENTS[2:]),
+        (*ARGUMENTS, "--column", "review"),
+        (*ARGUMENTS, "--image", "registry.example/dev/project:2"),
+        tuple("other-keys" if each == "s3-keys" else each for each in ARGUMENTS),
+    )
+    for other in others:
+        assert namespaced(*other, "--timeout", "1") == ExitCode.CONFLICT
+        assert f"RayJob/{NAME} writes the same output with another input, option, image or secret" in namespaced.err
+    other_claim = tuple("other" if each == "reviews" else each for each in ARGUMENTS)
+    assert namespaced(*other_claim, "--timeout", "1") == ExitCode.NOT_READY
+    assert len(names(namespaced)) == 2
+
+
+def names(commands: Commands) -> list[str]:
+    return [name for kind, _, name in commands.api.state.objects if kind == "rayjobs"]
+
+
+def test_a_job_begins_again_only_when_the_old_one_is_gone(
+    namespaced: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kuberay.score._GONE_POLL_S", 0.05)
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    old = namespaced.api.get("rayjobs", NAME)
+    assert old is not None
+    ended = {**old, "status": {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}}
+    namespaced.api.put(ended)
+    looks = []
+
+    def is_there_for_a_while(request: Request) -> bool:
+        """KubeRay's finalizer: a deleted job is there for three more looks."""
+        if namespaced.api.sent("DELETE") and request.method == "GET" and request.path.endswith(f"rayjobs/{NAME}"):
+            looks.append(request)
+            with namespaced.api.lock:
+                if len(looks) < 4:
+                    namespaced.api.put({**ended, "metadata": {**ended["metadata"], "deletionTimestamp": "now"}})
+                elif len(looks) == 4:
+                    namespaced.api.state.objects.pop(("rayjobs", "dev", NAME), None)
+        return False
+
+    namespaced.api.refuse(is_there_for_a_while, 500, message="", reason="")
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    assert len(looks) > 4
+    assert f"RayJob/{NAME} created" in namespaced.out
+
+
+def test_an_api_server_that_stops_answering_for_a_moment_does_not_end_the_watch(
+    namespaced: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kuberay.score.POLL_S", 0.05)
+    lost: list[Request] = []
+
+    def applied() -> bool:
+        return any(request.path.endswith(f"rayjobs/{NAME}") for request in namespaced.api.sent("PATCH"))
+
+    def is_lost(request: Request) -> bool:
+        if request.method == "GET" and request.path.endswith(f"rayjobs/{NAME}") and applied():
+            lost.append(request)
+        return 0 < len(lost) < 4 and lost[-1] is request
+
+    namespaced.api.refuse(is_lost, 503, message="", reason="ServiceUnavailable")
+    operator = finish(namespaced, "Complete", "SUCCEEDED")
+    assert namespaced(*ARGUMENTS) == ExitCode.OK, namespaced.err
+    operator.join()
+
+
+def test_its_pods_run_where_the_services_do() -> None:
+    like = {"imagePullSecrets": [{"name": "registry"}], "nodeSelector": {"kubernetes.io/arch": "amd64"}}
+    found = score_objects("in.csv", OUTPUT, [], namespace="dev", image="project:1", workers=1, like=like)
+    (job,) = (obj for obj in found if obj["kind"] == "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert like.items() <= group["template"]["spec"].items()
+    assert like.items() <= job["spec"]["submitterPodTemplate"]["spec"].items()
 
 
 def test_its_pods_are_restricted_and_none_of_the_services_selectors_finds_them(job: dict[str, Object]) -> None:
