@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     FORBIDDEN = 5, "the credentials are refused, or RBAC does not allow it"
     CRD_MISSING = 6, "the cluster does not know a kind: KubeRay's operator or Istio is not installed"
     NOT_FOUND = 7, "the namespace or the service is not there: nothing was applied"
-    CONFLICT = 8, "another manager owns a field that apply would change"
+    CONFLICT = 8, "another manager owns a field that apply would change, or another job writes to the output of `score`"
     REJECTED = 9, "the API server or an admission policy refuses an object"
     NOT_READY = 10, "not ready, or not within --timeout, and nothing is known to be wrong"
     UNSCHEDULABLE = 11, "a pod is Pending: no node has room for it, or no StorageClass makes its volume"
