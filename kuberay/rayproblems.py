@@ -34,7 +34,7 @@ def find(snapshot: Snapshot) -> Iterator[Problem]:
         yield from _refused_pods(snapshot, cluster)
         yield from _killed_workers(snapshot, cluster)
     if not snapshot.ray_clusters:
-        yield from _refused_pods_by_events(snapshot)
+        yield from refused_pods_by_events(snapshot)
 
 
 def _of_state(service: Object) -> Iterator[Problem]:
@@ -117,7 +117,7 @@ def _refused_pods(snapshot: Snapshot, cluster: Object) -> Iterator[Problem]:
     yield from _last_refusal(snapshot.events_of(cluster), label(cluster))
 
 
-def _refused_pods_by_events(snapshot: Snapshot) -> Iterator[Problem]:
+def refused_pods_by_events(snapshot: Snapshot) -> Iterator[Problem]:
     """The same if the Ray clusters cannot be read."""
     involved = [(event.get("involvedObject") or {}, event) for event in snapshot.events]
     for name in sorted({of.get("name", "") for of, _ in involved if of.get("kind") == "RayCluster"}):

@@ -12,7 +12,8 @@ from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object
 from kuberay.options import Context, Image, Kubeconfig, Namespace, Overlay
 from kuberay.render import check_images, namespace_of, render
-from kuberay.score import check_same, has_ended, job_name, remove, score_objects, watch
+from kuberay.score import check_same, job_name, score_objects
+from kuberay.score_watch import has_ended, remove, watch
 from kuberay.templates import own_container, templates
 
 WORKER_CPUS = 2

@@ -79,7 +79,7 @@ def _that_count(cluster: Cluster, ray_service: Object | None, namespace: str) ->
     """The Ray clusters that serve or will serve, by name; abandoned and replaced ones do not count."""
     if ray_service is None:
         return {}
-    found = {item["metadata"]["name"]: item for item in _readable(cluster, RAY_API, "RayCluster", namespace)}
+    found = {item["metadata"]["name"]: item for item in readable(cluster, RAY_API, "RayCluster", namespace)}
     state = rayservice.read(ray_service)
     named = [name for name in (state.active_cluster, state.pending_cluster) if name]
     return {name: found.get(name) for name in named or found}
@@ -91,7 +91,7 @@ def _counts(pod: Object, clusters: dict[str, Object | None]) -> bool:
 
 
 def _events(cluster: Cluster, namespace: str) -> list[Object]:
-    return sorted(_readable(cluster, "v1", "Event", namespace), key=when)
+    return sorted(readable(cluster, "v1", "Event", namespace), key=when)
 
 
 def when(event: Object) -> str:
@@ -99,7 +99,7 @@ def when(event: Object) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
-def _readable(cluster: Cluster, api_version: str, kind: str, namespace: str) -> list[Object]:
+def readable(cluster: Cluster, api_version: str, kind: str, namespace: str) -> list[Object]:
     """Objects that only help to explain; empty if the caller may not read them."""
     try:
         return cluster.items(api_version, kind, namespace)

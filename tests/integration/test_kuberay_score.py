@@ -118,7 +118,7 @@ def names(commands: Commands) -> list[str]:
 def test_a_job_begins_again_only_when_the_old_one_is_gone(
     namespaced: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kuberay.score._GONE_POLL_S", 0.05)
+    monkeypatch.setattr("kuberay.score_watch._GONE_POLL_S", 0.05)
     assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
     old = namespaced.api.get("rayjobs", NAME)
     assert old is not None
@@ -146,7 +146,7 @@ def test_a_job_begins_again_only_when_the_old_one_is_gone(
 def test_an_api_server_that_stops_answering_for_a_moment_does_not_end_the_watch(
     namespaced: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kuberay.score.POLL_S", 0.05)
+    monkeypatch.setattr("kuberay.score_watch.POLL_S", 0.05)
     lost: list[Request] = []
 
     def applied() -> bool:
@@ -161,6 +161,25 @@ def test_an_api_server_that_stops_answering_for_a_moment_does_not_end_the_watch(
     operator = finish(namespaced, "Complete", "SUCCEEDED")
     assert namespaced(*ARGUMENTS) == ExitCode.OK, namespaced.err
     operator.join()
+
+
+def test_pods_that_cannot_start_are_reported_and_end_the_watch_if_they_stay_so(
+    namespaced: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kuberay.score_watch.POLL_S", 0.05)
+    monkeypatch.setattr("kuberay.score_watch.PROBLEM_S", 0.3)
+    assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
+    job, name = namespaced.api.get("rayjobs", NAME), f"{NAME}-x7k2p"
+    assert job is not None
+    namespaced.api.put({**job, "status": {"jobDeploymentStatus": "Initializing", "rayClusterName": name}})
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    labels = {"ray.io/cluster": name, "ray.io/node-type": "head"}
+    status = {"phase": "Pending", "containerStatuses": [{"name": "ray-head", "state": waiting}]}
+    meta = {"name": f"{name}-head", "namespace": "dev", "labels": labels}
+    namespaced.api.put({"kind": "Pod", "metadata": meta, "status": status})
+    assert namespaced(*ARGUMENTS) == ExitCode.IMAGE_PULL
+    assert f"Pod/{name}-head: container ray-head: ImagePullBackOff no such image" in namespaced.out
+    assert f"RayJob/{NAME} stays: mend it, then run the same command again" in namespaced.err
 
 
 def test_its_pods_run_where_the_services_do() -> None:
