@@ -81,9 +81,7 @@ class _Seen:
         for problem, since in self._problems.values():
             if problem.code is not ExitCode.UNSCHEDULABLE and time.monotonic() >= since + PROBLEM_S:
                 said = f"{problem.subject}: {problem.message}"
-                raise ClientError(
-                    problem.code, f"{said}; {label(job)} stays: mend it, then the same command watches on"
-                )
+                raise ClientError(problem.code, f"{said}; {label(job)} stays: mend it, then run the same command again")
 
     def _report(self, job: Object) -> None:
         words = state_in_words(job)
