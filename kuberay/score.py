@@ -102,7 +102,7 @@ def _templates(spec: Object) -> list[Object]:
 
 
 def _settings(job: Object) -> tuple[object, ...]:
-    """The entrypoint, and the head's image, secret and claims."""
+    """The entrypoint, and the head's image and secrets; the claim is in the job's name."""
     spec = job["spec"]
     head = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     container = own_container(head)

@@ -102,10 +102,10 @@ class Admission:
         spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
         permit = Permit(tokens, sum(turns) / max(1, len(turns)), max_wait_s, spare_s)
         if wait_s > max_wait_s:
-            self.count_refused(texts)
+            self.reservations.count_refused(tokens)
             raise TooBusy(deadline=deadline)
         if rate and now + wait_s + tokens / rate > deadline:
-            self.count_refused(texts)
+            self.reservations.count_refused(tokens)
             raise TooLate(deadline=deadline)
         # from admitted requests alone, or callers who never return could raise it at no cost
         self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)

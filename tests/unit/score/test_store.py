@@ -71,6 +71,13 @@ def test_an_object_that_fails_half_way_does_not_exist(tmp_path: Path, monkeypatc
     assert not store.exists()
 
 
+def score_and_leave_parts(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run that is stopped when its output is complete."""
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "finish", lambda _: None)
+        score(job.input, job.output)
+
+
 def is_finished(job: Job) -> bool:
     prepared = prepare(job)
     return manifest.is_finished(prepared.store, prepared.manifest)
@@ -103,9 +110,7 @@ def test_an_output_whose_parts_were_being_removed_is_finished(
 ) -> None:
     (tmp_path / "in.csv").write_text("text,id\ngood,1\n")
     job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalStore, "finish", lambda _: None)
-        score(job.input, job.output)
+    score_and_leave_parts(job, monkeypatch)
     names = LocalStore(tmp_path / "out.csv").names()
     assert (len(names), names[-1]) == (5, manifest.WRITTEN)
     for name in names[:removed]:
@@ -124,9 +129,7 @@ def test_parts_that_a_finished_run_left_do_not_count_for_a_later_one(
 ) -> None:
     (tmp_path / "in.csv").write_text("text\ngood\n")
     job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalStore, "finish", lambda _: None)
-        score(job.input, job.output)
+    score_and_leave_parts(job, monkeypatch)
     for name in LocalStore(tmp_path / "out.csv").names()[:-1]:
         (tmp_path / "out.csv.parts" / name).unlink()
     (tmp_path / "out.csv").unlink()
@@ -203,9 +206,7 @@ def test_a_run_that_was_stopped_before_it_removed_its_parts_can_continue(
 ) -> None:
     (tmp_path / "in.csv").write_text("text\ngood\n")
     job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalStore, "finish", lambda _: None)
-        score(job.input, job.output)
+    score_and_leave_parts(job, monkeypatch)
     prepared = prepare(job)  # which refuses an output without parts
     assert prepared.store.exists()
     prepared.store.finish()
