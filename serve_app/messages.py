@@ -27,13 +27,18 @@ class Answer:
     model_ms: float = 0.0
     replica: str
     busy_s: float = 0.0
-    """Above 0 if the replica refused the texts: the seconds of work ahead of them."""
+    """Above 0 if the replica refused the texts that have no scores: the seconds of work ahead of them."""
     wait_s: float
     """How long one more text would wait for its pass."""
     pass_s: float
     """How long one pass takes."""
     tokens_per_s: float
     """Tokens that the replica completes per second, as `guess_tokens` counts them."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the replica refused all the texts."""
+        return self.busy_s > 0 and not any(self.scores)
 
 
 def guess_tokens(text: str, max_tokens: int | None) -> int:

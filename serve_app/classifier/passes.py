@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,9 @@ class Request:
     scores: list[Scores | None]
     work: int
     """Tokens that wait or run, and the guessed tokens of texts that are not tokenized yet."""
-    urgent: bool = False
+    max_wait_s: float = math.inf
+    """Infinite for an urgent request."""
+    timeout_s: float = math.inf
     began: float = field(default_factory=time.perf_counter)
     queue_ms: float = 0.0
     """Time from arrival until the last pass began."""
@@ -39,6 +42,8 @@ class Request:
     running: int = 0
     waiting: deque[tuple[int, Sequence[int]]] = field(default_factory=deque)
     error: BaseException | None = None
+    busy_s: float = 0.0
+    """Above 0 if it was refused: the seconds of others' work."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -79,16 +84,17 @@ class Passes:
         """Seconds until the pass of a new text would begin."""
         return sum(min(request.work, self._pass_tokens) for request in self._requests) / self.tokens_per_s
 
-    def busy_s(self, request: Request, max_wait_s: float, timeout_s: float) -> float:
-        """Seconds of work ahead if the request would wait longer than `max_wait_s` and must be refused; otherwise 0.
+    def admit(self, request: Request) -> bool:
+        """Whether the request would wait no longer than its `max_wait_s`; otherwise sets its `busy_s`.
 
-        A request larger than a pass must also finish within `timeout_s`, after all the work ahead. If that work is
+        A request larger than a pass must also finish within its time-out, after all the work ahead. If that work is
         short the request starts anyway, so that even the largest is answered in a few tries.
         """
         wait_s, ahead_s = self.wait_s, self.tokens / self.tokens_per_s
-        if request.work > self._pass_tokens and ahead_s + request.work / self.tokens_per_s > timeout_s:
+        if request.work > self._pass_tokens and ahead_s + request.work / self.tokens_per_s > request.timeout_s:
             wait_s = ahead_s
-        return wait_s if wait_s > max_wait_s else 0.0
+        request.busy_s = wait_s if wait_s > request.max_wait_s else 0.0
+        return not request.busy_s
 
     def warm_up(self, sequences: Sequence[Sequence[int]]) -> None:
         """Touch every weight, then measure the rate in a second round, since the first also compiles."""
@@ -106,7 +112,7 @@ class Passes:
         try:
             yield
         finally:
-            del self._requests[request]
+            self._requests.pop(request, None)
             request.waiting.clear()
             self._metrics.waiting_tokens.value = self.tokens
 
@@ -118,7 +124,25 @@ class Passes:
         self._metrics.waiting_tokens.value = self.tokens
         weight, ratio = min(1.0, tokens / _GUESS_TOKENS), tokens / max(1, guessed)
         self._tokens_per_guess += weight * (ratio - self._tokens_per_guess)
+        self._end_newest_late()
         self._start()
+
+    def _end_newest_late(self) -> None:
+        """End the newest request that would not finish in time beside the others, so that older ones do.
+
+        It was admitted by guessed tokens and an earlier rate; its caller gets the scores that it has.
+        """
+        large = [request for request in self._requests if request.work > self._pass_tokens]
+        for request in sorted(large, key=lambda request: request.began, reverse=True):
+            # as all take turns, each other one delays it by no more than its own work
+            shares = sum(min(request.work, other.work) for other in self._requests)
+            others_s = (shares - request.work) / self.tokens_per_s
+            left_s = request.began + request.timeout_s - time.perf_counter()
+            if others_s > request.max_wait_s and shares / self.tokens_per_s > left_s:
+                request.busy_s = others_s
+                request.ended.set()
+                del self._requests[request]
+                return
 
     def _start(self) -> None:
         while self._free and (chosen := self._next_pass()):
@@ -137,7 +161,7 @@ class Passes:
     def _next_pass(self) -> list[_Waiting]:
         chosen: list[_Waiting] = []
         room = self._pass_tokens
-        for request in sorted(self._requests, key=lambda request: (not request.urgent, request.running > 0)):
+        for request in sorted(self._requests, key=lambda request: (request.max_wait_s < math.inf, request.running > 0)):
             while request.waiting and (not chosen or len(request.waiting[0][1]) <= room):
                 index, ids = request.waiting.popleft()
                 chosen.append((request, index, ids))
@@ -160,6 +184,7 @@ class Passes:
                 self._requests.move_to_end(request)
             if request.error or None not in request.scores:
                 request.ended.set()
+        self._end_newest_late()
         self._start()
         tokens = sum(len(ids) for _, _, ids in chosen)
         if tokens >= _MIN_FILL * self._pass_tokens:  # a smaller pass is mostly overhead

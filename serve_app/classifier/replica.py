@@ -66,16 +66,17 @@ class Classifier:
     async def classify(self, texts: Sequence[str], timeout_s: float, max_wait_s: float = math.inf) -> Answer:
         """Scores of each text, in order; None for those that were not run within `timeout_s`.
 
-        Refuses texts that would wait longer than `max_wait_s`. A refusal is an answer with `busy_s`, not an error,
-        since Serve logs and wraps errors. An infinite `max_wait_s` makes the request urgent.
+        Refuses texts that would wait longer than `max_wait_s`, and ends a list that would not be done in time beside
+        others. A refusal is an answer with `busy_s`, not an error, since Serve logs and wraps errors. An infinite
+        `max_wait_s` makes the request urgent.
         """
         slices = slice_texts(texts)
         small = len(slices) == 1 and _size(texts) <= INLINE_BYTES
         guesses = [sum(guess_tokens(text, self._identity.max_tokens) for text in part) for part in slices]
-        request = Request([None] * len(texts), sum(guesses), urgent=max_wait_s == math.inf)
+        request = Request([None] * len(texts), sum(guesses), max_wait_s, timeout_s)
         truncated: list[bool] = []
         tokenize_ms = 0.0
-        if not (busy_s := self._passes.busy_s(request, max_wait_s, timeout_s)) and texts:
+        if self._passes.admit(request) and texts:
             with self._passes.track(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     for part, guess in zip(slices, guesses, strict=True):
@@ -84,6 +85,8 @@ class Classifier:
                         tokenize_ms += (time.perf_counter() - began) * 1000
                         self._passes.add(request, len(truncated), [line.ids for line in lines], guess)
                         truncated += [line.truncated for line in lines]
+                        if request.ended.is_set():
+                            break
                     await request.ended.wait()
         if request.error is not None:
             raise request.error
@@ -95,7 +98,7 @@ class Classifier:
             queue_ms=max(0.0, request.queue_ms - tokenize_ms),
             model_ms=request.model_ms,
             replica=self._replica,
-            busy_s=busy_s,
+            busy_s=request.busy_s,
             wait_s=self._passes.wait_s,
             pass_s=self._settings.batch_tokens / self._passes.tokens_per_s,
             tokens_per_s=self._passes.guessed_per_s,

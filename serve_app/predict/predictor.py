@@ -208,9 +208,9 @@ class Predictor:
 
     async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
         answer = await self._ask(texts, permit, deadline)
-        if answer.busy_s and self._admission.has_room_elsewhere(answer.replica, permit):
+        if answer.refused and self._admission.has_room_elsewhere(answer.replica, permit):
             answer = await self._ask(texts, permit, deadline)
-        if answer.busy_s:
+        if answer.refused:
             self._admission.count_refused(texts)
             raise TooBusy(answer.busy_s, deadline)
         labels = answer.identity.labels
@@ -221,7 +221,7 @@ class Predictor:
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         rest = {key: text for key, text in texts.items() if key not in predictions}
-        late = TooLate(deadline=deadline) if rest else None
+        late = TooLate(answer.busy_s, deadline) if rest else None
         self._admission.count_refused(rest)
         if late and not predictions:
             raise late

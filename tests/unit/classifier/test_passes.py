@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from serve_app.settings import Settings
 from tests.support.wait import until_async
 
 PASS = 100
+MAX_WAIT_S, TIMEOUT_S = 1.0, 30.0
 
 
 class Engine:
@@ -46,12 +48,12 @@ class Setup:
     def __init__(self, streams: int = 1) -> None:
         self.engine = Engine(streams)
         self.threads = ThreadPoolExecutor(streams)
-        self.passes = Passes(self.engine, self.threads, Settings(batch_tokens=PASS, max_wait_s=1.0), Metrics())
+        self.passes = Passes(self.engine, self.threads, Settings(batch_tokens=PASS, max_wait_s=MAX_WAIT_S), Metrics())
         self.passes.tokens_per_s = 1000.0
         self.held = ExitStack()
 
     def add(self, number: int, *lengths: int, urgent: bool = False) -> Request:
-        request = Request([None] * len(lengths), 0, urgent)
+        request = Request([None] * len(lengths), 0, math.inf if urgent else MAX_WAIT_S)
         self.held.enter_context(self.passes.track(request))
         self.passes.add(request, 0, [[number] * length for length in lengths], 0)
         return request
@@ -190,31 +192,74 @@ async def test_the_rate_is_learnt_in_steps_that_no_single_pass_makes_large(setup
     assert setup.passes.tokens_per_s == pytest.approx(1100)
 
 
+def offered(tokens: int) -> Request:
+    """A list of so many tokens."""
+    return Request([None] * 1000, tokens, MAX_WAIT_S, TIMEOUT_S)
+
+
 async def test_a_list_that_cannot_be_done_beside_what_is_here_is_refused_for_so_long(setup: Setup) -> None:
-    setup.passes.tokens_per_s = 1000.0
-    small, large = Request([None] * 1, 50), Request([None] * 1000, 20_000)
-    assert setup.passes.busy_s(large, 1.0, 30.0) == 0.0
-    assert setup.passes.busy_s(Request([None] * 1000, 50_000), 1.0, 30.0) == 0.0, "alone the largest is begun"
+    small, large = Request([None] * 1, 50, MAX_WAIT_S, TIMEOUT_S), offered(20_000)
+    assert setup.passes.admit(large)
+    assert setup.passes.admit(offered(50_000)), "alone the largest is begun"
     with setup.passes.track(large):
-        assert setup.passes.busy_s(Request([None] * 1000, 9_000), 1.0, 30.0) == 0.0
-        assert setup.passes.busy_s(Request([None] * 1000, 11_000), 1.0, 30.0) == 20.0
-        assert setup.passes.busy_s(small, 1.0, 30.0) == 0.0, "it waits for a turn"
+        assert setup.passes.admit(offered(9_000))
+        too_large = offered(11_000)
+        assert not setup.passes.admit(too_large)
+        assert too_large.busy_s == 20.0
+        assert setup.passes.admit(small), "it waits for a turn"
         large.work = 900
-        assert setup.passes.busy_s(Request([None] * 1000, 50_000), 1.0, 30.0) == 0.0
+        assert setup.passes.admit(offered(50_000))
 
 
 async def test_what_is_admitted_beside_lists_is_done_in_time(setup: Setup) -> None:
     """Lists of any sizes, of which those that are not refused are done within the time-out, as all take turns."""
-    rng, timeout_s = random.Random(1), 30.0
-    setup.passes.tokens_per_s = 1000.0
+    rng = random.Random(1)
     for _ in range(200):
         sizes = [rng.randrange(200, 15_000) for _ in range(rng.randrange(1, 12))]
         with ExitStack() as held:
             for size in sizes:
-                request = Request([None] * 1, size)
-                if not setup.passes.busy_s(request, 1.0, timeout_s):
+                request = offered(size)
+                if setup.passes.admit(request):
                     held.enter_context(setup.passes.track(request))
-            assert setup.passes.tokens <= (timeout_s + 1.0) * 1000
+            assert setup.passes.tokens <= (TIMEOUT_S + MAX_WAIT_S) * 1000
+
+
+async def test_of_lists_that_have_more_tokens_than_guessed_only_so_many_stay_as_are_done_in_time(setup: Setup) -> None:
+    lists = [offered(1_000) for _ in range(10)]
+    for each in lists:
+        assert setup.passes.admit(each), "by its guess"
+        setup.held.enter_context(setup.passes.track(each))
+    for number, each in enumerate(lists):
+        setup.passes.add(each, 0, [[number] * 50] * 80, 1_000)
+    ended = [each for each in lists if each.ended.is_set()]
+    assert len(ended) in {3, 4}
+    assert ended[-1] is lists[-1], "not the oldest"
+    assert setup.passes.tokens <= TIMEOUT_S * 1000
+    assert all(each.busy_s > 20 for each in ended)
+
+
+async def test_when_the_model_turns_out_slower_the_newest_list_ends_and_not_a_small_one(setup: Setup) -> None:
+    older, newer = (setup.add(number, *[50] * 200) for number in (1, 2))
+    small = setup.add(3, 50)
+    for each in (older, newer, small):
+        each.timeout_s = TIMEOUT_S
+    await setup.begun()
+    setup.passes.tokens_per_s = 600.0
+    await setup.next_pass()
+    assert [each.ended.is_set() for each in (older, newer)] == [False, True]
+    assert newer.busy_s > MAX_WAIT_S
+    assert 2 not in [number for _ in range(10) for number in await setup.next_pass()]
+    assert None not in small.scores
+
+
+async def test_a_list_goes_on_beside_little_else_though_it_is_late(setup: Setup) -> None:
+    large = setup.add(1, *[50] * 1000)
+    large.timeout_s = TIMEOUT_S
+    await setup.begun()
+    for number in range(2, 10):
+        setup.add(number, 50)
+        await setup.next_pass()
+    assert not large.ended.is_set()
 
 
 async def test_the_rate_in_guessed_tokens_follows_how_far_guesses_are_off(setup: Setup) -> None:

@@ -258,6 +258,16 @@ async def test_a_refusal_by_one_classifier_is_tried_once_on_another() -> None:
     assert setup.model.calls == [["hello"], ["a"], ["a"], ["b"], ["b"]]
 
 
+async def test_a_list_that_the_classifier_ends_keeps_its_answers_and_comes_back_after_the_others() -> None:
+    setup = Setup()
+    setup.model.refusals = [answer(fake_scores("a"), None, busy_s=17.0)]
+    with pytest.raises(TooLate) as refused:
+        await setup.predictor.predict(["a", "b"])
+    assert setup.model.calls == [["a", "b"]], "answered in part, so not tried elsewhere"
+    assert int(refused.value.headers["Retry-After"]) >= 17
+    assert counts(await setup.predictor.predict(["a", "b"])) == (1, 1, 0)
+
+
 async def test_a_text_does_not_wait_for_a_long_list_in_flight_that_has_it_too() -> None:
     setup = Setup()
     setup.model.gate.clear()
