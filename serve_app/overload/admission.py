@@ -18,9 +18,9 @@ RESERVED_WAITS = 3
 """A request that redeems a reservation may find a queue of this many times the maximum wait."""
 EXCHANGE_S = 0.4
 """Seconds between exchanges of reservations: two fit into the second after which the first callers return."""
-RESERVED_FRACTION, MAX_RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 1 / 2, 2
-"""A refused request reserves at most the first fraction of the maximum wait, or the work of so many requests of usual
-size up to the second. So a few large requests delay nobody else, and retry times hold if all requests are large."""
+RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
+"""A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
+up to all of it. So a few large requests delay nobody else, and retry times hold if all requests are large."""
 _SIZE_WEIGHT = 0.05
 _FORGET_S = 10.0
 
@@ -65,6 +65,7 @@ class Admission:
         self._queues: dict[str, _Queue] = {}
         self._outstanding = 0
         self._usual_tokens = 0.0
+        self._sizes = 0
         self._unanswered_s = 0.0
 
     @property
@@ -107,8 +108,11 @@ class Admission:
         if rate and now + wait_s + tokens / rate > deadline:
             self.reservations.count_refused(tokens)
             raise TooLate(deadline=deadline)
-        # from admitted requests alone, or callers who never return could raise it at no cost
-        self._usual_tokens += _SIZE_WEIGHT * (self._reserved_s(tokens) * rate - self._usual_tokens)
+        if rate:
+            # from admitted requests alone, or callers who never return could raise it at no cost
+            self._sizes += 1
+            weight = max(_SIZE_WEIGHT, 1 / self._sizes)  # at first the mean, since a slow model admits few
+            self._usual_tokens += weight * (self._reserved_s(tokens) * rate - self._usual_tokens)
         for queue, turn_s in zip(self._queues.values(), turns, strict=True):
             queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)
         self._count(permit, 1)
@@ -143,7 +147,7 @@ class Admission:
         max_wait_s, rate = self._settings.max_wait_s, self.tokens_per_s
         if not rate:
             return max_wait_s * RESERVED_FRACTION
-        usual_s = min(RESERVED_SIZES * self._usual_tokens / rate, max_wait_s * MAX_RESERVED_FRACTION)
+        usual_s = min(RESERVED_SIZES * self._usual_tokens / rate, max_wait_s)
         return min(tokens / rate, max(usual_s, max_wait_s * RESERVED_FRACTION))
 
     def learn(self, answer: Answer) -> None:

@@ -13,7 +13,7 @@ from serve_app.overload.admission import Admission, Permit
 from serve_app.prediction import request_key
 from serve_app.settings import Settings
 from tests.support import fakes
-from tests.support.retry_simulation import Simulation
+from tests.support.retry_simulation import TOKENS, Simulation
 
 RATE, PASS = 10_000.0, 100
 SETTINGS = Settings(max_wait_s=1, batch_tokens=PASS)
@@ -238,11 +238,12 @@ def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(in
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ingresses", [1, 2, 8])
-def test_retry_after_is_kept_if_each_request_is_much_work(ingresses: int) -> None:
-    rate = 500.0  # each request takes half a second
-    result = Simulation(ingresses, 1, seconds=200, seed=0, rate=rate, calm_s=30 * ingresses).run()
-    assert result.second_served > 100
+@pytest.mark.parametrize(
+    ("ingresses", "request_s"), [(1, 0.5), (2, 0.5), (8, 0.5), (1, 1.0), (2, 1.0), (1, 1.7), (2, 1.7)]
+)
+def test_retry_after_is_kept_if_each_request_is_much_work(ingresses: int, request_s: float) -> None:
+    result = Simulation(ingresses, 1, seconds=200, seed=0, rate=TOKENS / request_s, calm_s=10).run()
+    assert result.second_served > 80
     assert result.kept >= 0.99
     assert result.wait(0.99) <= Settings().max_wait_s
 
