@@ -8,7 +8,6 @@ tokenizer.json unchanged. Both then add the tokens of the other files. Rare opti
 from __future__ import annotations
 
 import re
-import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from tokenizers.models import WordPiece
 from model.added_tokens import AddedTokens, read_added_tokens
 from model.errors import ModelError
 from model.files import is_file, read_json, refuse_pointer
+from model.word_boundaries import word_boundary
 
 FAST, SETTINGS, WORDS = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
@@ -28,8 +28,6 @@ FILES = (FAST, SETTINGS, WORDS, SPECIAL, ADDED)
 _BERT = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _NOT_SERVED = ("auto_map", "fast_tokenizer_files", "vocab", "tokenizer_truncation", "_json_truncation")
-_SPACES, _IDEOGRAPHS = " \t\n\r", "\u4e00-\u9fff"
-_MARKS = string.punctuation + "\u3001\u3002\uff01\uff0c\uff1f\u2026"
 _FLAGS: dict[str, bool | None] = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 
 
@@ -69,7 +67,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     except Exception as error:  # noqa: BLE001  (tokenizers raises a bare Exception for a bad file)
         raise ModelError(f"{directory} has a tokenizer that cannot be read ({error}); save it again") from None
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
-    return TokenizerFiles(tokenizer, side, max_length, None if build is _general else _boundary(tokenizer, settings))
+    return TokenizerFiles(tokenizer, side, max_length, None if build is _general else _boundary(tokenizer))
 
 
 def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
@@ -103,14 +101,9 @@ def _bert(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> T
     return tokenizer
 
 
-def _boundary(tokenizer: Tokenizer, settings: dict[str, Any]) -> re.Pattern[str] | None:
-    """White space, and characters that BertPreTokenizer isolates, unless an added token may continue after them."""
-    added = {char for token in tokenizer.get_added_tokens_decoder().values() for char in token.content[:-1]}
-    if not added.isdisjoint(_SPACES):
-        return None
-    marks = "".join(char for char in _MARKS if char not in added)
-    apart = settings.get("tokenize_chinese_chars", True) and not any("\u2e80" <= char <= "\uffff" for char in added)
-    return re.compile(f"[{_SPACES}{re.escape(marks)}{_IDEOGRAPHS if apart else ''}]")
+def _boundary(tokenizer: Tokenizer) -> re.Pattern[str] | None:
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    return word_boundary(tokenizer.normalizer, added)
 
 
 def _general(directory: Path, state: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:

@@ -111,8 +111,8 @@ class InvalidRequest(ServiceError):
 class TooBusy(ServiceError):
     """More uncached texts wait for the model than it can predict in time. Texts in the cache are never refused.
 
-    `wait_s` is sent as Retry-After, in whole seconds, at least one; `deadline` is that of the request, in seconds of
-    `time.monotonic`.
+    `wait_s` is sent as Retry-After, in whole seconds, at least one. `deadline`, in seconds of `time.monotonic`, and
+    `max_wait_s` are the limits of the request.
     """
 
     status = 429
@@ -120,10 +120,11 @@ class TooBusy(ServiceError):
     title = "Too many uncached texts wait for the model, or the answer would come after the caller's deadline."
     retry_after = "Seconds after which the model will have caught up; the request then goes before newcomers."
 
-    def __init__(self, wait_s: float = 0.0, deadline: float = math.inf) -> None:
+    def __init__(self, wait_s: float = 0.0, deadline: float = math.inf, max_wait_s: float = math.inf) -> None:
         super().__init__(headers={"Retry-After": str(max(1, math.ceil(wait_s)))})
         self.wait_s = wait_s
         self.deadline = deadline
+        self.max_wait_s = max_wait_s
 
 
 class TooLate(TooBusy):

@@ -115,6 +115,7 @@ class RedisStore:
         A Redis that is far away, or speaks TLS, takes longer to connect to than a read may wait.
         """
         if self._connecting is None or self._connecting.done():  # until it is done the connection is not ready
+            await _close_if_ended(self._for_reads)
             if self._for_reads.is_connected:
                 return
             connected = self._for_reads.connect()  # type: ignore[no-untyped-call]
@@ -153,6 +154,7 @@ class RedisStore:
             for name, value in values.items():
                 ttl_s = self._ttl_s * (1 - self._jitter * random.random())  # noqa: S311
                 commands.append(("SET", name, value, "PX", max(1, int(ttl_s * 1000))))
+            await _close_if_ended(self._for_writes)
             await self._for_writes.send_packed_command(self._for_writes.pack_commands(commands))
             for _ in commands:
                 try:
@@ -204,3 +206,10 @@ class RedisStore:
         if fault not in self._warned:
             self._warned[fault] = None
             logger.warning(fault)
+
+
+async def _close_if_ended(connection: AbstractConnection) -> None:
+    """Close our end of a connection that Redis, or what is between, has closed while it was idle."""
+    reader = connection._reader  # noqa: SLF001  (its is_connected is true also then)
+    if reader is not None and (reader.at_eof() or reader.exception() is not None):
+        await connection.disconnect(nowait=True)

@@ -61,6 +61,7 @@ class Passes:
         self._engine = engine
         self._threads = threads
         self._pass_tokens = settings.batch_tokens
+        self._max_wait_s = settings.max_wait_s
         self._metrics = metrics
         self._free: list[Stream] = list(engine.streams)
         self._requests: OrderedDict[Request, None] = OrderedDict()
@@ -82,17 +83,26 @@ class Passes:
     @property
     def wait_s(self) -> float:
         """Seconds until the pass of a new text would begin."""
-        return sum(min(request.work, self._pass_tokens) for request in self._requests) / self.tokens_per_s
+        return sum(map(self._turn, self._requests)) / self.tokens_per_s
+
+    def _turn(self, request: Request) -> int:
+        """Tokens of the request's next pass."""
+        longest = len(request.waiting[0][1]) if request.waiting else 0
+        return min(request.work, max(self._pass_tokens, longest))
 
     def admit(self, request: Request) -> bool:
         """Whether the request would wait no longer than its `max_wait_s`; otherwise sets its `busy_s`.
 
-        A request larger than a pass must also finish within its time-out, after all the work ahead. If that work is
-        short the request starts anyway, so that even the largest is answered in a few tries.
+        A request larger than a pass must also finish within its time-out, after all the work ahead, and others must
+        still do so beside it. If that work is short the request starts anyway, so that even the largest is answered in
+        a few tries. So does one at a time that returned when told, or shorter lists would keep it out for ever.
         """
         wait_s, ahead_s = self.wait_s, self.tokens / self.tokens_per_s
-        if request.work > self._pass_tokens and ahead_s + request.work / self.tokens_per_s > request.timeout_s:
-            wait_s = ahead_s
+        stays = self._returned(request) and not any(map(self._returned, self._lists()))
+        if request.work > self._pass_tokens and not stays:
+            late = ahead_s + request.work / self.tokens_per_s > request.timeout_s
+            if late or any(self._late(other, request.work) for other in self._lists()):
+                wait_s = ahead_s
         request.busy_s = wait_s if wait_s > request.max_wait_s else 0.0
         return not request.busy_s
 
@@ -127,18 +137,40 @@ class Passes:
         self._end_newest_late()
         self._start()
 
+    def _lists(self) -> list[Request]:
+        return [request for request in self._requests if request.work > self._pass_tokens]
+
+    def _returned(self, request: Request) -> bool:
+        """Whether the request has a retry time, so that it may wait longer than a new one."""
+        return request.max_wait_s > self._max_wait_s
+
+    def _shares(self, request: Request) -> int:
+        """Tokens until the request is done: since all take turns, another delays it by no more than its own work."""
+        return sum(min(request.work, other.work) for other in self._requests)
+
+    def _left(self, request: Request) -> float:
+        """Tokens until the request's time-out."""
+        return (request.began + request.timeout_s - time.perf_counter()) * self.tokens_per_s
+
+    def _late(self, request: Request, more: int = 0) -> bool:
+        """Whether the request would be done in time alone, and is not beside the others and `more` tokens."""
+        left = self._left(request)
+        return request.work <= left < self._shares(request) + min(request.work, more)
+
     def _end_newest_late(self) -> None:
-        """End the newest request that would not finish in time beside the others, so that older ones do.
+        """End the newest list if not all are done in time, so that older ones are.
 
         It was admitted by guessed tokens and an earlier rate; its caller gets the scores that it has.
         """
-        large = [request for request in self._requests if request.work > self._pass_tokens]
-        for request in sorted(large, key=lambda request: request.began, reverse=True):
-            # as all take turns, each other one delays it by no more than its own work
-            shares = sum(min(request.work, other.work) for other in self._requests)
+        lists = self._lists()
+        if not lists or self.tokens <= min(map(self._left, lists)):
+            return
+        others_late = any(map(self._late, lists))
+        for request in sorted(lists, key=lambda request: request.began, reverse=True):
+            shares = self._shares(request)
             others_s = (shares - request.work) / self.tokens_per_s
-            left_s = request.began + request.timeout_s - time.perf_counter()
-            if others_s > request.max_wait_s and shares / self.tokens_per_s > left_s:
+            late = others_late or shares > self._left(request)
+            if late and others_s > request.max_wait_s and not self._returned(request):
                 request.busy_s = others_s
                 request.ended.set()
                 del self._requests[request]
@@ -179,7 +211,9 @@ class Passes:
         for request in dict.fromkeys(request for request, _, _ in chosen):
             request.running -= 1
             request.model_ms += seconds * 1000
-            request.error = request.error or error
+            if error:
+                request.error = request.error or error
+                request.waiting.clear()
             if request in self._requests:
                 self._requests.move_to_end(request)
             if request.error or None not in request.scores:
@@ -187,8 +221,9 @@ class Passes:
         self._end_newest_late()
         self._start()
         tokens = sum(len(ids) for _, _, ids in chosen)
-        if tokens >= _MIN_FILL * self._pass_tokens:  # a smaller pass is mostly overhead
-            seen = tokens * len(self._engine.streams) / len(used) / seconds / self.tokens_per_s
+        ran = sum(map(len, {tuple(ids) for _, _, ids in chosen}))  # the engine runs equal texts once
+        if ran >= _MIN_FILL * self._pass_tokens:  # a smaller pass is mostly overhead
+            seen = ran * len(self._engine.streams) / len(used) / seconds / self.tokens_per_s
             self.tokens_per_s *= 1 + _RATE_WEIGHT * (min(max(seen, 1 / _MAX_RATE_STEP), _MAX_RATE_STEP) - 1)
         self._metrics.batch_texts.observe(len(chosen))
         self._metrics.batch_tokens.observe(tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ EXCHANGE_S = 0.4
 RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
 """A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
 up to all of it. So a few large requests delay nobody else, and retry times hold if all requests are large."""
-_SIZE_WEIGHT = 0.05
+_SIZES, _MAX_MEDIANS = 64, 8
 _FORGET_S = 10.0
 
 
@@ -64,8 +65,7 @@ class Admission:
         self.reservations = RetryReservations()
         self._queues: dict[str, _Queue] = {}
         self._outstanding = 0
-        self._usual_tokens = 0.0
-        self._sizes = 0
+        self._sizes: deque[int] = deque(maxlen=_SIZES)
         self._unanswered_s = 0.0
 
     @property
@@ -83,38 +83,48 @@ class Admission:
         queued_s = sum(max(0.0, queue.ready_at - now) for queue in self._queues.values())
         return max(queued_s, self._unanswered_s) / max(1, len(self._queues))
 
-    def admit(self, texts: Mapping[bytes, str], key: bytes, deadline: float) -> Permit:
-        """Count the texts, of the request with this key, as sent to the model until they `leave`.
+    def redeem(self, key: bytes) -> float:
+        """The longest queue that the request with this key may find; uses up its reservation if it has one."""
+        return self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, self._clock()) else 1)
+
+    def admit(self, texts: Mapping[bytes, str], max_wait_s: float, deadline: float) -> Permit:
+        """Count the texts as sent to the model until they `leave`.
 
         A request is not refused for its size, so that a text gets the same treatment alone and in a list, and an idle
         service takes any request.
 
         Raises:
-            TooBusy: the model's queue is longer than the maximum wait.
-            TooLate: the answer would come after `deadline`, in seconds of `time.monotonic`.
+            TooBusy: the model's queue is longer than `max_wait_s`.
+            TooLate: the first texts would be done after `deadline`, in seconds of `time.monotonic`.
 
         Neither has a retry time yet: `refusal` reserves one.
         """
-        tokens = self._tokens(texts)
-        now, wait_s, rate = self._clock(), self.wait_s, self.tokens_per_s
-        max_wait_s = self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, now) else 1)
-        # how long it delays others: by one pass at most, since requests alternate
-        turns = [min(tokens / queue.tokens_per_s, queue.pass_s) for queue in self._queues.values()]
+        sizes = self._guesses(texts)
+        tokens = sum(sizes)
+        now = self._clock()
+        # one that returned is refused by the classifier alone, or for calls that are not answered: here it would pay for
+        # what other ingress replicas may have sent
+        returned = max_wait_s > self._settings.max_wait_s
+        wait_s = self._unanswered_s / max(1, len(self._queues)) if returned else self.wait_s
+        # how long it delays others: by one pass at most, since requests alternate, or by its longest text
+        longest = max(sizes, default=0)
+        turns = [
+            min(tokens, max(queue.pass_s * queue.tokens_per_s, longest)) / queue.tokens_per_s
+            for queue in self._queues.values()
+        ]
+        turn_s = sum(turns) / max(1, len(turns))
         spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
-        permit = Permit(tokens, sum(turns) / max(1, len(turns)), max_wait_s, spare_s)
+        permit = Permit(tokens, turn_s, max_wait_s, spare_s)
         if wait_s > max_wait_s:
             self.reservations.count_refused(tokens)
-            raise TooBusy(deadline=deadline)
-        if rate and now + wait_s + tokens / rate > deadline:
+            raise TooBusy(0.0, deadline, max_wait_s)
+        # what is done of a long list by then is cached, and not computed again in the next try
+        if now + wait_s + turn_s > deadline:
             self.reservations.count_refused(tokens)
-            raise TooLate(deadline=deadline)
-        if rate:
-            # from admitted requests alone, or callers who never return could raise it at no cost
-            self._sizes += 1
-            weight = max(_SIZE_WEIGHT, 1 / self._sizes)  # at first the mean, since a slow model admits few
-            self._usual_tokens += weight * (self._reserved_s(tokens) * rate - self._usual_tokens)
-        for queue, turn_s in zip(self._queues.values(), turns, strict=True):
-            queue.ready_at = max(queue.ready_at, now) + turn_s * self.reservations.replicas / len(turns)
+            raise TooLate(0.0, deadline, max_wait_s)
+        self._sizes.append(tokens)
+        for queue, turn in zip(self._queues.values(), turns, strict=True):
+            queue.ready_at = max(queue.ready_at, now) + turn * self.reservations.replicas / len(turns)
         self._count(permit, 1)
         return permit
 
@@ -132,23 +142,33 @@ class Admission:
 
         `refused` may be that of another request's call which this one had joined. The time is after its `wait_s`.
         """
-        wait_s, reserved_s = max(self.wait_s, refused.wait_s), self._reserved_s(self._tokens(texts))
+        wait_s, reserved_s = max(self.wait_s, refused.wait_s), self._reserved_s(sum(self._guesses(texts)))
         return type(refused)(self.reservations.reserve(key, reserved_s, wait_s, self._clock()), deadline)
 
     def count_refused(self, texts: Mapping[bytes, str]) -> None:
         """Count the texts of a call as refused work, once for all requests that have joined it."""
-        self.reservations.count_refused(self._tokens(texts))
+        self.reservations.count_refused(sum(self._guesses(texts)))
 
-    def _tokens(self, texts: Mapping[bytes, str]) -> int:
-        return sum([guess_tokens(text, self._settings.max_tokens) for text in texts.values()])
+    def _guesses(self, texts: Mapping[bytes, str]) -> list[int]:
+        return [guess_tokens(text, self._settings.max_tokens) for text in texts.values()]
 
     def _reserved_s(self, tokens: int) -> float:
         """Seconds of work that a refused request reserves."""
         max_wait_s, rate = self._settings.max_wait_s, self.tokens_per_s
         if not rate:
             return max_wait_s * RESERVED_FRACTION
-        usual_s = min(RESERVED_SIZES * self._usual_tokens / rate, max_wait_s)
+        usual_s = min(RESERVED_SIZES * self._usual_tokens() / rate, max_wait_s)
         return min(tokens / rate, max(usual_s, max_wait_s * RESERVED_FRACTION))
+
+    def _usual_tokens(self) -> float:
+        """The mean of the requests that were admitted last, in which no few large ones count for much.
+
+        Of these alone, or callers who never return could raise it at no cost.
+        """
+        if not self._sizes:
+            return 0.0
+        median = sorted(self._sizes)[(len(self._sizes) - 1) // 2]
+        return sum(min(tokens, _MAX_MEDIANS * median) for tokens in self._sizes) / len(self._sizes)
 
     def learn(self, answer: Answer) -> None:
         """Update the estimate of a classifier's queue with what it reports."""

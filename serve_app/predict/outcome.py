@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from serve_app.errors import TooLate
 from serve_app.identity import Identity
 from serve_app.prediction import Prediction
 
@@ -65,3 +66,22 @@ class Answers:
 def fullest(known: Sequence[Answers]) -> Answers:
     """The answers of the model that cover the most texts; in a tie, the first."""
     return known[0] if len(known) == 1 else max(known, key=lambda answers: len(answers.found))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a request's answer must be there, in seconds of `time.monotonic`, and the longest queue it may find."""
+
+    deadline: float
+    max_wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The result of one model call, by key."""
+
+    predictions: Mapping[bytes, Prediction]
+    identity: Identity
+    timings: Timings
+    late: TooLate | None
+    """Why some of the texts have no prediction; None if all have one."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,25 +21,14 @@ from serve_app.overload.admission import Admission, Permit
 from serve_app.predict.caller import Caller
 from serve_app.predict.live_models import LiveModels
 from serve_app.predict.model_client import RemoteModel
-from serve_app.predict.outcome import Answers, Outcome, Timings, fullest
+from serve_app.predict.outcome import Answers, Computed, Limits, Outcome, Timings, fullest
 from serve_app.predict.single_flight import SingleFlight
-from serve_app.prediction import Prediction, make_prediction, request_key, text_key
+from serve_app.prediction import make_prediction, request_key, text_key
 
 V = TypeVar("V")
 
 MAX_MIXED = 2
 """After so many rounds in which another model answers than expected, one call computes all texts of the request."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Computed:
-    """The result of one model call, by key."""
-
-    predictions: Mapping[bytes, Prediction]
-    identity: Identity
-    timings: Timings
-    late: TooLate | None
-    """Why some of the texts have no prediction; None if all have one."""
 
 
 class Predictor:
@@ -60,8 +49,8 @@ class Predictor:
         self._metrics = metrics
         self._models = LiveModels(model.identity, probe_s)
         self._cache = Tiers(open_shared, cache_entries, model.identity)
-        self._flights: SingleFlight[bytes, str, _Computed] = SingleFlight()
-        self._lists: SingleFlight[bytes, Mapping[bytes, str], _Computed] = SingleFlight()
+        self._flights: SingleFlight[bytes, str, Computed] = SingleFlight()
+        self._lists: SingleFlight[bytes, Mapping[bytes, str], Computed] = SingleFlight()
         self._exchange: asyncio.Task[None] | None = None
 
     @property
@@ -100,7 +89,8 @@ class Predictor:
             try:
                 await self._look_up(wanted, known, caller, deadline)
                 timings.cache = _ms_since(began)
-                best, timings = await self._compute_rest(wanted, key, known, timings, caller, deadline)
+                limits = Limits(deadline, self._admission.redeem(key))
+                best, timings = await self._compute_rest(wanted, key, known, timings, caller, limits)
             except TooBusy as refused:
                 # for this request alone, also if a call that it had joined was refused
                 best = fullest(known)
@@ -136,21 +126,21 @@ class Predictor:
         known: Sequence[Answers],
         timings: Timings,
         caller: Caller,
-        deadline: float,
+        limits: Limits,
     ) -> tuple[Answers, Timings]:
         """Compute the missing texts of the model with most answers; if another model answers, go on with that one."""
         answers = {each.model.fingerprint: each for each in known}
         best = fullest(known)
-        start, start_list = partial(self._start, key, deadline), partial(self._start_list, key, deadline)
+        start, start_list = partial(self._start, limits), partial(self._start_list, key, limits)
         mixed = 0
         while True:
             best.found.update(self._cache.recall(best.model, best.missing(wanted)))  # computed for others meanwhile
             if not (rest := best.missing(wanted)):
                 return best, timings
             if mixed < MAX_MIXED:
-                own, joined = await self._fly(self._flights, rest, start, caller, deadline)
+                own, joined = await self._fly(self._flights, rest, start, caller, limits)
             else:
-                own, joined = await self._fly(self._lists, {key: wanted}, start_list, caller, deadline)
+                own, joined = await self._fly(self._lists, {key: wanted}, start_list, caller, limits)
             late: TooLate | None = None
             answered = {}
             for computed in (*joined, *([own] if own else [])):
@@ -164,55 +154,56 @@ class Predictor:
                 continue
             mixed += answered.keys() != {best.model.fingerprint}
             best = fullest(list(answered.values()))
-            if late is not None and late.deadline >= deadline and best.missing(wanted):
+            if late is not None and late.deadline >= limits.deadline and best.missing(wanted):
                 raise late
 
     async def _fly(
         self,
-        flights: SingleFlight[bytes, V, _Computed],
+        flights: SingleFlight[bytes, V, Computed],
         rest: Mapping[bytes, V],
-        start: Callable[[Mapping[bytes, V]], asyncio.Task[_Computed]],
+        start: Callable[[Mapping[bytes, V]], asyncio.Task[Computed]],
         caller: Caller,
-        deadline: float,
-    ) -> tuple[_Computed | None, list[_Computed]]:
+        limits: Limits,
+    ) -> tuple[Computed | None, list[Computed]]:
         """Start or join the computation of `rest`.
 
-        Returns nothing if a joined one gave up on a shorter deadline than ours: what the others computed is in memory.
+        Returns nothing if a joined one had a shorter limit than ours: what the others computed is in memory.
         """
         try:
-            return await flights.run(rest, start, partial(caller.limit_wait, deadline))
-        except TooLate as late:
-            if late.deadline >= deadline:
+            return await flights.run(rest, start, partial(caller.limit_wait, limits.deadline))
+        except TooBusy as refused:
+            sooner = isinstance(refused, TooLate) and refused.deadline < limits.deadline
+            if not sooner and refused.max_wait_s >= limits.max_wait_s:
                 raise
             return None, []
 
-    def _start(self, key: bytes, deadline: float, texts: Mapping[bytes, str]) -> asyncio.Task[_Computed]:
-        permit = self._admission.admit(texts, key, deadline)
+    def _start(self, limits: Limits, texts: Mapping[bytes, str]) -> asyncio.Task[Computed]:
+        permit = self._admission.admit(texts, limits.max_wait_s, limits.deadline)
         # in its own context: Serve cancels calls made in a request's context when that request's client disconnects
-        task = asyncio.get_running_loop().create_task(self._compute(texts, permit, deadline), context=Context())
+        task = asyncio.get_running_loop().create_task(self._compute(texts, permit, limits.deadline), context=Context())
         task.add_done_callback(lambda _: self._admission.leave(permit))  # the task may be cancelled before it begins
         return task
 
     def _start_list(
-        self, key: bytes, deadline: float, lists: Mapping[bytes, Mapping[bytes, str]]
-    ) -> asyncio.Task[_Computed]:
+        self, key: bytes, limits: Limits, lists: Mapping[bytes, Mapping[bytes, str]]
+    ) -> asyncio.Task[Computed]:
         """Like `_start`, for a whole list in one call, so that all its answers come from one model."""
-        return self._start(key, deadline, lists[key])
+        return self._start(limits, lists[key])
 
-    async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
+    async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Computed:
         """Have the model predict the texts, and cache the answers under the model that gave them."""
         computed = await self._classify(texts, permit, deadline)
         self._models.saw(computed.identity)
         self._cache.keep(computed.identity, computed.predictions)
         return computed
 
-    async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> _Computed:
+    async def _classify(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Computed:
         answer = await self._ask(texts, permit, deadline)
         if answer.refused and self._admission.has_room_elsewhere(answer.replica, permit):
             answer = await self._ask(texts, permit, deadline)
         if answer.refused:
             self._admission.count_refused(texts)
-            raise TooBusy(answer.busy_s, deadline)
+            raise TooBusy(answer.busy_s, deadline, permit.max_wait_s)
         labels = answer.identity.labels
         predictions = {
             key: make_prediction(scores, labels, truncated=truncated)
@@ -225,7 +216,7 @@ class Predictor:
         self._admission.count_refused(rest)
         if late and not predictions:
             raise late
-        return _Computed(predictions, answer.identity, timings, late)
+        return Computed(predictions, answer.identity, timings, late)
 
     async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())

@@ -114,6 +114,19 @@ async def test_a_redis_that_is_not_there_is_logged(
     ]
 
 
+async def test_a_connection_that_redis_closed_while_it_was_idle_costs_nothing(
+    replica: Make, redis_server: RedisServer
+) -> None:
+    writer, reader = replica(redis_url=redis_server.url), replica(redis_url=redis_server.url)
+    for number in range(3):
+        await writer.hit(f"text {number}")
+        await until_async(lambda number=number: len(redis_server.names()) > number, "it is in Redis")  # type: ignore[misc]
+        assert await reader.hit(f"text {number}") == 1
+        redis_server.client.client_kill_filter(_type="normal", skipme=True)
+        await until_async(lambda: len(redis_server.client.client_list()) == 1, "the others are closed")
+    assert reader.model.calls == []
+
+
 @pytest.mark.parametrize(
     "refusal",
     [

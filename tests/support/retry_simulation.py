@@ -23,6 +23,9 @@ RATE = 3700.0
 TOKENS = 250
 """Tokens of one request."""
 
+PASS = 256
+"""Tokens of one pass."""
+
 TIMES = 10
 
 
@@ -97,7 +100,7 @@ class Simulation:
         admission = self._ingresses[number]
         texts = {key: "x" * (4 * (TOKENS - 2))}
         try:
-            permit = admission.admit(texts, key, math.inf)
+            permit = admission.admit(texts, admission.redeem(key), math.inf)
             chosen = self._choose(number)
             if (wait_s := self._wait_s(chosen)) > permit.max_wait_s:
                 self._learn(number, chosen)
@@ -142,7 +145,7 @@ class Simulation:
     def _learn(self, ingress: int, chosen: int) -> None:
         wait_s = self._wait_s(chosen)
         self._heard[ingress][chosen] = self.now + wait_s
-        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, tokens_per_s=self._rate)
+        told = answer(replica=f"classifier {chosen}", wait_s=wait_s, pass_s=PASS / self._rate, tokens_per_s=self._rate)
         self._ingresses[ingress].learn(told)
 
     def _exchange(self, ingress: int) -> None:

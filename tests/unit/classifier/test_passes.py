@@ -162,10 +162,12 @@ async def test_what_a_caller_leaves_behind_is_not_run(setup: Setup) -> None:
 async def test_a_request_counts_for_no_more_than_a_pass(setup: Setup) -> None:
     setup.add(0, 10)
     await setup.begun()
-    setup.add(1, *[500] * 1000)
+    setup.add(1, *[50] * 1000)
     assert setup.passes.wait_s == pytest.approx(0.1 + 0.01)
     setup.add(2, 50)
     assert setup.passes.wait_s == pytest.approx(0.1 + 0.06)
+    setup.add(3, 510)
+    assert setup.passes.wait_s == pytest.approx(0.1 + 0.06 + 0.51), "which is as long as its longest text"
 
 
 async def test_each_stream_runs_a_pass_of_its_own_and_one_that_is_alone_has_them_all() -> None:
@@ -235,7 +237,7 @@ async def test_of_lists_that_have_more_tokens_than_guessed_only_so_many_stay_as_
     assert len(ended) in {3, 4}
     assert ended[-1] is lists[-1], "not the oldest"
     assert setup.passes.tokens <= TIMEOUT_S * 1000
-    assert all(each.busy_s > 20 for each in ended)
+    assert all(each.busy_s > MAX_WAIT_S for each in ended)
 
 
 async def test_when_the_model_turns_out_slower_the_newest_list_ends_and_not_a_small_one(setup: Setup) -> None:
@@ -250,6 +252,46 @@ async def test_when_the_model_turns_out_slower_the_newest_list_ends_and_not_a_sm
     assert newer.busy_s > MAX_WAIT_S
     assert 2 not in [number for _ in range(10) for number in await setup.next_pass()]
     assert None not in small.scores
+
+
+async def test_a_newcomer_is_refused_if_a_list_that_is_here_would_not_be_done_for_it(setup: Setup) -> None:
+    older = offered(28_000)
+    setup.held.enter_context(setup.passes.track(older))
+    newcomer = offered(2_600)
+    assert not setup.passes.admit(newcomer)
+    assert newcomer.busy_s == 28.0
+    assert setup.passes.admit(offered(1_500))
+
+
+async def test_a_list_that_returned_when_told_is_begun_beside_others_and_stays(setup: Setup) -> None:
+    for number in range(2):
+        setup.held.enter_context(setup.passes.track(offered(10_000 + number)))
+    returned = Request([None] * 1400, 70_000, 3 * MAX_WAIT_S, TIMEOUT_S)
+    assert setup.passes.admit(returned)
+    setup.held.enter_context(setup.passes.track(returned))
+    setup.passes.add(returned, 0, [[7] * 50] * 1400, 70_000)
+    assert not returned.ended.is_set()
+    assert not setup.passes.admit(Request([None] * 1400, 70_000, 3 * MAX_WAIT_S, TIMEOUT_S)), "one at a time"
+
+
+async def test_equal_texts_of_a_pass_do_not_raise_the_rate(setup: Setup) -> None:
+    before = setup.passes.tokens_per_s
+    texts = setup.add(1, *[10] * 10)
+    setup.engine.gate.release()
+    await texts.ended.wait()
+    assert setup.passes.tokens_per_s == before
+
+
+async def test_after_an_error_no_more_of_a_list_is_run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(sequences: Sequence[Sequence[int]]) -> list[Scores]:
+        setup.engine.passes.append([sequence[0] for sequence in sequences])
+        raise RuntimeError("the model fails")
+
+    monkeypatch.setattr(setup.engine, "score", fail)
+    failed = setup.add(1, *[50] * 10)
+    await failed.ended.wait()
+    assert isinstance(failed.error, RuntimeError)
+    assert setup.engine.passes == [[1, 1]]
 
 
 async def test_a_list_goes_on_beside_little_else_though_it_is_late(setup: Setup) -> None:

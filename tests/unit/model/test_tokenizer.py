@@ -39,6 +39,7 @@ def test_a_shorter_limit_cuts_sooner() -> None:
 
 pieces = st.sampled_from(
     [
+        *"\u00a0\u2028\u2014\u060c\u2260\u037e\u1fef\u166d\u3400\U0002f800",
         *"ab1!?.[]\u4e2d\u3002 \t\n\u0301\u0316\x1c\u00e9\u00df\U0001f600\u3000",
         " good",
         "[MASK]",
@@ -59,7 +60,13 @@ def test_what_is_read_of_a_long_text_gives_the_ids_of_the_whole(parts: list[tupl
     assert ours.truncated == (len(theirs()(text)["input_ids"]) > limit)
 
 
-@pytest.mark.parametrize("unit", ["the film is a good one ", "!", "\u597d", "ab" * 50 + " ", "[MASK]"])
+SEPARATED = [
+    "the film is a good one ",
+    *("ab" * 45 + mark for mark in " \u00a0\u2028\u2014\u00ab\u060c\u2260\U0002f800"),
+]
+
+
+@pytest.mark.parametrize("unit", [*SEPARATED, "!", "\u597d", "\u3400", "[MASK]"])
 def test_of_a_text_that_is_cut_off_little_more_is_read_than_is_kept(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
     tokenizer = TextTokenizer(MINI_MODEL, 512)
     read: list[int] = []

@@ -50,7 +50,7 @@ def admission(clock: Clock) -> Admission:
 
 
 def admit(admission: Admission, wanted: dict[bytes, str], deadline: float = math.inf) -> Permit:
-    return admission.admit(wanted, request_key(wanted), deadline)
+    return admission.admit(wanted, admission.redeem(request_key(wanted)), deadline)
 
 
 def fill(admission: Admission, first: int) -> list[Permit]:
@@ -98,10 +98,16 @@ def test_a_classifiers_report_replaces_the_estimate(admission: Admission) -> Non
 def test_a_long_list_counts_as_one_pass_by_the_time_that_one_takes(admission: Admission) -> None:
     # texts of more tokens than was guessed: a pass takes less than its guessed tokens would at the rate
     admission.learn(fakes.answer(replica="one", wait_s=0.0, pass_s=0.02, tokens_per_s=RATE / 4))
-    lists = [{bytes([number, index]): "x" * 392 for index in range(50)} for number in range(49)]
+    lists = [{bytes([number, index]): "x" * 40 for index in range(50)} for number in range(49)]
     permits = [admit(admission, each) for each in lists]
     assert admission.wait_s == pytest.approx(0.98)
     leave(admission, permits)
+
+
+def test_a_text_that_is_longer_than_a_pass_counts_as_a_whole(admission: Admission) -> None:
+    admission.learn(fakes.answer(replica="one", wait_s=0.0, pass_s=0.02, tokens_per_s=RATE))
+    admit(admission, {b"long": "x" * 2000, **texts(1)})
+    assert admission.wait_s == pytest.approx(502 / RATE)
 
 
 def test_several_classifiers_take_so_many_times_as_much(admission: Admission) -> None:
@@ -176,6 +182,41 @@ def test_what_cannot_make_its_deadline_is_refused_at_once(admission: Admission, 
     assert refused.value.status == 429
     assert told(admission, refused.value, texts(61)) >= 1
     assert refused.value.deadline == clock.now + 0.4
+
+
+def test_a_list_that_takes_longer_than_its_deadline_is_begun_so_that_a_later_try_has_less_to_do(
+    admission: Admission, clock: Clock
+) -> None:
+    long = {bytes([number]): "x" * 392 for number in range(200)}  # two seconds' work
+    admit(admission, long, clock.now + 1.0)
+    assert admission.reservations.news(0.0)[2] == 0, "it is no demand that more classifiers would serve"
+
+
+def test_a_few_large_requests_at_first_make_nobody_elses_time_long(admission: Admission) -> None:
+    large = [{bytes([number, index % 256, index // 256]): "x" * 1000 for index in range(1000)} for number in range(23)]
+    for each in large[:3]:
+        admission.leave(admit(admission, each))
+    admission.learn(answer())
+    leave(admission, [admit(admission, texts(number)) for number in range(6)])
+    fill(admission, 1)
+    for each in large[3:]:
+        retry_after(admission, each)
+    assert retry_after(admission, texts(6001)) <= 10
+
+
+def test_one_that_returned_is_not_refused_for_what_others_may_have_sent(clock: Clock) -> None:
+    admission = Admission(SETTINGS, Metrics(), clock)
+    admission.learn(answer())
+    admission.reservations.apply([], 8, 0.0)
+    fill(admission, 1)
+    returning = texts(9_000)
+    clock.now += retry_after(admission, returning)
+    admission.learn(answer(wait_s=0.9))
+    longest_s = admission.redeem(request_key(returning))
+    for number in range(50):
+        admission.admit(texts(9_001 + number), longest_s, math.inf)
+    assert admission.wait_s > longest_s, "as other ingress replicas may have sent as much"
+    admission.admit(returning, longest_s, math.inf)
 
 
 def test_a_refusal_by_the_model_itself_has_a_retry_time_and_ends_admission(admission: Admission) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from serve_app.errors import TooBusy
+from serve_app.messages import Answer
 from serve_app.metrics import Metrics
 from serve_app.overload.admission import Admission
 from serve_app.predict.predictor import Predictor
 from serve_app.settings import Settings
-from tests.support.fakes import FakeModel, FakeShared, answer
+from tests.support.fakes import IDENTITY, FakeModel, FakeShared, answer
 from tests.support.wait import until_async
 
 
@@ -26,6 +30,9 @@ class Busy:
         self.predictor = Predictor(self.model, lambda _: FakeShared({}), self._admission, 1000, metrics)
         self.queue(2.0)
 
+    def pass_time(self, seconds: float) -> None:
+        self._now += seconds
+
     def queue(self, wait_s: float) -> None:
         self._admission.learn(answer(wait_s=wait_s))
 
@@ -35,7 +42,7 @@ class Busy:
         return int(refused.value.headers["Retry-After"])
 
     async def served_after(self, seconds: int, texts: list[str]) -> bool:
-        self._now += seconds
+        self.pass_time(seconds)
         self.queue(2.0)
         await self.refused(["of a newcomer"])
         return len((await self.predictor.predict(texts)).predictions) == len(texts)
@@ -71,3 +78,38 @@ async def test_a_list_of_which_a_part_was_computed_is_served_in_its_turn() -> No
     retry_s = await busy.refused(["a", "b", "c", "d"])
     assert await busy.served_after(retry_s, ["a", "b", "c", "d"])
     assert busy.model.calls == [["a", "b", "c", "d"], ["c", "d"]]
+
+
+async def test_a_caller_that_returned_and_joined_a_newcomers_refused_call_is_served_by_one_of_its_own() -> None:
+    busy = Busy()
+    retry_s = await busy.refused(["x"])
+    busy.queue(0.0)
+    busy.pass_time(retry_s)
+    busy.model.refusals = [answer(None, None, wait_s=2.0, busy_s=2.0)]
+    busy.model.gate.clear()
+    newcomer = asyncio.create_task(busy.refused(["x", "w"]))
+    await until_async(lambda: busy.model.calls, "the model was asked")
+    returned = asyncio.create_task(busy.predictor.predict(["x"]))
+    await asyncio.sleep(0)
+    busy.model.gate.set()
+    await newcomer
+    assert len((await returned).predictions) == 1
+    assert busy.model.calls == [["x", "w"], ["x"]]
+
+
+async def test_a_caller_that_returned_is_served_also_if_another_model_answers_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    await busy.predictor.predict(["x"])
+    busy.queue(2.0)
+    retry_s = await busy.refused(["x", "y"])
+    other, classify = dataclasses.replace(IDENTITY, fingerprint="fedcba9876543210"), busy.model.classify
+
+    async def by_another(texts: Sequence[str], *limits: Any) -> Answer:
+        return dataclasses.replace(await classify(texts, *limits), identity=other)
+
+    monkeypatch.setattr(busy.model, "classify", by_another)
+    assert await busy.served_after(retry_s, ["x", "y"])
+    assert busy.model.calls == [["x"], ["y"], ["x"]]
