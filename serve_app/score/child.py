@@ -59,7 +59,7 @@ def main() -> int:
         prepared = prepare(job)
         with contextlib.closing(prepared.store):
             if manifest.is_finished(prepared.store, prepared.manifest):
-                prepared.store.finish()
+                manifest.clear(prepared.store)
                 reporter.send(done=None)
             else:
                 manifest.begin(prepared.store, prepared.manifest, prepared.parts_place)
@@ -75,6 +75,7 @@ def main() -> int:
 def _run(job: Job, prepared: Prepared, reporter: Reporter) -> None:
     reporter.send(stage="starting Ray")
     cpus = _connect(job.address)
+    _check_threads(job.threads)
     workers = job.workers or max(1, cpus // job.threads)
     reporter.send(stage="loading the model")
     pool = Pool(prepared.settings, prepared.identity, job.threads, workers)
@@ -111,6 +112,20 @@ def _connect(address: str) -> int:
         raise ScoreError(f"Ray cannot be reached at {address}: {reason[:200]}") from None
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     return int(free.get("CPU", 0))
+
+
+def _check_threads(threads: int) -> None:
+    """Raise an error if no node has as many CPUs, since Ray would wait for one for ever.
+
+    A cluster without any CPU passes, since it may add nodes for the workers.
+
+    Raises:
+        ScoreError: the largest node has fewer CPUs.
+    """
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    largest = max((int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]), default=0)
+    if 0 < largest < threads:
+        raise ScoreError(f"--threads {threads}: Ray's largest node has {largest} CPUs; use --threads {largest} or less")
 
 
 def _check_listens(address: str) -> None:

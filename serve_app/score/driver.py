@@ -11,6 +11,7 @@ from model.labels import Scores
 from serve_app.identity import Identity
 from serve_app.score import manifest, memory, write_parquet
 from serve_app.score.computed import Computed
+from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format
 from serve_app.score.memory import Memory, Plan
 from serve_app.score.parts import Kept, Parts
@@ -81,6 +82,8 @@ class Run:
         self._writer = Writer(source, form)
         self._memory = Memory()
         self._parts = Parts(store, len(identity.labels))
+        self._names: list[str] = []
+        """The files of the finished parts."""
         self.progress = Progress(size=source.size)
 
     def score(self, report: Report) -> int:
@@ -106,7 +109,10 @@ class Run:
         Raises:
             ScoreError: a part cannot be read, or the output cannot be written.
         """
-        self._store.put(manifest.DONE, b"")
+        if missing := set(self._names) - set(self._store.names()):  # before anything is written to the output
+            raise ScoreError(
+                f"{self._store.output}.parts: {len(missing)} finished parts are gone; run the same command again"
+            )
         with self._store.assemble() as output:
             if self._form.kind == "parquet":
                 write_parquet.merge(self._data(parts), output, self._writer.schema)
@@ -145,6 +151,7 @@ class Run:
             self._parts.keep(kept, self._writer.part(part, results), computed)
         else:
             self.progress.kept_rows += kept.rows
+        self._names.append(kept.name)
         self.progress.rows += kept.rows
         self.progress.errors += kept.errors
         self.progress.truncated += kept.truncated

@@ -9,8 +9,9 @@ class ScoreError(Exception):
     """An error that the user can mend. Its one line names the cause and the remedy, and contains no row's text."""
 
     def __init__(self, line: str) -> None:
-        # a path may have bytes that are not UTF-8
-        super().__init__(line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+        # a path may have bytes that are not UTF-8, and ends of lines
+        text = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
 
 
 def explain_os_error(error: OSError, place: str) -> ScoreError:

@@ -14,8 +14,10 @@ from serve_app.identity import Identity, identify
 from serve_app.score import manifest
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format, format_of
+from serve_app.score.places import is_url, local_path
+from serve_app.score.remote_store import RemoteStore
 from serve_app.score.source import Source, open_source
-from serve_app.score.store import LocalStore, Store, store_of
+from serve_app.score.store import LocalStore, Store
 from serve_app.score.write import Writer
 from serve_app.settings import Settings, explain
 
@@ -79,17 +81,27 @@ def prepare(job: Job) -> Prepared:
         raise ScoreError("; ".join(explain(error))) from None
     except ModelError as error:
         raise ScoreError(str(error)) from None
+    if job.write_cache and settings.redis_url is None:
+        raise ScoreError("--write-cache needs REDIS_URL; set it, or leave out --write-cache")
     form = format_of(job.output)
     store = store_of(job.output)
     source = open_source(job.input, job.column, identity.labels, settings.max_text_chars, job.output)
     Writer(source, form)
     wanted = manifest.manifest_of(source, form, identity)
-    if store.exists() and manifest.DONE not in store.names() and not manifest.is_finished(store, wanted):
-        raise ScoreError(f"{job.output} exists; remove it, or choose another output")
-    manifest.check(store, wanted, f"{store.output}.parts")
-    if isinstance(store, LocalStore):
-        _check_space(store, source, form)
+    if not manifest.is_finished(store, wanted):
+        manifest.check(store, wanted, f"{store.output}.parts")
+        if isinstance(store, LocalStore):
+            _check_space(store, source, form)
     return Prepared(settings, identity, source, form, store, wanted)
+
+
+def store_of(output: str) -> Store:
+    """The store for a path or URL.
+
+    Raises:
+        ScoreError: the folder or file system of the output does not exist.
+    """
+    return RemoteStore(output) if is_url(output) else LocalStore(local_path(output))
 
 
 def _check_space(store: LocalStore, source: Source, form: Format) -> None:

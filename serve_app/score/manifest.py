@@ -14,8 +14,6 @@ from serve_app.score.source import Source
 from serve_app.score.store import Store
 
 NAME = "manifest.json"
-DONE = "done"
-"""Name of the file that exists once all parts are finished and the output is being written."""
 WRITTEN = "written"
 """Name of a copy of the manifest, made once the output is complete. It is the last by name, so it is removed last."""
 
@@ -45,8 +43,10 @@ def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
     """Whether the folder has a manifest. If it has one, it equals `wanted`.
 
     Raises:
-        ScoreError: the manifest differs, or the folder has files but no manifest.
+        ScoreError: another file is in the output's place, the manifest differs, or there are files without one.
     """
+    if store.has_other_output():
+        raise ScoreError(f"{store.output} exists; remove it, or choose another output")
     names = store.names()
     if NAME not in names:
         if names not in ([], [WRITTEN]):
@@ -77,6 +77,16 @@ def begin(store: Store, wanted: dict[str, Any], place: str) -> None:
         store.put(NAME, orjson.dumps(wanted, option=orjson.OPT_INDENT_2))
     if WRITTEN in store.names():  # of an output that is gone
         store.put(WRITTEN, b"{}")
+
+
+def clear(store: Store) -> None:
+    """Remove the parts of a finished output.
+
+    Raises:
+        ScoreError: another run has locked the folder.
+    """
+    store.open()
+    store.finish()
 
 
 def end(store: Store) -> None:

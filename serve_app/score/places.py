@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-import glob
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -25,6 +25,8 @@ class InputFile:
     size: int
     mtime_ns: int
     open: Callable[[], IO[bytes]]
+    state: Callable[[], tuple[int, int]]
+    """Its size and time of change now."""
 
 
 def is_url(place: str) -> bool:
@@ -57,7 +59,7 @@ def input_files(place: str, output: str = "") -> list[InputFile]:
     In folders and globs, names with a leading dot or _ are skipped, and so are `output` and its parts.
 
     Raises:
-        ScoreError: there is no such file, or it or the file system cannot be read.
+        ScoreError: there is no such file, one is not a regular file, or it or the file system cannot be read.
     """
     try:
         files = _remote(place, output) if is_url(place) else _local(place, output)
@@ -75,8 +77,9 @@ def _local(place: str, output: str = "") -> list[InputFile]:
     elif path.exists() or not any(letter in place for letter in _WILD):
         return [_local_file(path)] if path.exists() else []
     else:
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern too)
-        paths = [each for each in map(Path, found) if each.is_file() and _matches(each.parts, path.parts)]
+        wild = next(at for at, part in enumerate(path.parts) if any(letter in part for letter in _WILD))
+        base = Path(*path.parts[:wild])
+        paths = sorted(_glob(base, path.parts[wild:])) if base.is_dir() else []
     own = os.path.realpath(local_path(output)) if output and not is_url(output) else ""
     return [_local_file(each) for each in paths if not _is_output(os.path.realpath(each), own)]
 
@@ -90,7 +93,7 @@ def _walk(folder: Path) -> list[Path]:
     files, walked = [], [Path(os.path.realpath(folder))]
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         here = Path(place)
-        files += [here / name for name in names if _visible(name) and (here / name).is_file()]
+        files += [here / name for name in names if _visible(name)]
         links = sorted(name for name in folders if (here / name).is_symlink())
         folders[:] = sorted(name for name in folders if _visible(name) and name not in links)
         for name in filter(_visible, links):
@@ -101,10 +104,36 @@ def _walk(folder: Path) -> list[Path]:
     return sorted(files)
 
 
+def _glob(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
+    """The files below a folder that match a glob, by segment.
+
+    Raises:
+        OSError: a folder that may have such files cannot be read.
+    """
+    if pattern[0] == "**":
+        yield from (file for file in _walk(folder) if _matches(file.relative_to(folder).parts, pattern))
+        return
+    for place in folder.iterdir():
+        if not _matches([place.name], pattern[:1]):
+            continue
+        if not place.is_dir():
+            yield from [place] if len(pattern) == 1 else []
+        elif len(pattern) > 1:
+            yield from _glob(place, pattern[1:])
+
+
 def _local_file(path: Path) -> InputFile:
-    status = path.stat()
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return InputFile(name, status.st_size, status.st_mtime_ns, lambda: path.open("rb"))
+    if path.is_symlink() and not path.exists():
+        raise ScoreError(f"{name}: the target of this link is missing; remove the link")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ScoreError(f"{name}: it is not a regular file; copy its data into one")
+
+    def state() -> tuple[int, int]:
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+
+    return InputFile(name, *state(), lambda: path.open("rb"), state)
 
 
 def _remote(url: str, output: str = "") -> list[InputFile]:
@@ -129,7 +158,7 @@ def _remote(url: str, output: str = "") -> list[InputFile]:
         infos = []
     scheme = url.partition("://")[0]
     return [
-        InputFile(f"{scheme}://{each.path}", each.size, each.mtime_ns or 0, _opener(system, each.path))
+        InputFile(f"{scheme}://{each.path}", *_state(each), _opener(system, each.path), _stater(system, each.path))
         for each in sorted(infos, key=lambda each: str(each.path))
     ]
 
@@ -157,6 +186,14 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _opener(system: Any, path: str) -> Callable[[], IO[bytes]]:
     return lambda: cast("IO[bytes]", system.open_input_file(path))
+
+
+def _state(info: Any) -> tuple[int, int]:
+    return info.size or 0, info.mtime_ns or 0
+
+
+def _stater(system: Any, path: str) -> Callable[[], tuple[int, int]]:
+    return lambda: _state(system.get_file_info(path))
 
 
 def _visible(path: str) -> bool:

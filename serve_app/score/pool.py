@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from serve_app.identity import Identity
 from serve_app.score.computed import Computed
@@ -20,6 +20,8 @@ MAX_TRIES = 3
 """Worker deaths after which a part is given up."""
 MAX_DEATHS = 20
 _WAIT_S = 1.0
+_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+"""Ray's errors for a worker or its node that died, or was killed for memory; OwnerDiedError is an ObjectLostError."""
 _KEPT = "possibly for lack of memory; finished parts are kept"
 
 
@@ -97,10 +99,13 @@ class Pool:
                 value = ray.get(reference)
             except RayTaskError as error:
                 raise ScoreError(f"the model cannot score a part: {type(error.cause).__name__}") from None
-            except RayActorError:
+            except _DEATHS:
                 self._replace(member)
             except RayError as error:
-                raise ScoreError(f"Ray has failed: {type(error).__name__}") from None
+                raise ScoreError(
+                    f"Ray has failed: {type(error).__name__}; finished parts are kept; run the same command again to"
+                    " continue"
+                ) from None
             else:
                 self._receive(member, reference, value)
         self._assign()

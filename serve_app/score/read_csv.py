@@ -12,10 +12,12 @@ from serve_app.score.rows import Row, printable, text_fault
 
 _BYTES = "surrogateescape"
 """Codec error handler by which bytes that are not UTF-8 are kept in fields and written unchanged."""
+MAX_RECORD_LINES = 65_536
+"""A quoted field over more lines is malformed, like one of more than `MAX_LINE_BYTES`."""
 
 
-class _TooLong(Exception):
-    """A quoted field is longer than `MAX_LINE_BYTES`."""
+class _Unclosed(Exception):
+    """A quoted field does not end within the limits, or in the file."""
 
 
 class Records:
@@ -23,6 +25,9 @@ class Records:
 
     If a record is malformed, as by a quote that is never closed, its first line becomes one record and reading
     resumes at the next line. So a stray quote costs one row.
+
+    The lines that a malformed record has taken are read again. If another of them begins a malformed record, each line
+    before the end of that is a record of its own; otherwise many stray quotes would take time quadratic in the lines.
     """
 
     def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
@@ -32,6 +37,9 @@ class Records:
         self._again: deque[Line] = deque()
         self._taken: list[Line] = []
         self._size = 0
+        self._done = 0  # lines of finished records
+        self._seen_until = 0  # number of the line that ended a malformed record
+        self._alone_until = 0  # the lines before this one are records of their own
         self._reader = self._new_reader()
 
     def __iter__(self) -> Iterator[tuple[list[str] | None, bytes, bool]]:
@@ -43,12 +51,17 @@ class Records:
                 fields: list[str] | None = next(self._reader)
             except StopIteration:
                 return
-            except (csv.Error, _TooLong):
+            except (csv.Error, _Unclosed):
                 fields = None
+                until = self._done + len(self._taken) - 1
+                if self._done < self._seen_until:
+                    self._alone_until = max(self._alone_until, until)
+                self._seen_until = max(self._seen_until, until)
                 first, *rest = self._taken
                 self._again.extendleft(reversed(rest))
                 self._taken[:] = [first]
                 self._reader = self._new_reader()
+            self._done += len(self._taken)
             if fields == []:
                 continue
             cut = any(line.cut for line in self._taken)
@@ -61,9 +74,14 @@ class Records:
         while (line := self._again.popleft() if self._again else next(self._lines, None)) is not None:
             self._taken.append(line)
             self._size += len(line.data)
-            if len(self._taken) > 1 and self._size > MAX_LINE_BYTES:
-                raise _TooLong
+            if len(self._taken) > 1 and self._must_end():
+                raise _Unclosed
             yield line.data.decode("utf-8", _BYTES)
+        if self._taken:
+            raise _Unclosed
+
+    def _must_end(self) -> bool:
+        return self._size > MAX_LINE_BYTES or len(self._taken) > MAX_RECORD_LINES or self._done < self._alone_until
 
 
 def read_header(records: Iterator[tuple[list[str] | None, bytes, bool]], place: str) -> tuple[str, ...]:

@@ -57,9 +57,11 @@ def read_rows(file: InputFile, column: str, max_chars: int, counter: Counter) ->
     with reading(file), file.open() as opened:
         try:
             parquet = _open(file, opened)
+            rows = 0
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
                 size = max(1, sum(decoded(column).nbytes for column in batch.columns) // max(1, batch.num_rows))
-                counter.count += size * batch.num_rows
+                rows += batch.num_rows
+                counter.count = file.size * rows // max(1, parquet.metadata.num_rows)
                 for row, text in enumerate(_texts(batch.column(batch.schema.get_field_index(column)))):
                     fault = text_fault(text, max_chars)
                     yield Row(Cell(batch, row), None if fault else text, max(size, len(text or "")), fault)

@@ -15,7 +15,7 @@ from serve_app.score.formats import Format, format_of
 from serve_app.score.lines import lines
 from serve_app.score.places import InputFile, input_files
 from serve_app.score.rows import Part, Row
-from serve_app.score.streams import Counter, open_stream
+from serve_app.score.streams import Counter, open_stream, reading
 
 PART_ROWS, PART_BYTES = 1024, 32 << 10
 """A part ends at the first limit reached. Its texts mostly fit into one call of the engine, and are a few seconds of
@@ -38,8 +38,12 @@ class Source:
     max_chars: int
     schema: Any = None
     """Arrow's schema, for Parquet."""
+    output: str = ""
+    """Path or URL of the output, for messages."""
     read_bytes: int = field(default=0, init=False)
     """Bytes of `size` that `parts` has read."""
+    part_count: int = field(default=0, init=False)
+    """Number of parts that `parts` has yielded."""
 
     @property
     def size(self) -> int:
@@ -50,21 +54,26 @@ class Source:
         """All rows, in the order of the files. A part has rows of one file.
 
         Raises:
-            ScoreError: a file cannot be read.
+            ScoreError: a file cannot be read, or has changed since the source was opened.
         """
         number, first = 0, 0
+        self.part_count = 0
         for file in self.files:
             before = self.read_bytes
             counter, in_file = Counter(), 0
             for rows in _cut(self._rows(file, counter)):
                 self.read_bytes = before + min(counter.count, file.size)
+                self.part_count += 1
                 yield Part(number, first, in_file, self.format.kind, self.columns, rows)
                 number, first, in_file = number + 1, first + len(rows), in_file + len(rows)
             self.read_bytes = before + file.size
+            with reading(file):
+                self._check(file, same=file.state() == (file.size, file.mtime_ns))
 
     def _rows(self, file: InputFile, counter: Counter) -> Iterator[Row]:
         kind = self.format.kind
         if kind == "parquet":
+            self._check(file, same=read_parquet.read_schema(file) == self.schema)
             yield from read_parquet.read_rows(file, self.column, self.max_chars, counter)
             return
         with open_stream(file, self.format.compression, counter) as stream:
@@ -73,9 +82,13 @@ class Source:
                 yield from read_json.read_rows(lines(stream), self.column, self.max_chars, taken)
                 return
             records = iter(read_csv.Records(lines(stream), DELIMITERS[kind]))
-            read_csv.read_header(records, file.name)
+            self._check(file, same=read_csv.read_header(records, file.name) == self.columns)
             at = self.columns.index(self.column)
             yield from read_csv.read_rows(records, len(self.columns), at, self.max_chars)
+
+    def _check(self, file: InputFile, *, same: bool) -> None:
+        if not same:
+            raise ScoreError(f"{file.name}: it changed while it was read; remove {self.output}.parts and start again")
 
 
 def open_source(place: str, column: str, labels: Sequence[str], max_chars: int, output: str = "") -> Source:
@@ -97,7 +110,7 @@ def open_source(place: str, column: str, labels: Sequence[str], max_chars: int, 
         columns = tuple(dict.fromkeys((*columns, *found))) if form.kind == "jsonl" else found
         schema = file_schema
     columns = columns or (column,)
-    return Source(files, form, column, columns, added_columns(labels, columns), max_chars, schema)
+    return Source(files, form, column, columns, added_columns(labels, columns), max_chars, schema, output)
 
 
 def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], Any]:
@@ -109,7 +122,7 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
     else:
         with open_stream(file, form.compression, Counter()) as stream:
             if form.kind == "jsonl":
-                sampled = _sample_names(file, stream)
+                sampled = _sample_names(file, stream, column)
                 if sampled is None:
                     return (), None
                 names = sampled
@@ -124,8 +137,10 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
     return names, schema
 
 
-def _sample_names(file: InputFile, stream: io.BufferedReader[Any]) -> tuple[str, ...] | None:
+def _sample_names(file: InputFile, stream: io.BufferedReader[Any], column: str) -> tuple[str, ...] | None:
     """The names in the objects of the first lines, in order of appearance; None if there is no object.
+
+    If the file has more lines, `column` is one of the names, since they may have it.
 
     Raises:
         ScoreError: the file is one JSON array.
@@ -142,6 +157,8 @@ def _sample_names(file: InputFile, stream: io.BufferedReader[Any]) -> tuple[str,
         size += len(line.data)
         if size > _SAMPLE_BYTES:
             break
+    if stream.peek(1):
+        names[column] = None
     return tuple(names) if objects else None
 
 

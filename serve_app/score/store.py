@@ -1,4 +1,4 @@
-"""Stores for parts and output, local or in an object store. Each file is written atomically."""
+"""The store for parts and output, and the one on this machine. Each file is written atomically."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Protocol
 
-from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
-from serve_app.score.places import file_system, is_url, local_path
 
-_UNFINISHED = ".half"
+DONE = "done"
+"""Name of the file that exists once all parts are finished and the output is being written."""
+UNFINISHED = ".half"
 """Suffix of a file that is being written."""
-_ATOMIC = ("s3", "gcs", "abfs")
-"""pyarrow's file systems that show a file only once it is complete."""
 
 
 class Store(Protocol):
@@ -30,8 +28,12 @@ class Store(Protocol):
         """Whether the output exists."""
         ...
 
+    def has_other_output(self) -> bool:
+        """Whether a file is in the output's place that no run with these parts has written."""
+        ...
+
     def open(self) -> None:
-        """Make the folder, and lock it against other runs."""
+        """Make the folder, and keep other runs from it."""
         ...
 
     def names(self) -> list[str]:
@@ -47,7 +49,11 @@ class Store(Protocol):
         ...
 
     def assemble(self) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """A stream whose bytes become the output if the block ends without an error."""
+        """A stream whose bytes become the output if the block ends without an error.
+
+        Raises:
+            ScoreError: another file is in the output's place.
+        """
         ...
 
     def finish(self) -> None:
@@ -57,15 +63,6 @@ class Store(Protocol):
     def close(self) -> None:
         """Release the lock."""
         ...
-
-
-def store_of(output: str) -> Store:
-    """The store for a path or URL.
-
-    Raises:
-        ScoreError: the folder or file system of the output does not exist.
-    """
-    return RemoteStore(output) if is_url(output) else LocalStore(local_path(output))
 
 
 class LocalStore:
@@ -86,8 +83,13 @@ class LocalStore:
         with self._errors():
             return self._output.exists()
 
+    def has_other_output(self) -> bool:
+        """Whether a file is in the output's place that no run with these parts has written."""
+        with self._errors():
+            return self._output.exists() and not (DONE in self.names() and self.read(DONE) == _stamp(self._output))
+
     def open(self) -> None:
-        """Make the folder, and lock it against other runs."""
+        """Make the folder, lock it against other runs, and remove unfinished files of a killed one."""
         with self._errors():
             self.folder.mkdir(exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -95,12 +97,14 @@ class LocalStore:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ScoreError(f"{self.folder}: another run uses it; wait until that has ended") from None
+            for unfinished in self.folder.glob(f"*{UNFINISHED}"):
+                unfinished.unlink()
 
     def names(self) -> list[str]:
         """The names of the complete files in the folder, sorted."""
         with self._errors():
             names = [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
-        return sorted(name for name in names if name != "lock" and not name.endswith(_UNFINISHED))
+        return sorted(name for name in names if name != "lock" and not name.endswith(UNFINISHED))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file in the folder."""
@@ -109,8 +113,7 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file in the folder, atomically."""
-        unfinished = self.folder / (name + _UNFINISHED)
-        with self._errors():
+        with self._unfinished(name) as unfinished:
             with unfinished.open("wb") as file:
                 file.write(data)
                 _sync(file)
@@ -120,11 +123,14 @@ class LocalStore:
     @contextlib.contextmanager
     def assemble(self) -> Iterator[IO[bytes]]:
         """A stream whose bytes become the output if the block ends without an error."""
-        unfinished = self.folder / ("output" + _UNFINISHED)
-        with self._errors():
+        with self._unfinished("output") as unfinished:
             with unfinished.open("wb") as file:
                 yield file
                 _sync(file)
+            if self.has_other_output():
+                raise other_output(self.output)
+            self._output.unlink(missing_ok=True)  # of a killed run; the new stamp would not fit it
+            self.put(DONE, _stamp(unfinished))  # which a later run knows the output by
             unfinished.replace(self._output)
             _sync_folder(self._output.parent)
 
@@ -147,7 +153,20 @@ class LocalStore:
 
     def used_bytes(self) -> int:
         """Bytes of the files in the folder."""
-        return sum((self.folder / name).stat().st_size for name in self.names())
+        with self._errors():
+            return sum(each.stat().st_size for each in self.folder.iterdir()) if self.folder.is_dir() else 0
+
+    @contextlib.contextmanager
+    def _unfinished(self, name: str) -> Iterator[Path]:
+        """The path for a file until it is complete; removes the file after an error."""
+        path = self.folder / (name + UNFINISHED)
+        with self._errors():
+            try:
+                yield path
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                raise
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -157,79 +176,17 @@ class LocalStore:
             raise explain_os_error(error, str(error.filename or self.folder)) from None
 
 
-class RemoteStore:
-    """Folder and output in a file system of pyarrow. It has no lock: two runs at once do the same work twice."""
+def other_output(output: str) -> ScoreError:
+    """The error for a file that came to the output's place during the run."""
+    return ScoreError(
+        f"{output}: another file came there during the run; move it away, then run the same command again to continue"
+    )
 
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self._system, self._output = file_system(output)
-        self._folder = self._output + ".parts"
-        self._atomic = self._system.type_name in _ATOMIC
 
-    def exists(self) -> bool:
-        """Whether the output exists."""
-        with self._errors(self._output):
-            info = self._system.get_file_info(self._output)
-        return bool(info.type != arrow("pyarrow.fs").FileType.NotFound)
-
-    def open(self) -> None:
-        """Make the folder."""
-        with self._errors(self._folder):
-            self._system.create_dir(self._folder, recursive=True)
-
-    def names(self) -> list[str]:
-        """The names of the complete files in the folder, sorted."""
-        selector = arrow("pyarrow.fs").FileSelector(self._folder, allow_not_found=True)
-        with self._errors(self._folder):
-            names = [str(each.base_name) for each in self._system.get_file_info(selector) if each.is_file]
-        return sorted(name for name in names if not name.endswith(_UNFINISHED))
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file in the folder."""
-        with self._errors(name), self._system.open_input_stream(f"{self._folder}/{name}") as file:
-            data: bytes = file.read()
-        return data
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file in the folder, atomically."""
-        with self._errors(name), self._write(f"{self._folder}/{name}") as file:
-            file.write(data)
-
-    @contextlib.contextmanager
-    def assemble(self) -> Iterator[IO[bytes]]:
-        """A stream whose bytes become the output if the block ends without an error."""
-        with self._errors(self._output), self._write(self._output) as file:
-            yield cast("IO[bytes]", file)
-
-    def finish(self) -> None:
-        """Remove the files of the folder in the order of their names, about, then the folder."""
-        with self._errors(self._folder):
-            self._system.delete_dir(self._folder)
-
-    def close(self) -> None:
-        """Do nothing, since there is no lock."""
-
-    @contextlib.contextmanager
-    def _write(self, path: str) -> Iterator[Any]:
-        target = path if self._atomic else path + _UNFINISHED
-        stream = self._system.open_output_stream(target)
-        try:
-            yield stream
-        except BaseException:
-            with contextlib.suppress(OSError):
-                stream.close()  # its destructor would do so later, and complete what is there
-                self._system.delete_file(target)
-            raise
-        stream.close()
-        if not self._atomic:
-            self._system.move(target, path)
-
-    @contextlib.contextmanager
-    def _errors(self, place: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise explain_os_error(error, place) from None
+def _stamp(file: Path) -> bytes:
+    """Size and time of change, which a file keeps when it is renamed."""
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
 def _sync(file: IO[bytes]) -> None:

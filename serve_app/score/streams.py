@@ -20,6 +20,8 @@ _UTF8 = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
 """First bytes of compressed files, with their compression and its ending."""
+_UNREADABLE = {b"\xfd7zXZ": "xz", **{b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)}}
+"""The same for compressions that are not read."""
 
 
 @dataclass
@@ -58,7 +60,7 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
     """The file's uncompressed bytes. The counter counts bytes of the file, which may be compressed.
 
     Raises:
-        ScoreError: the file cannot be read or uncompressed, or is in UTF-16.
+        ScoreError: the file cannot be read or uncompressed, is in UTF-16, or is compressed against its name.
     """
     with reading(file), file.open() as opened:
         raw = _uncompressed(Bytes(opened, counter.add), compression)
@@ -67,6 +69,9 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
         for magic, (compressed, ending) in _COMPRESSED.items():
             if start.startswith(magic):
                 raise ScoreError(f"{file.name}: it is compressed with {compressed}; rename it to end in {ending}")
+        for magic, compressed in _UNREADABLE.items():
+            if start.startswith(magic):
+                raise ScoreError(f"{file.name}: it is compressed with {compressed}; decompress it first")
         if start.startswith(_UTF16):
             raise ScoreError(f"{file.name}: it is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
         if start.startswith(_UTF8):

@@ -37,10 +37,11 @@ def _of_object(row: Row, columns: Sequence[str]) -> tuple[Sequence[Any] | None, 
 def of_scalar(scalar: Any) -> Any:
     """The Python value of an Arrow scalar; text if Python has no such value, as for a date after the year 9999."""
     pa = arrow()
-    try:
-        return scalar.as_py()
-    except (ValueError, OverflowError, LookupError):
-        pass
+    if not _has_nanoseconds(scalar):
+        try:
+            return scalar.as_py()
+        except (ValueError, OverflowError, LookupError):
+            pass
     if isinstance(scalar, pa.StructScalar):
         names = [field.name for field in scalar.type]
         return {
@@ -53,6 +54,17 @@ def of_scalar(scalar: Any) -> Any:
     if hasattr(scalar, "as_buffer"):
         return scalar.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
     return pa.array([scalar]).to_string(skip_new_lines=True, indent=0).strip("[]")
+
+
+def _has_nanoseconds(scalar: Any) -> bool:
+    """Whether it is or may contain a time of day whose nanoseconds Python would drop without an error."""
+    pa = arrow()
+    if not scalar.is_valid:
+        return False
+    if isinstance(scalar, pa.Time64Scalar):
+        return bool(scalar.type.unit == "ns" and scalar.value % 1000)
+    kind = scalar.type
+    return (pa.types.is_nested(kind) or pa.types.is_dictionary(kind)) and "time64[ns]" in str(kind)
 
 
 def to_json(value: Any) -> bytes:

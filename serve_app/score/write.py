@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from model.labels import Scores
 from serve_app.score import write_csv, write_json, write_parquet
 from serve_app.score.arrow import arrow
+from serve_app.score.columns import listed
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Compression, Format
 from serve_app.score.rows import Part
@@ -64,11 +65,14 @@ class Writer:
             self.schema = write_parquet.output_schema(source)
 
     def head(self) -> bytes:
-        """The bytes before the first part: the header of CSV, otherwise none."""
+        """The bytes before the first part: the header of CSV, otherwise none.
+
+        Without any part they are a complete file, so an empty gzip or zstd for compressed JSON lines.
+        """
         if self._form.kind in DELIMITERS:
             names = [to_text(name) for name in (*self._source.columns, *self._source.added.names)]
             return self._compressed(write_csv.to_csv([names], DELIMITERS[self._form.kind]))
-        return b""
+        return b"" if self._source.part_count else self._compressed(b"")
 
     def part(self, part: Part, results: Sequence[Scored]) -> bytes:
         """The bytes of a part; for Parquet a complete file."""
@@ -98,4 +102,6 @@ def compress(data: bytes, compression: Compression) -> bytes:
 def _check_names(columns: Sequence[str], kind: str) -> None:
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
-        raise ScoreError(f"two columns are called {twice}, which {kind} cannot hold; rename one, or write csv")
+        raise ScoreError(
+            f"two columns are called {listed([twice])}, which {kind} cannot hold; rename one, or write csv"
+        )

@@ -65,14 +65,16 @@ def merge(
     pa, parquet = arrow(), arrow("pyarrow.parquet")
     with parquet.ParquetWriter(sink, schema, compression=_COMPRESSION) as writer:
         waiting: list[Any] = []
+        rows = size = 0
         for data in parts:
-            waiting.append(parquet.read_table(pa.BufferReader(data), schema=schema, use_threads=False))
-            if (
-                sum(each.num_rows for each in waiting) >= group_rows
-                or sum(each.nbytes for each in waiting) >= group_bytes
-            ):
+            table = parquet.ParquetFile(pa.BufferReader(data)).read(use_threads=False).cast(schema)
+            waiting.append(table)
+            rows += table.num_rows
+            size += table.nbytes
+            if rows >= group_rows or size >= group_bytes:
                 writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
                 waiting = []
+                rows = size = 0
         if waiting:
             writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
 

@@ -110,6 +110,7 @@ def test_the_answers_are_those_of_the_service(client: httpx.Client, tmp_path: Pa
         (["in.csv", "no/out.csv"], "there is no folder"),
         (["in.csv", "out.csv", "--column", "review"], "has no column review, only id, text"),
         (["in.csv", "out.csv", "--address", "ray://127.0.0.1:1"], "Ray cannot be reached at ray://127.0.0.1:1"),
+        (["in.csv", "out.csv", "--write-cache"], "--write-cache needs REDIS_URL"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
@@ -120,4 +121,11 @@ def test_a_mistake_is_one_line(arguments: list[str], line: str, tmp_path: Path) 
     (error,) = command.err.splitlines()
     assert error.startswith("error: ")
     assert line in error
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_more_threads_than_cpus_are_refused_once_ray_runs(tmp_path: Path) -> None:
+    command = Command(write_reviews(tmp_path / "in.csv", 3), tmp_path / "out.csv", "--threads", "64")
+    assert command.wait() == 1
+    assert command.err.splitlines()[-1].startswith("error: --threads 64: Ray's largest node has ")
     assert not (tmp_path / "out.csv").exists()

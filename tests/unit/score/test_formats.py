@@ -207,6 +207,18 @@ def test_two_columns_of_one_name_cannot_become_json(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a,a,text\n1,2,good\n")
     with pytest.raises(ScoreError, match="two columns are called a"):
         score(tmp_path / "in.csv", tmp_path / "out.jsonl")
+    (tmp_path / "in.csv").write_text('"a\nb","a\nb",text\n1,2,good\n')
+    with pytest.raises(ScoreError, match=r"two columns are called a\?b, which"):
+        score(tmp_path / "in.csv", tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv.gz"])
+def test_an_output_without_rows_is_a_valid_file(ending: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b"")
+    output = tmp_path / f"out{ending}"
+    score(tmp_path / "in.jsonl", output)
+    assert bool(output.read_bytes()) == (ending != ".jsonl")
+    assert read(output) == []
 
 
 def test_parts_depend_only_on_the_input(tmp_path: Path) -> None:

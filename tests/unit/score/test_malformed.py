@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,8 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "UTF-16, the other way": ("a.csv", b"\xfe\xff" + "id,text\n".encode("utf-16-be"), "UTF-16"),
     "a gzip without its ending": ("a.csv", gzip.compress(b"id,text\n1,good\n"), "compressed with gzip"),
     "a zstd without its ending": ("a.jsonl", b"\x28\xb5\x2f\xfd\x00", "compressed with zstd"),
+    "a bzip2 without its ending": ("a.csv", bz2.compress(b"id,text\n1,good\n", 1), "compressed with bzip2"),
+    "an xz without its ending": ("a.jsonl", lzma.compress(b'{"text": "good"}\n'), "compressed with xz"),
     "no gzip": ("a.csv.gz", b"id,text\n1,good\n", "damaged or incomplete"),
     "half a gzip": ("a.csv.gz", gzip.compress(b"id,text\n1,good\n" * 9)[:-12], "damaged or incomplete"),
     "an empty gzip": ("a.csv.gz", b"", "no header"),

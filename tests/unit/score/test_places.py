@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,99 @@ def test_the_columns_of_json_lines_are_those_of_all_files(
     *_, last = csv.DictReader((folder.parent / "out.csv").read_text().splitlines())
     assert (last["label"], last["raw"]) == ("mine", "")
     assert {name: last[name] for name in second} == {name: str(value) for name, value in second.items()}
+
+
+@pytest.fixture
+def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be listed, also not by root."""
+    rows(folder / "a.csv")
+    rows(folder / "closed" / "b.csv")
+
+    def refuse(name: str, path: str | Path) -> object:
+        if os.fspath(path) == str(folder / "closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return listers[name](path)
+
+    listers = {name: getattr(os, name) for name in ("scandir", "listdir")}
+    for name in listers:
+        monkeypatch.setattr(os, name, partial(refuse, name))
+    return folder / "closed"
+
+
+@pytest.mark.parametrize("wild", ["*/*.csv", "**/*.csv", "**", "clo*/b.csv"])
+def test_a_folder_that_a_glob_may_not_read_is_named(wild: str, folder: Path, closed: Path) -> None:
+    with pytest.raises(ScoreError) as refused:
+        input_files(f"{folder}/{wild}")
+    assert str(refused.value) == f"{closed}: Permission denied"
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("wild", ["*.csv", "a*", "[!c]*/*.csv"])
+def test_a_folder_that_a_glob_does_not_need_may_be_closed(wild: str, folder: Path) -> None:
+    rows(folder / "open" / "a.csv")
+    assert len(input_files(f"{folder}/{wild}")) == 1
+
+
+@pytest.mark.parametrize(
+    ("wild", "names"),
+    [
+        ("*.csv", ["a.csv"]),
+        ("**/*.csv", ["2024/b.csv", "a.csv"]),
+        ("**", ["2024/b.csv", "a.csv"]),
+        ("2*/**/b.csv", ["2024/b.csv"]),
+        ("*/b.csv", ["2024/b.csv", "latest/b.csv"]),
+        ("l*/*", ["latest/b.csv"]),
+        (".h*/*.csv", [".hidden/c.csv"]),
+        ("2024/[b].csv", ["2024/b.csv"]),
+        ("*/*/*.csv", []),
+        ("missing/*.csv", []),
+        ("a.csv/*", []),
+    ],
+)
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_glob_finds(
+    wild: str,
+    names: list[str],
+    relative: bool,  # noqa: FBT001
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a.csv", "2024/b.csv", ".hidden/c.csv"):
+        rows(folder / name)
+    (folder / "latest").symlink_to("2024")
+    monkeypatch.chdir(folder)
+    base = "" if relative else f"{folder}/"
+    if names:
+        assert [file.name for file in input_files(base + wild)] == [base + name for name in names]
+    else:
+        with pytest.raises(ScoreError, match=r"there is no such file$"):
+            input_files(base + wild)
+
+
+@pytest.mark.parametrize("wild", ["", "/*.csv", "/**"])
+def test_a_link_without_a_target_is_named(wild: str, folder: Path) -> None:
+    rows(folder / "a.csv")
+    (folder / ".b.csv").symlink_to(folder / "missing")
+    assert len(input_files(f"{folder}{wild}")) == 1
+    (folder / "b.csv").symlink_to(folder / "missing")
+    with pytest.raises(ScoreError, match=r"b\.csv: the target of this link is missing; remove the link$"):
+        input_files(f"{folder}{wild}")
+
+
+@pytest.mark.parametrize("place", ["", "/*.csv", "/b.csv"])
+def test_a_named_pipe_is_refused(place: str, folder: Path) -> None:
+    rows(folder / "a.csv")
+    os.mkfifo(folder / "b.csv")
+    with pytest.raises(ScoreError, match=r"b\.csv: it is not a regular file; copy its data into one$"):
+        input_files(f"{folder}{place}")
+
+
+def test_a_name_with_a_newline_is_shown_on_one_line(folder: Path) -> None:
+    (folder / "a\nb.csv").write_text("id\n1\n")
+    with pytest.raises(ScoreError, match=r"a\\nb\.csv has no column text"):
+        score(folder, folder.parent / "out.csv")
+    with pytest.raises(ScoreError, match=r"c\\nd\.csv: there is no such file"):
+        input_files(f"{folder}/c\nd.csv")
 
 
 def test_a_percent_sign_in_a_url_of_a_file_is_decoded(folder: Path) -> None:

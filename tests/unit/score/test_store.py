@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from serve_app.score import manifest, places
+from serve_app.score.computed import Computed
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
-from serve_app.score.store import LocalStore, RemoteStore, Store
+from serve_app.score.remote_store import RemoteStore
+from serve_app.score.store import LocalStore, Store
 from tests.support.score_runs import Dies, LengthPool, score
 
 
@@ -56,21 +56,6 @@ def test_an_output_that_fails_half_way_does_not_exist(store: Store, tmp_path: Pa
     store.close()
 
 
-def test_an_object_that_fails_half_way_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # in an object store the bytes that were written become the object when the stream is closed or dropped
-    monkeypatch.setattr("serve_app.score.store._ATOMIC", ("local",))
-    store = RemoteStore(f"file://{tmp_path}/out.csv")
-
-    def stop() -> None:
-        with store.assemble() as output:
-            output.write(b"half")
-            sys.exit(15)  # as Ray does at SIGTERM
-
-    with pytest.raises(SystemExit):
-        stop()
-    assert not store.exists()
-
-
 def score_and_leave_parts(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a run that is stopped when its output is complete."""
     with monkeypatch.context() as patched:
@@ -81,27 +66,6 @@ def score_and_leave_parts(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
 def is_finished(job: Job) -> bool:
     prepared = prepare(job)
     return manifest.is_finished(prepared.store, prepared.manifest)
-
-
-def test_an_output_that_a_killed_run_had_begun_is_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "in.csv").write_text("text\ngood\n")
-    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
-
-    def killed(_: LocalStore) -> AbstractContextManager[Any]:
-        (tmp_path / "out.csv").write_bytes(b"half")  # as by an object store's stream that was dropped
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalStore, "assemble", killed)
-        with pytest.raises(KeyboardInterrupt):
-            score(job.input, job.output)
-    assert not is_finished(job)
-    pool = LengthPool()
-    assert score(job.input, job.output, pool=pool).kept_rows == 1
-    assert (tmp_path / "out.csv").read_text().startswith("text,label,")
-    assert not pool.submitted
 
 
 @pytest.mark.parametrize("removed", range(6))
@@ -187,18 +151,86 @@ def test_a_full_disk_is_reported_and_finished_parts_are_kept(tmp_path: Path, mon
         patched.setattr(os, "fsync", full)
         with pytest.raises(ScoreError, match="no space is left; free some, then run the same command again"):
             score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert not list((tmp_path / "out.csv.parts").glob("*.half"))
     assert score(tmp_path / "in.csv", tmp_path / "out.csv").rows == 3000
 
 
-def test_too_little_disk_space_is_reported_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Usage(NamedTuple):
-        free: int
+def test_unfinished_files_of_a_killed_run_are_removed_and_are_no_lack_of_space(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "out.csv")
+    half = tmp_path / "out.csv.parts" / "output.half"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    assert store.used_bytes() == 4
+    store.open()
+    assert not half.exists()
+    store.close()
 
+
+class Usage(NamedTuple):
+    free: int
+
+
+def test_too_little_disk_space_is_reported_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in.csv").write_text("text\ngood\n" * 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000))
     with pytest.raises(ScoreError, match="parts and output need about"):
         score(tmp_path / "in.csv", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv.parts").exists()
+
+
+def test_a_finished_output_needs_no_disk_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n" * 1000)
+    job = Job(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
+    score_and_leave_parts(job, monkeypatch)
+    for name in LocalStore(tmp_path / "out.csv").names()[:-1]:
+        (tmp_path / "out.csv.parts" / name).unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000))
+    assert is_finished(job)
+
+
+def test_a_file_that_came_during_the_run_is_not_replaced(tmp_path: Path) -> None:
+    class Comes(LengthPool):
+        def result(self, number: int) -> Computed:
+            (tmp_path / "out.csv").write_text("mine")
+            return super().result(number)
+
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    with pytest.raises(ScoreError, match=r"out\.csv: another file came there during the run; move it away"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv", pool=Comes())
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    (tmp_path / "out.csv").unlink()
+    assert score(tmp_path / "in.csv", tmp_path / "out.csv").kept_rows == 1
+
+
+def test_an_output_whose_run_was_killed_before_it_was_recorded_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.csv", tmp_path / "out.csv")
+    whole = (tmp_path / "out.csv").read_bytes()
+    rename = Path.replace
+    with monkeypatch.context() as patched:  # killed again, before the output is renamed
+        patched.setattr(Path, "replace", lambda *paths: killed() if paths[1].name == "out.csv" else rename(*paths))
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.csv", tmp_path / "out.csv")
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == whole
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(ScoreError, match=r"out\.csv exists; remove it"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    (tmp_path / "out.csv").unlink()
+    assert score(tmp_path / "in.csv", tmp_path / "out.csv").kept_rows == 1
+    assert (tmp_path / "out.csv").read_bytes() == whole
 
 
 def test_a_run_that_was_stopped_before_it_removed_its_parts_can_continue(

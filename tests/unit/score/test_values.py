@@ -85,6 +85,12 @@ def test_a_name_with_half_a_surrogate_pair_is_written_with_backslashes(ending: s
         (pa.array([10**12], pa.int64()).cast(pa.timestamp("ms", tz="Mars/Phobos")), "2001-09-09 01:46:40.000Z"),
         (pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), {"a": 1, "a_1": 2}),
         (pa.array([None], pa.date32()), None),
+        (pa.array([1_000_001_001], pa.time64("ns")), "00:00:01.000001001"),
+        (pa.array([1_000_001_000], pa.time64("ns")), "00:00:01.000001"),
+        (pa.array([None], pa.time64("ns")), None),
+        (pa.array([[1001, None]], pa.list_(pa.time64("ns"))), ["00:00:00.000001001", None]),
+        (pa.array([{"a": 1001}], pa.struct([("a", pa.time64("ns"))])), {"a": "00:00:00.000001001"}),
+        (pa.array([1001], pa.time64("ns")).dictionary_encode(), "00:00:00.000001001"),
     ],
 )
 def test_a_value_that_python_lacks_becomes_text(column: Any, text: object, ending: str, tmp_path: Path) -> None:
