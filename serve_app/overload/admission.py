@@ -102,8 +102,8 @@ class Admission:
         sizes = self._guesses(texts)
         tokens = sum(sizes)
         now = self._clock()
-        # one that returned is refused by the classifier alone, or for calls that are not answered: here it would pay for
-        # what other ingress replicas may have sent
+        # one that returned is refused by the classifier alone, or for calls that are not answered, since the estimate
+        # counts what other ingress replicas may have sent
         returned = max_wait_s > self._settings.max_wait_s
         wait_s = self._unanswered_s / max(1, len(self._queues)) if returned else self.wait_s
         # how long it delays others: by one pass at most, since requests alternate, or by its longest text
