@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +141,7 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
 def _sample_names(file: InputFile, stream: io.BufferedReader[Any], column: str) -> tuple[str, ...] | None:
     """The names in the objects of the first lines, in order of appearance; None if there is no object.
 
-    If the file has more lines, `column` is one of the names, since they may have it.
+    `column` is one of the names too if it occurs anywhere later, where it may be a name.
 
     Raises:
         ScoreError: the file is one JSON array.
@@ -149,7 +150,8 @@ def _sample_names(file: InputFile, stream: io.BufferedReader[Any], column: str) 
         raise ScoreError(f"{file.name}: it is one JSON array, not JSON lines; convert it: jq -c '.[]'")
     names: dict[str, None] = {}
     objects = size = 0
-    for line in itertools.islice(lines(stream), _SAMPLE_LINES):
+    all_lines = lines(stream)
+    for line in itertools.islice(all_lines, _SAMPLE_LINES):
         value = None if line.cut else read_json.parse(line.data.strip())
         if isinstance(value, dict):
             names |= dict.fromkeys(value)
@@ -157,7 +159,9 @@ def _sample_names(file: InputFile, stream: io.BufferedReader[Any], column: str) 
         size += len(line.data)
         if size > _SAMPLE_BYTES:
             break
-    if stream.peek(1):
+    forms = (column.encode(), json.dumps(column)[1:-1].encode())
+    # the whole file is read only if its first lines lack the column, as after a mistake in its name
+    if column not in names and any(form in line.data for line in all_lines for form in forms):
         names[column] = None
     return tuple(names) if objects else None
 

@@ -106,8 +106,9 @@ def test_a_text_column_behind_the_first_json_lines_is_scored(rows: int, tmp_path
     assert (last["text"], last["error"], last["raw"]) == ("good", "", "")
 
 
-def test_json_lines_that_are_all_read_and_have_no_text_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text('{"id": 1}\n' * 2048)
+@pytest.mark.parametrize("rows", [1, 2048, 5000])
+def test_json_lines_of_which_none_has_the_text_are_refused(rows: int, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": 1}\n' * rows)
     with pytest.raises(ScoreError, match="has no column text, only id"):
         score(tmp_path / "in.jsonl", tmp_path / "out.csv")
 
