@@ -22,7 +22,7 @@ EXCHANGE_S = 0.4
 RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
 """A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
 up to all of it. So a few large requests delay nobody else, and retry times hold if all requests are large."""
-_SIZES, _MAX_MEDIANS = 64, 8
+_SIZES, _MAX_MEDIANS = 64, 16
 _FORGET_S = 10.0
 
 
@@ -161,14 +161,16 @@ class Admission:
         return min(tokens / rate, max(usual_s, max_wait_s * RESERVED_FRACTION))
 
     def _usual_tokens(self) -> float:
-        """The mean of the requests that were admitted last, in which no few large ones count for much.
+        """The mean of the requests that were admitted last, each weighted by its size: most work is in the larger ones.
 
-        Of these alone, or callers who never return could raise it at no cost.
+        No few very large ones count for much. Of admitted ones alone, or callers who never return could raise it at no
+        cost.
         """
         if not self._sizes:
             return 0.0
         median = sorted(self._sizes)[(len(self._sizes) - 1) // 2]
-        return sum(min(tokens, _MAX_MEDIANS * median) for tokens in self._sizes) / len(self._sizes)
+        sizes = [min(tokens, _MAX_MEDIANS * median) for tokens in self._sizes]
+        return sum([tokens * tokens for tokens in sizes]) / sum(sizes)
 
     def learn(self, answer: Answer) -> None:
         """Update the estimate of a classifier's queue with what it reports."""

@@ -300,6 +300,21 @@ def test_a_request_reserves_all_its_work_if_others_are_as_large(admission: Admis
     assert [retry_after(admission, each) for each in large[60:]][-1] == 16
 
 
+def test_a_request_reserves_its_work_also_soon_after_many_small_ones(clock: Clock) -> None:
+    admission = Admission(SETTINGS, Metrics(), clock)
+    for number in range(64):
+        admission.leave(admit(admission, {bytes([number]): "x" * 100}))
+    large = [{bytes([number, index]): "x" * 100 for index in range(10)} for number in range(30)]  # 0.27 s each
+    admission.learn(answer(rate=1000.0))
+    for each in large[:6]:
+        admission.leave(admit(admission, each))
+        clock.now += 1
+        admission.learn(answer(rate=1000.0))
+    admission.learn(answer(wait_s=1.5, rate=1000.0))
+    # 24 requests' work, after what is there, and two fifths to spare
+    assert [retry_after(admission, each) for each in large[6:]][-1] == math.ceil(1.5 + 24 * 0.27 * 1.4)
+
+
 def test_a_request_reserves_little_while_no_classifier_has_answered(clock: Clock) -> None:
     admission = Admission(SETTINGS, Metrics(), clock)
     for number in range(21):
