@@ -1,4 +1,4 @@
-"""The client's deadline, and whether it is still connected."""
+"""The client's deadline and other limits, and whether it is still connected."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from starlette.types import Receive
 
@@ -14,6 +15,14 @@ from serve_app.errors import ClientGone, TooLate
 
 _NAMES = (b"x-envoy-expected-rq-timeout-ms", b"x-request-timeout-ms")
 _MAX_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a request's answer must be there, in seconds of `time.monotonic`, and the longest queue it may find."""
+
+    deadline: float
+    max_wait_s: float
 
 
 class Caller:

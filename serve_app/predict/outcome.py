@@ -69,14 +69,6 @@ def fullest(known: Sequence[Answers]) -> Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """When a request's answer must be there, in seconds of `time.monotonic`, and the longest queue it may find."""
-
-    deadline: float
-    max_wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Computed:
     """The result of one model call, by key."""
 

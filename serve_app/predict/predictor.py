@@ -18,10 +18,10 @@ from serve_app.identity import Identity
 from serve_app.messages import Answer
 from serve_app.metrics import Metrics
 from serve_app.overload.admission import Admission, Permit
-from serve_app.predict.caller import Caller
+from serve_app.predict.caller import Caller, Limits
 from serve_app.predict.live_models import LiveModels
 from serve_app.predict.model_client import RemoteModel
-from serve_app.predict.outcome import Answers, Computed, Limits, Outcome, Timings, fullest
+from serve_app.predict.outcome import Answers, Computed, Outcome, Timings, fullest
 from serve_app.predict.single_flight import SingleFlight
 from serve_app.prediction import make_prediction, request_key, text_key
 
