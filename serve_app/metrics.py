@@ -116,7 +116,7 @@ class Metrics:
         self.drain_tokens_per_s = BufferedGauge(
             "sentiment_drain_tokens_per_s", "Tokens that the model completes in a second for an ingress replica."
         )
-        self.waiting_tokens = BufferedGauge("sentiment_waiting_tokens", "Tokens that wait or run in a model replica.")
+        self.waiting_tokens = Gauge("sentiment_waiting_tokens", "Tokens that wait or run in a model replica.")
         self.healthy = Gauge("sentiment_healthy", "1 while a recent prediction has succeeded, otherwise 0.")
         self._flusher: asyncio.Task[None] | None = None
 

@@ -18,7 +18,8 @@ from ray import serve
 from model.directory import open_directory
 from model.engine import load_engine
 from model.tokenizer import Encoding, TextTokenizer
-from serve_app.classifier.passes import Passes, Request
+from serve_app.classifier.passes import Passes
+from serve_app.classifier.queue import Request
 from serve_app.core_dumps import forbid_core_dumps
 from serve_app.identity import identify
 from serve_app.idle_priority import run_at_idle_priority
@@ -76,8 +77,8 @@ class Classifier:
         request = Request([None] * len(texts), sum(guesses), max_wait_s, timeout_s)
         truncated: list[bool] = []
         tokenize_ms = 0.0
-        if self._passes.admit(request) and texts:
-            with self._passes.track(request), contextlib.suppress(TimeoutError):
+        if self._passes.queue.admit(request) and texts:
+            with self._passes.queue.track(request), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     for part, guess in zip(slices, guesses, strict=True):
                         began = time.perf_counter()
@@ -99,8 +100,8 @@ class Classifier:
             model_ms=request.model_ms,
             replica=self._replica,
             busy_s=request.busy_s,
-            wait_s=self._passes.wait_s,
-            pass_s=self._settings.batch_tokens / self._passes.tokens_per_s,
+            wait_s=self._passes.queue.wait_s,
+            pass_s=self._settings.batch_tokens / self._passes.queue.tokens_per_s,
             tokens_per_s=self._passes.guessed_per_s,
         )
 
@@ -112,7 +113,7 @@ class Classifier:
         answers = await asyncio.gather(*calls, return_exceptions=True)
         for error in {answer for answer in answers if isinstance(answer, Exception)}:  # those of one pass share it
             logger.error("The model failed for some requests of a call.", exc_info=error)
-        wait_s = self._passes.wait_s  # now, since most of them were done earlier
+        wait_s = self._passes.queue.wait_s  # now, since most of them were done earlier
         return [replace(answer, wait_s=wait_s) if isinstance(answer, Answer) else None for answer in answers]
 
     async def exchange(self, sender: str, events: Sequence[Event], refused_tokens: int) -> tuple[Sequence[Event], int]:
@@ -121,14 +122,14 @@ class Classifier:
         return self._relay.exchange(sender, events, time.monotonic())
 
     def check_health(self) -> None:
-        """Export the buffered gauge; Serve calls this every two seconds."""
-        self._metrics.waiting_tokens.flush()
+        """Export the gauge; Serve calls this every two seconds."""
+        self._metrics.waiting_tokens.set(self._passes.queue.tokens)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""
         # most of a long list does not delay others, but all of it must be done within the time-out
-        all_s = self._passes.tokens / self._passes.tokens_per_s
-        waiting = self._passes.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
+        all_s = self._passes.queue.tokens / self._passes.queue.tokens_per_s
+        waiting = self._passes.queue.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
         return {LOAD: self._work.share() + waiting}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)

@@ -120,7 +120,8 @@ class Admission:
             raise TooBusy(0.0, deadline, max_wait_s)
         # what is done of a long list by then is cached, and not computed again in the next try
         if now + wait_s + turn_s > deadline:
-            self.reservations.count_refused(tokens)
+            if now + turn_s <= deadline:  # otherwise no number of classifiers would help
+                self.reservations.count_refused(tokens)
             raise TooLate(0.0, deadline, max_wait_s)
         self._sizes.append(tokens)
         for queue, turn in zip(self._queues.values(), turns, strict=True):

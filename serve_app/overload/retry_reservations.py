@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from serve_app.messages import Event, News
 
@@ -32,8 +32,9 @@ class RetryReservations:
         """Ingress replicas that issue reservations; each may reserve an equal part of the model's rate."""
         self._name = uuid.uuid4().hex
         self._refused = 0
-        # OrderedDict, since a plain dict finds its first key slowly after deletions before it
-        self._due: OrderedDict[bytes, float] = OrderedDict()
+        self._due: dict[bytes, float] = {}
+        self._by_due: list[tuple[float, bytes]] = []
+        """A heap of them, and of those that were used up or replaced since."""
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
         self._promised_s = self._promised_at = 0.0
         self._share = 1.0
@@ -87,28 +88,42 @@ class RetryReservations:
         return True
 
     def _add(self, key: bytes, due: float, now: float) -> None:
-        self._due.pop(key, None)
-        self._due[key] = due
-        for oldest in list(islice(self._due, 2)):  # two per call, since each call adds one
-            missed = self._due[oldest] + _LATE_S < now
-            if missed:
-                self._share = max(_MIN_SHARE, self._share * (1 - _MISSED_WEIGHT))
-            if missed or len(self._due) > _MAX_RESERVATIONS:
-                del self._due[oldest]
+        for _ in range(2):  # two per call, since each call adds one
+            if self._by_due and self._by_due[0][0] + _LATE_S < now:
+                was_due, oldest = heapq.heappop(self._by_due)
+                if self._due.get(oldest) == was_due:
+                    del self._due[oldest]
+                    self._share = max(_MIN_SHARE, self._share * (1 - _MISSED_WEIGHT))
+        if len(self._due) < _MAX_RESERVATIONS:
+            self._due[key] = due
+            heapq.heappush(self._by_due, (due, key))
 
 
 class ReservationRelay:
-    """Passes reservation events between ingress replicas, in the one classifier replica that all of them call."""
+    """Passes reservation events between ingress replicas, in the one classifier replica that all of them call.
+
+    A replica that starts gets all times that others gave out and that are not due yet.
+    """
 
     def __init__(self) -> None:
         self._heard_at: dict[str, float] = {}
         self._unsent: dict[str, deque[Event]] = {}
+        self._due: OrderedDict[bytes, float] = OrderedDict()
 
     def exchange(self, sender: str, events: Sequence[Event], now: float) -> tuple[list[Event], int]:
         """The other replicas' events since the sender's last call, and the number of ingress replicas."""
         self._heard_at = {name: at for name, at in self._heard_at.items() if at > now - _LATE_S} | {sender: now}
-        self._unsent = {name: self._unsent.get(name, deque(maxlen=_MAX_EVENTS)) for name in self._heard_at}
-        mine = [(key, None if due is None else due - now) for key, due in self._unsent.pop(sender)]
-        for unsent in self._unsent.values():
-            unsent.extend((key, None if due_s is None else now + due_s) for key, due_s in events)
+        self._unsent = {name: unsent for name, unsent in self._unsent.items() if name in self._heard_at}
+        undue = [(key, due) for key, due in self._due.items() if due > now] if sender not in self._unsent else []
+        mine = [(key, None if due is None else due - now) for key, due in self._unsent.get(sender, undue)]
+        self._unsent[sender] = deque(maxlen=_MAX_EVENTS)
+        timed = [(key, None if due_s is None else now + due_s) for key, due_s in events]
+        for name in self._unsent.keys() - {sender}:
+            self._unsent[name].extend(timed)
+        for key, due in timed:
+            self._due.pop(key, None)
+            if due is not None:
+                self._due[key] = due
+                while len(self._due) > _MAX_EVENTS:
+                    self._due.popitem(last=False)
         return mine, len(self._heard_at)

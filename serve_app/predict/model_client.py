@@ -66,8 +66,10 @@ class RemoteModel:
         if may_share and (size := sum([len(text.encode()) + 2 for text in texts])) <= self._pass_tokens:
             answer = await self._shared.classify(texts, size, max_wait_s, spare_s)
         else:
-            within_s = _within_s(self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
-            answer = await self._call(lambda: self._handle.classify.remote(list(texts), within_s, max_wait_s))
+            limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
+            answer = await self._call(
+                lambda spent_s: self._handle.classify.remote(list(texts), _within_s(limit_s - spent_s), max_wait_s)
+            )
         if answer is None:
             raise ModelUnavailable(headers={"Retry-After": "1"})
         if any(answer.scores):
@@ -76,20 +78,22 @@ class RemoteModel:
 
     async def _classify_all(self, requests: Sequence[Sequence[str]], max_wait_s: float) -> Sequence[Answer | None]:
         answers: Sequence[Answer | None] = await self._call(
-            lambda: self._handle.classify_all.remote(requests, _within_s(self._timeout_s), max_wait_s)
+            lambda spent_s: self._handle.classify_all.remote(requests, _within_s(self._timeout_s - spent_s), max_wait_s)
         )
         return answers
 
     async def exchange(self, news: News) -> tuple[Sequence[Event], int]:
         """Send reservation events to the replica that relays them; the other replicas' events, and their number."""
-        heard: tuple[Sequence[Event], int] = await self._call(lambda: self._handle.exchange.remote(*news))
+        heard: tuple[Sequence[Event], int] = await self._call(lambda _: self._handle.exchange.remote(*news))
         return heard
 
-    async def _call(self, send: Callable[[], Any]) -> Any:
+    async def _call(self, send: Callable[[float], Any]) -> Any:
+        """The response to `send`, which gets the seconds that earlier attempts took."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
                 for left in reversed(range(self.ATTEMPTS)):
-                    response = send()
+                    response = send(time.monotonic() - began)
                     try:
                         return await response
                     except (RayActorError, AioRpcError, asyncio.CancelledError):
@@ -116,4 +120,4 @@ def _is_cancelled() -> bool:
 
 
 def _within_s(timeout_s: float) -> float:
-    return timeout_s - min(RETURN_S, timeout_s / 20)
+    return max(0.0, timeout_s - min(RETURN_S, timeout_s / 20))

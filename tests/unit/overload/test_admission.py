@@ -13,7 +13,8 @@ from serve_app.overload.admission import Admission, Permit
 from serve_app.prediction import request_key
 from serve_app.settings import Settings
 from tests.support import fakes
-from tests.support.retry_simulation import TOKENS, Simulation
+from tests.support.retry_simulation import RATE as SIMULATED_RATE
+from tests.support.retry_simulation import TIMES, Result, Simulation
 
 RATE, PASS = 10_000.0, 100
 SETTINGS = Settings(max_wait_s=1, batch_tokens=PASS)
@@ -267,12 +268,20 @@ def test_other_ingress_replicas_count_in_the_estimate(clock: Clock) -> None:
     assert len(fill(admission, 1)) * 100 == pytest.approx(RATE / 4, abs=101)
 
 
+def overloaded(simulation: Simulation, seconds: float, texts: int, tokens: int, times: float = TIMES) -> Result:
+    """What happens to callers that are so many times more than the model can serve."""
+    result = Result()
+    simulation.offer(result, times * simulation.rate / (texts * tokens), seconds, texts, tokens)
+    simulation.run(seconds)
+    return result
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("classifiers", [1, 4])
 @pytest.mark.parametrize("ingresses", [1, 2, 4, 8])
 def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(ingresses: int, classifiers: int) -> None:
     for seed in range(5):
-        result = Simulation(ingresses, classifiers, seconds=60, seed=seed).run()
+        result = overloaded(Simulation(ingresses, classifiers, seed), 60, 1, 250)
         assert result.second_served > 100
         assert result.kept >= 0.99
         assert result.wait(0.99) <= Settings().max_wait_s
@@ -280,13 +289,52 @@ def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(in
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ingresses", "request_s"), [(1, 0.5), (2, 0.5), (8, 0.5), (1, 1.0), (2, 1.0), (1, 1.7), (2, 1.7)]
+    ("ingresses", "texts", "tokens", "request_s"),
+    [
+        (1, 1, 250, 0.5),
+        (2, 1, 250, 0.5),
+        (8, 1, 250, 0.5),
+        (1, 1, 250, 1.0),
+        (2, 1, 250, 1.0),
+        (1, 1, 250, 1.7),
+        (2, 1, 250, 1.7),
+        (1, 80, 40, 0.9),
+        (1, 100, 40, 1.1),
+        (8, 100, 40, 1.1),
+        (2, 300, 25, 1.9),
+        (1, 8, 510, 1.1),
+    ],
 )
-def test_retry_after_is_kept_if_each_request_is_much_work(ingresses: int, request_s: float) -> None:
-    result = Simulation(ingresses, 1, seconds=200, seed=0, rate=TOKENS / request_s, calm_s=10).run()
-    assert result.second_served > 80
+def test_retry_after_is_kept_if_each_request_is_much_work(
+    ingresses: int, texts: int, tokens: int, request_s: float
+) -> None:
+    simulation = Simulation(ingresses, 1, seed=0, rate=texts * tokens / request_s)
+    overloaded(simulation, 10, texts, tokens, times=1)
+    result = overloaded(simulation, 200, texts, tokens)
+    assert result.second_served > 80 / request_s / 2
     assert result.kept >= 0.99
     assert result.wait(0.99) <= Settings().max_wait_s
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lists", [1, 2])
+def test_callers_who_send_the_longest_lists_all_the_time_refuse_nobody_else(lists: int) -> None:
+    simulation = Simulation(1, 1, seed=0)
+    bulk = Result()
+
+    def again() -> None:
+        simulation.send(simulation.caller(bulk, 1000, 510, tries=50, when_served=again))
+
+    for number in range(lists):
+        simulation.after(5 + number, again)
+    others = {(texts, tokens): Result() for texts, tokens in [(1, 14), (1, 300), (10, 30)]}
+    for (texts, tokens), result in others.items():
+        simulation.offer(result, 0.1 * SIMULATED_RATE / (texts * tokens), 300, texts, tokens)
+    simulation.run(300)
+    for result in others.values():
+        assert result.first_served > 100
+        assert result.first_refused == 0
+    assert len(bulk.retry_after) > 5, "the lists go on, in tries"
 
 
 def test_a_request_reserves_all_its_work_if_others_are_as_large(admission: Admission, clock: Clock) -> None:

@@ -56,6 +56,18 @@ def test_callers_that_never_return_are_not_waited_for() -> None:
     assert after < 60, "a tenth of the load is served, and nobody comes back"
 
 
+def test_times_far_ahead_do_not_hide_callers_that_never_return() -> None:
+    reservations = RetryReservations()
+    for number in range(2):
+        assert reservations.reserve(key(number), 0.1, 300.0, 100.0) > 300
+    now = 100.0
+    for number in range(2, 20_000):
+        now += 0.01
+        after = reservations.reserve(key(number), 0.1, 1.0, now)
+    assert after < 60
+    assert len(reservations._due) < 10_000
+
+
 def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     here, there = RetryReservations(), RetryReservations()
     here.replicas = there.replicas = 2
@@ -89,7 +101,14 @@ def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
     assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0)], 2)
     assert relay.exchange("a", [], 101.0) == ([], 2)
     assert relay.exchange("b", [], 102.0) == ([(key(2), 3.0), (key(3), None)], 2)
-    assert relay.exchange("new", [], 102.0) == ([], 3), "one that starts has missed nothing that it could keep"
+
+
+def test_a_replica_that_starts_learns_the_times_that_are_not_due_yet() -> None:
+    relay = ReservationRelay()
+    relay.exchange("a", [(key(1), 3.0), (key(2), 30.0), (key(3), 20.0)], 100.0)
+    relay.exchange("b", [(key(3), None)], 101.0)
+    assert relay.exchange("new", [], 109.0) == ([(key(2), 21.0)], 3)
+    assert relay.exchange("new", [], 109.0) == ([], 3)
 
 
 def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound() -> None:

@@ -146,7 +146,7 @@ async def test_an_error_of_the_replica_is_503_without_its_words() -> None:
 async def test_the_replica_is_sent_the_callers_time_less_that_of_the_way_back(asked: float | None, sent: float) -> None:
     handle = Handle(await FakeModel().classify(["a"]))
     await RemoteModel(handle, SETTINGS, Metrics(), IDENTITY).classify(["a"], asked)  # type: ignore[arg-type]
-    assert handle.timeouts == [sent]
+    assert handle.timeouts == [pytest.approx(sent, abs=0.01)]
 
 
 class SharingHandle:
@@ -187,3 +187,11 @@ async def test_requests_with_a_deadline_large_ones_and_those_of_an_idle_model_ha
         *(model.classify(large, None, 2.0, 1.0) for large in (many, many, long, long)),
     )
     assert handle.methods == ["classify"] * 8
+
+
+async def test_a_second_attempt_has_the_time_that_the_first_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Handle(ActorDiedError(), answer((0.5, 0.5)))
+    times = iter([100.0, 100.0, 103.0, 103.5])
+    monkeypatch.setattr("serve_app.predict.model_client.time", SimpleNamespace(monotonic=lambda: next(times)))
+    await RemoteModel(handle, SETTINGS, Metrics(), IDENTITY).classify(["a"])  # type: ignore[arg-type]
+    assert handle.timeouts == [4.75, pytest.approx(1.9)]
