@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 
 from benchmarks import stacks
+from benchmarks.against import require_checkout
 from benchmarks.columns import columns
+from benchmarks.command import run
 from benchmarks.figures import publish, summary
 from benchmarks.golden import TOLERANCE, golden_answers
 from benchmarks.loads import CAPACITY, LENGTHS, LOADS, Figures, Golden, Load, run_load
@@ -40,7 +42,7 @@ console = Console(stderr=True)
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds of all stacks.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="Seconds a load.")] = 10,
-    pictures: Annotated[Path, typer.Option(help="Where the plots go.")] = Path("docs/images"),
+    pictures: Annotated[Path, typer.Option(file_okay=False, help="Where the plots go.")] = Path("docs/images"),
     only: Annotated[
         str, typer.Option(help="Only this load, or: loads (all of them), lengths, engine, start, cache cost.")
     ] = "",
@@ -48,8 +50,10 @@ def main(
     old: Annotated[Path | None, typer.Option(help="Checkout whose engine a second lean server has.")] = None,
 ) -> None:
     """Measure this service against the plain stack and a lean server on this machine."""
-    BUILD.mkdir(parents=True, exist_ok=True)
     loads = _chosen(only)
+    if old is not None:
+        require_checkout(old)
+    BUILD.mkdir(parents=True, exist_ok=True)
     model = base_model(BUILD)
     precision = choose_precision("auto")
     measured: Rounds = {}
@@ -81,10 +85,10 @@ def main(
             f"fewer than {MIN_ANSWERS} answers, so nothing is published; give more --seconds: {', '.join(few)}"
         )
     elif len(loads) == len(ALL):
+        for picture in draw(results, pictures):  # it may fail, and then no document may have other figures
+            console.print(f"wrote {picture}")
         publish(summary(measured, machine(), seconds))
         console.print("wrote docs/reference/performance.json, and its figures into performance.md there and README.md")
-        for picture in draw(results, pictures):
-            console.print(f"wrote {picture}")
     console.print(f"wrote {results}")
 
 
@@ -154,11 +158,4 @@ def _json(module: str, *arguments: str, python: Path = Path(sys.executable)) -> 
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it ends its child processes
-    try:
-        app()
-    except (RuntimeError, subprocess.CalledProcessError) as error:
-        console.print(f"error: {error}", markup=False)
-        sys.exit(1)
+    run(main, httpx.HTTPError)

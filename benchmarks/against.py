@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import run
+from benchmarks.engines import ENGINES
 from benchmarks.machine import where
 from benchmarks.report import show
 
@@ -23,11 +25,14 @@ MODEL = "import pathlib, sys, benchmarks.model as m; print(m.base_model(pathlib.
 
 def main(
     checkout: Annotated[Path, typer.Argument(help="Another checkout of this repository.")],
-    rounds: Annotated[int, typer.Option(help="Rounds, each with a process of either.")] = 5,
-    threads: Annotated[int, typer.Option(help="Threads of the engine.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each with a process of either.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     name: Annotated[str, typer.Option(help="One of benchmarks.engines.")] = "int8",
 ) -> None:
     """Print the median ms of a pass of a production-size model by shape: the other's, ours, and the ratio."""
+    require_checkout(checkout)
+    if name not in ENGINES:
+        raise RuntimeError(f"--name {name}: give one of {', '.join(ENGINES)}")
     times: dict[Path, list[dict[str, float]]] = {checkout.resolve(): [], HERE: []}
     models = {}
     for place in times:
@@ -52,6 +57,17 @@ def main(
     show(table)
 
 
+def require_checkout(folder: Path) -> None:
+    """Check a folder before anything is written into it or measured.
+
+    Raises:
+        RuntimeError: it has no benchmark's model and engine.
+    """
+    for name in ("model.py", "engine.py"):
+        if not (folder / "benchmarks" / name).is_file():
+            raise RuntimeError(f"{folder} is no checkout of this repository: it has no benchmarks/{name}")
+
+
 def prepare_model(checkout: Path) -> Path:
     """The directory of the production-size model as that checkout makes and exports it, in its build folder."""
     folder = checkout / "build" / "bench"
@@ -66,4 +82,4 @@ def _run(checkout: Path, *arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

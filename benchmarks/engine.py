@@ -12,21 +12,37 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from benchmarks.engines import Run, load
+from benchmarks.engines import ENGINES, Run, load
+from model.errors import ModelError
 
 SHAPES = ((1, 8), (1, 16), (8, 16), (32, 16), (1, 128), (8, 128), (1, 512))
 SECONDS_A_SHAPE = 1.0
 MIN_RUNS = 3
 BATCH = 32
+WRONG_ARGUMENTS = 2
+USAGE = f"usage: python -m benchmarks.engine DIR NAME THREADS [SEQUENCES]; NAME: {', '.join(ENGINES)}"
 
 
 def main() -> None:
     """Time the engine, or have it score sequences."""
-    directory, name, threads, *sequences = sys.argv[1:]
-    run = load(name, Path(directory), int(threads))
-    figures = _scores(run, json.loads(Path(sequences[0]).read_text())) if sequences else _times(run)
+    # by hand, since an environment that has another engine need not have typer
+    match sys.argv[1:]:
+        case [directory, name, threads, *sequences] if name in ENGINES and threads.isdecimal() and int(threads):
+            try:
+                run = load(name, Path(directory), int(threads))
+                figures = _scores(run, json.loads(Path(sequences[0]).read_text())) if sequences else _times(run)
+            except (ModelError, OSError, ImportError, ValueError) as error:
+                _fail(f"error: {str(error).strip().partition(chr(10))[0]}", 1)
+        case _:
+            _fail(USAGE, WRONG_ARGUMENTS)
     sys.stdout.write("\n" + json.dumps(figures) + "\n")
+
+
+def _fail(line: str, status: int) -> NoReturn:
+    sys.stderr.write(f"{line}\n")
+    sys.exit(status)
 
 
 def _times(run: Run) -> dict[str, float]:

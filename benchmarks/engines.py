@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.whole import made_whole
+
 Run = Callable[[list[list[int]]], list[float]]
 """The POSITIVE score of each sequence of token ids; the sequences of one call are one batch."""
 
@@ -78,18 +80,19 @@ def _onnxruntime_int8(directory: Path, threads: int) -> Run:
     import torch  # noqa: PLC0415
     from onnxruntime.quantization import quantize_dynamic  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    exported, quantized = directory / "onnx" / "model.onnx", directory / "onnx" / "int8.onnx"
+    quantized = directory / "onnx" / "int8.onnx"
     if not quantized.is_file():
-        exported.parent.mkdir(exist_ok=True)
         model = _transformers(directory, threads)
         model.config.return_dict = False
         arrays = tuple(torch.from_numpy(array) for array in _padded([[101, 2000, 102], [101, 102]]))
         inputs = ["input_ids", "attention_mask"]
         axes = {name: {0: "rows", 1: "length"} for name in inputs}
-        torch.onnx.export(
-            model, arrays, str(exported), input_names=inputs, dynamic_axes=axes, dynamo=False, opset_version=17
-        )
-        quantize_dynamic(str(exported), str(quantized))
+        with made_whole(quantized) as part:
+            exported = part.with_name("model.onnx")
+            torch.onnx.export(
+                model, arrays, str(exported), input_names=inputs, dynamic_axes=axes, dynamo=False, opset_version=17
+            )
+            quantize_dynamic(str(exported), str(part))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(quantized), options, providers=["CPUExecutionProvider"])

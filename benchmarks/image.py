@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import run
 from benchmarks.containers import ImageError, find_builder, hardened, sizes
 from benchmarks.machine import where
 
@@ -46,11 +46,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Print an image's unpacked size and the time from container start to its first prediction."""
-    try:
-        result = measure(image, find_builder())
-    except ImageError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    result = measure(image, find_builder())
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -59,6 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    run(main, ImageError)

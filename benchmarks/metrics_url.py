@@ -5,13 +5,22 @@ Prints nothing if it is not found. With `serve run`, Ray's agent chooses that po
 
 from __future__ import annotations
 
-import sys
+from http.client import HTTPException
+from typing import Annotated
+from urllib.request import urlopen
 
-import httpx
 import psutil
+import typer
+
+from benchmarks.command import run
 
 _AGENT = "DashboardAgent"
-_MARKER = "ray_serve_"
+_MARKER = b"ray_serve_"
+
+
+def main(port: Annotated[int, typer.Argument(min=1, max=65535, help="Port of the service.")]) -> None:
+    """Print the URL of Ray's metrics of the service on this port."""
+    typer.echo(find_metrics(port) or "", nl=False)
 
 
 def find_metrics(port: int) -> str | None:
@@ -19,7 +28,7 @@ def find_metrics(port: int) -> str | None:
     for process in psutil.process_iter(["cmdline"]):
         if "serve_app.local" in (process.info["cmdline"] or []) and port in _ports_below(process, "haproxy"):
             urls = (f"http://127.0.0.1:{each}/metrics" for each in _ports_below(process, _AGENT))
-            return next((url for url in urls if _tells_metrics(url)), None)
+            return next((url for url in urls if _has_metrics(url)), None)
     return None
 
 
@@ -35,12 +44,13 @@ def _ports_below(parent: psutil.Process, title: str) -> set[int]:
     return ports
 
 
-def _tells_metrics(url: str) -> bool:
+def _has_metrics(url: str) -> bool:
     try:
-        return _MARKER in httpx.get(url, timeout=2).text
-    except httpx.HTTPError:
+        with urlopen(url, timeout=2) as answer:  # noqa: S310  (our own http address)
+            return _MARKER in answer.read()
+    except (OSError, HTTPException):
         return False
 
 
 if __name__ == "__main__":
-    sys.stdout.write(find_metrics(int(sys.argv[1])) or "")
+    run(main)

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import stacks
+from benchmarks.command import run
 from benchmarks.machine import where
-from benchmarks.model import base_model
+from benchmarks.model import base_model, checked_model
 from benchmarks.overload.clients import OK, Novelties, Record, ask, ask_in_turn, open_loop
 from benchmarks.overload.connections import Connections
 from benchmarks.overload.cpus import move_to, split_cpus
@@ -37,11 +38,11 @@ BESIDE_TIMES = 4
 
 def main(
     model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds a load.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds a load.")] = 20,
 ) -> None:
     """Load the service with new texts, and compare their times with an idle service's, in passes."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    model = model or base_model(BUILD)
+    model = base_model(BUILD) if model is None else checked_model(model)
     for_service, for_clients = split_cpus()
     move_to(for_service)
     with stacks.redis() as redis_url, stacks.ours(model, redis_url, BUILD) as url:
@@ -99,4 +100,4 @@ def _pass_ms(model: Path, texts_per_s: float, streams: int) -> tuple[float, floa
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import stacks
+from benchmarks.command import run
 from benchmarks.engines import ENGINES
 from benchmarks.machine import where
 from benchmarks.model import base_model
@@ -81,4 +82,4 @@ def _run(python: str, model: Path, name: str, *arguments: str) -> Any:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import run
+
 NAMES = {
     r"ServeReplica:\w+:(\w+)": r"replica: \1",
     r"ray::(\w+)": r"Serve: \1",
@@ -24,15 +26,14 @@ NAMES = {
 
 
 def main(
-    pid: Annotated[int, typer.Argument(help="Process that was started: `serve_app.local`, or `ray start`.")],
+    pid: Annotated[int, typer.Argument(min=1, help="Process that was started: `serve_app.local`, or `ray start`.")],
 ) -> None:
     """Print the memory of a process and its descendants, largest first."""
     console = Console()
     try:
         root = psutil.Process(pid)
     except psutil.NoSuchProcess:
-        console.print(f"error: there is no process {pid}")
-        raise typer.Exit(1) from None
+        raise RuntimeError(f"there is no process {pid}") from None
     table = Table("process", "MB of its own share", "resident MB")
     rows = [(name_of(process), *_megabytes(process)) for process in [root, *root.children(recursive=True)]]
     for name, share, resident in sorted(rows, key=lambda row: -row[1]):
@@ -63,4 +64,4 @@ def name_of(process: psutil.Process) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from benchmarks.browser import DESKTOP, PHONE, chromium
+from benchmarks.command import run
 
 TEXTS = (
     "I love this service, it is quick and kind.",
@@ -25,16 +26,20 @@ def main(
     pictures: Annotated[Path, typer.Option(file_okay=False, help="Where the pictures go.")] = Path("docs/images"),
 ) -> None:
     """Take pictures of the load report, and of the try-it page with texts and answers."""
-    pictures.mkdir(parents=True, exist_ok=True)
+    taken: dict[str, bytes] = {}
     with chromium() as browser:
         page = _open(browser, report.resolve().as_uri(), DESKTOP)
-        page.screenshot(path=pictures / "load-report.png", full_page=True)
+        taken["load-report"] = page.screenshot(full_page=True)
         for name, size in {"try-it": DESKTOP, "try-it-phone": PHONE}.items():
             page = _open(browser, f"{url}/project/", size)
             page.get_by_label("Texts, one a line").fill("\n".join(TEXTS))
             page.get_by_role("button", name="Predict").click()
             page.get_by_text("from the cache:").wait_for()
-            page.screenshot(path=pictures / f"{name}.png", full_page=True)
+            taken[name] = page.screenshot(full_page=True)
+    # only now, so that a service that does not answer leaves the old pictures, which belong together
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, picture in taken.items():
+        (pictures / f"{name}.png").write_bytes(picture)
 
 
 def _open(browser: Browser, url: str, size: tuple[int, int]) -> Page:
@@ -46,6 +51,4 @@ def _open(browser: Browser, url: str, size: tuple[int, int]) -> Page:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    run(main, Error)

@@ -95,12 +95,12 @@ def peer(name: str, model: Path, build: Path) -> Iterator[str]:
 
 def peer_python(name: str, build: Path) -> Path:
     """The Python of a peer's environment, made at the first call."""
-    return _environment(build / f"{name}-venv", *_torch(), ["-r", str(HERE / "peers" / f"{name}.txt")])
+    return _with_torch(build, name, HERE / "peers" / f"{name}.txt")
 
 
 def reference_python(build: Path) -> Path:
     """The Python of the reference's environment, made at the first call."""
-    return _environment(build / "reference-venv", *_torch(), ["-r", str(HERE / "reference" / "requirements.txt")])
+    return _with_torch(build, "reference", HERE / "reference" / "requirements.txt")
 
 
 def service_python() -> Path:
@@ -110,8 +110,22 @@ def service_python() -> Path:
     every process of the service.
     """
     requirements = HERE.parent / "requirements.txt"
-    name = f"service-venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
-    return _environment(HERE.parent / "build" / name, ["--require-hashes", "-r", str(requirements)])
+    folder = _keyed(HERE.parent / "build", "service", requirements)
+    return _environment(folder, ["--require-hashes", "-r", str(requirements)])
+
+
+def _with_torch(build: Path, name: str, requirements: Path) -> Path:
+    """The Python of an environment with torch and these requirements."""
+    version = _torch_version()
+    hashes = HERE.parent / f"requirements-torch-{version}.txt"
+    folder = _keyed(build, name, requirements, hashes)
+    return _environment(folder, *_torch(version, hashes), ["-r", str(requirements)])
+
+
+def _keyed(build: Path, name: str, *requirements: Path) -> Path:
+    """The environment's folder, another one as soon as a requirement changes."""
+    content = b"".join(file.read_bytes() for file in requirements)
+    return build / f"{name}-venv-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _environment(folder: Path, *installs: list[str]) -> Path:
@@ -144,15 +158,17 @@ def onnx_python(build: Path) -> Path:
     return python
 
 
-def _torch() -> list[list[str]]:
+def _torch_version() -> str:
+    """The version that the Makefile installs."""
+    makefile = (HERE.parent / "Makefile").read_text(encoding="utf-8")
+    return next(line.split()[2] for line in makefile.splitlines() if "TORCH :=" in line)
+
+
+def _torch(version: str, hashes: Path) -> list[list[str]]:
     """The arguments of pip that install torch by its hash, and then its requirements."""
-    version = next(
-        line.split()[2] for line in (HERE.parent / "Makefile").read_text().splitlines() if "TORCH :=" in line
-    )
     index = os.environ.get("TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
     source = ["--extra-index-url", index] if index else []
-    file = HERE.parent / f"requirements-torch-{version}.txt"
-    return [["--require-hashes", "--no-deps", "-r", str(file), *source], [f"torch=={version}", *source]]
+    return [["--require-hashes", "--no-deps", "-r", str(hashes), *source], [f"torch=={version}", *source]]
 
 
 @contextmanager

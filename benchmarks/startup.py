@@ -10,9 +10,15 @@ from pathlib import Path
 
 import psutil
 
+ARGUMENTS = 3
+"""With the program's name."""
+
 
 def main() -> None:
     """Import what a replica imports, load the engine, predict once; print stage times in s and memory in MB."""
+    if len(sys.argv) != ARGUMENTS or not sys.argv[2].isdecimal():
+        sys.stderr.write("usage: python -m benchmarks.startup DIR CPUS\n")
+        sys.exit(2)
     cpus = int(sys.argv[2])
     os.sched_setaffinity(0, range(cpus))
     created = psutil.Process().create_time()

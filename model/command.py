@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -26,9 +27,9 @@ def run(main: Callable[..., None]) -> None:
     try:
         app()
     except ModelError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(reason(error))
+        fail(reason(error))
 
 
 def reason(error: Exception) -> str:
@@ -38,7 +39,8 @@ def reason(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _fail(line: str) -> None:
+def fail(line: str) -> NoReturn:
+    """Print an error's line, and exit with 1."""
     typer.echo(f"error: {line}", err=True)
     sys.exit(1)
 

@@ -31,6 +31,17 @@ class Split:
     labels: list[int]
 
 
+MIN_TEXTS = 100
+"""One of fewer texts is more than 1 %, the share whose labels int8 may change."""
+
+
+def weakness(split: Split) -> str | None:
+    """Why figures on these labelled texts would say little, in words, or None."""
+    if len(split.texts) < MIN_TEXTS:
+        return f"{len(split.texts)} text{'s' if len(split.texts) > 1 else ''}, fewer than {MIN_TEXTS}"
+    return "texts of one label only" if len(set(split.labels)) == 1 else None
+
+
 def load_split(source: str, split: str, labels: Sequence[str] = DEFAULT_LABELS) -> Split:
     """Load `train` or `dev` from `source`: a folder with `<split>.tsv` files, or a hub data set.
 
@@ -143,7 +154,10 @@ def _from_hub(name: str, split: str) -> tuple[list[str], list[str]]:
         labels = [
             kind.names[label] if label is not None and 0 <= label < len(kind.names) else label for label in labels
         ]
-    return [str(text).strip() for text in rows["sentence"]], [str(label).strip() for label in labels]
+    texts = list(rows["sentence"])
+    if None in texts:
+        raise ModelError(f"{name}, text {texts.index(None) + 1} of {split}: the sentence is null")
+    return [str(text).strip() for text in texts], [str(label).strip() for label in labels]
 
 
 def length_grouped(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:

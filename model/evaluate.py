@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from model.command import run
-from model.data import load_split
+from model.cpu import choose_precision
+from model.data import load_split, weakness
 from model.directory import EVALUATION, ModelDirectory, open_directory
 from model.engine import load_engine
 from model.errors import ModelError
@@ -25,6 +28,16 @@ from model.labels import Scores
 from model.tokenizer import TextTokenizer
 
 _CHUNK = 64
+_THREADS = 2
+
+
+class Precision(StrEnum):
+    """What SENTIMENT_PRECISION takes."""
+
+    auto = "auto"
+    int8 = "int8"
+    bf16 = "bf16"
+    fp32 = "fp32"
 
 
 def main(
@@ -32,8 +45,10 @@ def main(
     data: Annotated[
         str, typer.Option(help="Folder with dev.tsv (UTF-8; sentence, tab, label), or a hub data set.")
     ] = "stanfordnlp/sst2",
-    precision: Annotated[str, typer.Option(help="The precision to compare with fp32.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    precision: Annotated[
+        Precision, typer.Option(help="The precision to compare with fp32; auto is the service's on this CPU.")
+    ] = Precision.fp32,
+    threads: Annotated[int, typer.Option(min=1)] = _THREADS,
     write: Annotated[  # noqa: FBT002  (typer makes it --write)
         bool, typer.Option(help="Record the figures in DIR/evaluation.json, which the service reports.")
     ] = False,
@@ -43,16 +58,24 @@ def main(
     An answer is right if the model's highest label has the name that the data gives the text, in any case; 0 and 1
     stand for NEGATIVE and POSITIVE.
     """
+    # each thread is a stream with a copy of the matrices, so thousands of them would take minutes and gigabytes
+    if threads > (limit := max(_THREADS, os.cpu_count() or 1)):
+        raise typer.BadParameter(
+            f"{threads} is more than the CPUs of this machine; at most {limit}", param_hint="--threads"
+        )
+    chosen = choose_precision(str(precision))
     opened = open_directory(directory)
     if len(opened.labels) == 1:
         raise ModelError(f"{directory} has one label, so there is no label to be right or wrong about")
     dev = load_split(data, "dev", opened.labels)
+    if write and (fault := weakness(dev)):
+        typer.echo(f"warning: dev of {data} has {fault}, so the figures that are recorded say little", err=True)
     began = time.perf_counter()
-    scores = _score(opened, dev.texts, precision, threads)
+    scores = _score(opened, dev.texts, chosen, threads)
     seconds = time.perf_counter() - began
-    reference = scores if precision == "fp32" else _score(opened, dev.texts, "fp32", threads)
+    reference = scores if chosen == "fp32" else _score(opened, dev.texts, "fp32", threads)
 
-    figures = {"texts": len(scores), "precision": precision, **compare(scores, reference, dev.labels)}
+    figures = {"texts": len(scores), "precision": chosen, **compare(scores, reference, dev.labels)}
     table = Table("figure", "value", title=escape(f"{directory} on {len(scores)} texts"))
     for name, value in figures.items():
         table.add_row(name, str(value))

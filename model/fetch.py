@@ -27,7 +27,7 @@ from model.directory import CONFIG, open_directory
 from model.errors import ModelError
 from model.install import install, is_model_file, staging
 from model.manifest import FILE_NAME, Manifest, read_manifest, sha256, write_manifest
-from model.pin import PIN, Pin, read_pin, write_pin
+from model.pin import PIN, Pin, read_pin, require_folder, write_pin
 from model.weights import WEIGHTS
 
 PRODUCTION_MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
@@ -57,7 +57,7 @@ def main(
         ),
     ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Pin what is fetched, main by default, in --pin-file.")] = False,  # noqa: FBT002
-    pin_file: Annotated[Path, typer.Option(help="What the model is pinned in; to be committed.")] = PIN,
+    pin_file: Annotated[Path, typer.Option(dir_okay=False, help="What the model is pinned in; to be committed.")] = PIN,
 ) -> None:
     """Fetch a model from the hub (HF_ENDPOINT names another) and write its manifest.
 
@@ -65,6 +65,8 @@ def main(
     same revision, the same hashes. `--revision main` updates it, and `--pin` changes the pin. The folder changes only
     once everything has arrived and can be served.
     """
+    if pin:
+        require_folder(pin_file)
     target = out or Path("models") / repo.rpartition("/")[2]
     pinned = None if pin else read_pin(pin_file, repo)
     recorded = _recorded(target, repo)

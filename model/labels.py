@@ -32,7 +32,7 @@ def read_labels(config: dict[str, Any], file: Path) -> tuple[str, ...]:
         return DEFAULT_LABELS
     if len(set(labels)) < len(labels):
         raise ModelError(
-            f"{file} gives two labels in id2label the same name; rename one, or callers could not tell them"
+            f"{file} gives two labels in id2label the same name; rename one, or callers could not distinguish them"
         )
     return labels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def read_pin(file: Path, repo: str) -> Pin | None:
         case {"repo": str(named), "revision": str(revision), "files": dict(files), **others} if not others:
             return Pin(named, revision, files) if named == repo else None
     raise ModelError(f"{file} is no pin; python -m model.fetch --pin writes it")
+
+
+def require_folder(file: Path) -> None:
+    """Check before a long download that its pin can be written.
+
+    Raises:
+        ModelError: the file's folder does not exist, or cannot be written to.
+    """
+    folder = file.parent
+    if not folder.is_dir():
+        raise ModelError(f"{file} cannot be written; {folder} is no folder")
+    if not os.access(folder, os.W_OK):
+        raise ModelError(f"{file} cannot be written; {folder} is read-only")
 
 
 def write_pin(file: Path, pin: Pin) -> None:

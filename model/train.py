@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model.architecture import MAX_LAYERS
 from model.command import run
-from model.data import load_split
+from model.data import load_split, weakness
 from model.errors import ModelError
 
 
@@ -29,22 +29,25 @@ def main(
     ] = ("stanfordnlp/sst2"),
     teacher: Annotated[Path | None, typer.Option(help="Distil from this trained model directory.")] = None,
     layers: Annotated[str, typer.Option(help="Keep only these layers, such as 0,2,5.")] = "",
-    hidden_dim: Annotated[int, typer.Option(help="Keep only this many feed-forward neurons a layer; 0 keeps all.")] = 0,
-    vocabulary: Annotated[int, typer.Option(help="Keep only this many word pieces; 0 keeps all.")] = 0,
+    hidden_dim: Annotated[
+        int, typer.Option(min=0, help="Keep only this many feed-forward neurons a layer; 0 keeps all.")
+    ] = 0,
+    vocabulary: Annotated[int, typer.Option(min=0, help="Keep only this many word pieces; 0 keeps all.")] = 0,
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 5e-5,
+    learning_rate: Annotated[float, typer.Option(min=0.0, max=1.0)] = 5e-5,
     seed: Annotated[int, typer.Option(min=0, max=2**32)] = 1,
     dtype: Annotated[Dtype, typer.Option(help="Type of the stored weights.")] = Dtype.float32,
 ) -> None:
     """Train a DistilBERT sentiment classifier, with progress and an evaluation on dev after each epoch."""
-    if not math.isfinite(learning_rate):
-        raise ModelError("--learning-rate must be a number")
     shrink = (_layers(layers), hidden_dim, vocabulary)
     for name, other in (("--start", start), ("--teacher", teacher)):
         if other is not None and other.resolve() == out.resolve():
             raise ModelError(f"--out is the folder of {name}, which the first epoch would overwrite; name another")
     texts, dev = load_split(data, "train"), load_split(data, "dev")
+    for name, split, effect in (("train", texts, "little can be learned"), ("dev", dev, "accuracy says little")):
+        if fault := weakness(split):
+            typer.echo(f"warning: {name} of {data} has {fault}, so {effect}", err=True)
     try:
         # imported here, since it takes seconds: faults above are reported at once, and the service has no torch
         from model.training.loop import Options  # noqa: PLC0415
@@ -59,9 +62,14 @@ def main(
 
 def _layers(given: str) -> list[int]:
     try:
-        return [int(number) for number in given.split(",")] if given.strip() else []
+        numbers = [int(number) for number in given.split(",")] if given.strip() else []
     except ValueError:
-        raise ModelError("--layers must be numbers with commas between them, such as 0,2,5") from None
+        raise typer.BadParameter(
+            "must be numbers with commas between them, such as 0,2,5", param_hint="--layers"
+        ) from None
+    if not all(0 <= number < MAX_LAYERS for number in numbers):
+        raise typer.BadParameter(f"must be numbers from 0 to {MAX_LAYERS - 1}", param_hint="--layers")
+    return numbers
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from rich.table import Table
 from benchmarks import stacks
 from benchmarks.abuse.honest import Seen, use
 from benchmarks.abuse.hostile import KINDS, attack
+from benchmarks.command import run
 from benchmarks.machine import where
+from model.directory import open_directory
 from serve_app.settings import MINI_MODEL
 
 BUILD = Path("build/abuse").absolute()
@@ -29,10 +31,11 @@ _RISE = 1.02
 
 def main(
     model: Annotated[Path, typer.Option(help="Model directory.")] = MINI_MODEL,
-    seconds: Annotated[float, typer.Option(help="How long they are hostile.")] = 60,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they are hostile.")] = 60,
     faster: Annotated[float, typer.Option(min=0.1, help="How many times shorter the hostile clients rest.")] = 1,
 ) -> None:
     """Use the service alone, then beside hostile clients, and print what the honest ones saw."""
+    open_directory(model)  # a wrong one is known before anything is started
     BUILD.mkdir(parents=True, exist_ok=True)
     with stacks.redis() as redis_url, stacks.ours(model, redis_url, BUILD) as url:
         port = int(url.rpartition(":")[2])
@@ -71,7 +74,11 @@ def _sampled(
 def _gib(service: psutil.Process) -> float:
     """Memory of a process and its descendants, shared pages divided equally."""
     total = 0
-    for process in [service, *service.children(recursive=True)]:
+    try:
+        processes = [service, *service.children(recursive=True)]
+    except psutil.NoSuchProcess:  # it crashed, which the other rows show
+        return 0.0
+    for process in processes:
         try:
             total += process.memory_full_info().pss
         except psutil.Error:
@@ -106,4 +113,4 @@ def _statuses(statuses: Counter[int]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -123,8 +123,8 @@ def attack(port: int, seconds: float, faster: float = 1.0) -> tuple[Counter[str]
 
 
 async def _attack(port: int, seconds: float, faster: float) -> tuple[Counter[str], float]:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     counts: Counter[str] = Counter()
     them = Hostile(port)
     began, used = time.monotonic(), time.process_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -10,29 +11,32 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import stacks
+from benchmarks import command, stacks
 from benchmarks.machine import where
-from benchmarks.model import base_model
+from benchmarks.model import base_model, checked_model
 from benchmarks.overload.clients import OK, TOO_BUSY, Record
 from benchmarks.overload.cpus import move_to, split_cpus
 from benchmarks.overload.run import Plan, Result, run
 
 BUILD = Path("build/overload").absolute()
 GOODPUT, HITS_FACTOR, SECOND_TRY = 0.92, 2.0, 0.99
+MIN_S = Plan.fill_s + 1
 
 
 def main(
     model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
-    factor: Annotated[float, typer.Option(help="Offered load, as a multiple of the peak.")] = 10,
-    texts: Annotated[int, typer.Option(help="New texts in each request.")] = 10,
-    seconds: Annotated[float, typer.Option(help="How long.")] = 60,
+    factor: Annotated[float, typer.Option(min=1, help="Offered load, as a multiple of the peak.")] = 10,
+    texts: Annotated[int, typer.Option(min=1, help="New texts in each request.")] = 10,
+    seconds: Annotated[
+        float, typer.Option(min=MIN_S, help="How long; goodput is measured after the first ten seconds.")
+    ] = 60,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas of each kind; default: by load.")] = None,
     shared: Annotated[bool, typer.Option("--shared", help="Have clients use the service's CPUs too.")] = False,  # noqa: FBT002
 ) -> None:
     """Overload the service, and print the outcome of every client."""
     BUILD.mkdir(parents=True, exist_ok=True)
     plan = Plan(factor=factor, texts=texts, overload_s=seconds)
-    model = model or base_model(BUILD)
+    model = base_model(BUILD) if model is None else checked_model(model)
     for_service, for_clients = (set(), set()) if shared else split_cpus()
     move_to(for_service)
     settings = {} if replicas is None else {"REPLICAS": str(replicas)}
@@ -54,12 +58,12 @@ def main(
 def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]]:
     """Rows of name, figure, bar, and whether it holds; None if there is no bar."""
     before, after = result.peaks
-    share = result.goodput / result.peak
+    share = result.goodput / result.peak if result.peak else math.nan
     idle, loaded = result.idle_hits.percentile_ms(99), result.hits.percentile_ms(99)
     failed = result.first.failed + result.second.failed + result.hits.failed
     tries = sum(result.second.statuses.values())
     succeeded = result.second.statuses[OK] / tries if tries else 0.0
-    untold = result.first.without_retry_after + result.second.without_retry_after
+    without_time = result.first.without_retry_after + result.second.without_retry_after
     return [
         ("peak, requests/s", f"{before:.1f} before, {after:.1f} after, of {plan.texts} new texts", "", None),
         ("offered, requests/s", f"{result.offered:.1f}", "", None),
@@ -67,7 +71,7 @@ def report(result: Result, plan: Plan) -> list[tuple[str, str, str, bool | None]
         ("statuses, second tries", _statuses(result.second), "", None),
         ("statuses, hits", _statuses(result.hits), "only 200", set(result.hits.statuses) == {OK}),
         ("5xx or no answer", f"{failed}", "0", not failed),
-        ("429 without Retry-After", f"{untold}", "0", not untold),
+        ("429 without Retry-After", f"{without_time}", "0", not without_time),
         ("goodput / peak", f"{share:.2f}", f"{GOODPUT:.2f}", share >= GOODPUT),
         ("p50 of admitted, ms", f"{result.first.percentile_ms(50):.0f}", "", None),
         ("p99 of admitted, ms", f"{result.first.percentile_ms(99):.0f}", "", None),
@@ -98,4 +102,4 @@ def _statuses(record: Record) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

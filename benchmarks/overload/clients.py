@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from benchmarks.texts import WORD_QUANTILES, WORDS
 
 OK, TOO_BUSY = 200, 429
 _TICK_S = 0.005
+_PAUSE_S = 0.1
+"""Before the next request of a user who got no answer: a service that is gone refuses thousands a second."""
 
 
 @dataclass
@@ -40,7 +43,9 @@ class Record:
         self.max_retry_after_s = max(self.max_retry_after_s, answer.retry_after_s or 0)
 
     def percentile_ms(self, percent: float) -> float:
-        """The time within which `percent` of the 200s came."""
+        """The time within which `percent` of the 200s came. If there are none it is nan, which holds no bar."""
+        if not self.times:
+            return math.nan
         return sorted(self.times)[min(len(self.times) - 1, int(len(self.times) * percent / 100))] * 1000
 
     @property
@@ -83,6 +88,8 @@ async def ask_in_turn(connections: Connections, novelties: Novelties, record: Re
             await asyncio.sleep(min(answer.retry_after_s, max(0.0, until - time.perf_counter())))
         else:
             body = novelties.body()
+        if not answer.status:
+            await asyncio.sleep(_PAUSE_S)
 
 
 async def ask_and_obey(connections: Connections, body: bytes, first: Record, second: Record, until: float) -> None:

@@ -87,7 +87,10 @@ class Connections:
     async def post(self, body: bytes) -> Answer:
         """Send a body and wait for the answer."""
         request = f"{self._head}{len(body)}\r\n\r\n".encode() + body
-        connection = await self._acquire()
+        try:
+            connection = await self._acquire()
+        except (ConnectionError, TimeoutError):
+            return NONE
         try:
             answer = await connection.send(request)
         except asyncio.CancelledError:

@@ -14,11 +14,13 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import run
 from benchmarks.machine import where
-from benchmarks.model import base_model
+from benchmarks.model import base_model, checked_model
 from benchmarks.score import alone, command, files
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.run_folder import run_folder
+from serve_app.score.errors import ScoreError
 from serve_app.settings import MINI_MODEL
 
 BUILD = Path("build/score").absolute()
@@ -26,24 +28,26 @@ NODES = (1, 3)
 FEWER = 10
 """Memory is compared with that of so many times fewer rows."""
 MAX_GROWTH = 1.5
-LEAST_OF_ENGINE, LEAST_GAIN, LEAST_RATIO = 0.90, 0.93, 4.5
+MIN_OF_ENGINE, MIN_GAIN, MIN_RATIO = 0.90, 0.93, 4.5
 STORE_BYTES = 100_000_000
 
 
 def main(
-    rows: Annotated[int | None, typer.Option(help="Measure memory instead, on so many rows.")] = None,
+    rows: Annotated[int | None, typer.Option(min=FEWER, help="Measure memory instead, on so many rows.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model directory; without it a random DistilBERT-base.")] = None,
-    sst2: Annotated[int, typer.Option(help="Rows of SST-2's lengths; 0 leaves them out.")] = 8192,
-    mixed: Annotated[int, typer.Option(help="Rows of 5 to 512 tokens; 0 leaves them out.")] = 3072,
-    nodes: Annotated[int, typer.Option(help="Rows that one and three Ray nodes score; 0 leaves them out.")] = 4096,
+    sst2: Annotated[int, typer.Option(min=0, help="Rows of SST-2's lengths; 0 leaves them out.")] = 8192,
+    mixed: Annotated[int, typer.Option(min=0, help="Rows of 5 to 512 tokens; 0 leaves them out.")] = 3072,
+    nodes: Annotated[
+        int, typer.Option(min=0, help="Rows that one and three Ray nodes score; 0 leaves them out.")
+    ] = 4096,
 ) -> None:
     """Print rows/s of the command, of the engine alone and of transformers' pipeline, or the peak of memory."""
     BUILD.mkdir(parents=True, exist_ok=True)
     console = Console()
     if rows is not None:
-        _memory(rows, model or MINI_MODEL, console)
+        _memory(rows, checked_model(model or MINI_MODEL), console)
     else:
-        model = model or base_model(BUILD)
+        model = base_model(BUILD) if model is None else checked_model(model)
         sizes: dict[files.Lengths, int] = {"sst2": sst2, "mixed": mixed}
         _speed(model, {lengths: size for lengths, size in sizes.items() if size}, console)
         if nodes:
@@ -59,7 +63,7 @@ def _memory(rows: int, model: Path, console: Console) -> None:
         with (BUILD / "out.csv").open("rb") as output:
             lines = sum(1 for _ in output) - 1
         if lines != number:
-            raise typer.BadParameter(f"{lines} rows came out of {number}")
+            raise ScoreError(f"{lines} rows came out of {number}")
         peaks.append(measured.peak_mb)
         table.add_row(
             f"{number:,}", f"{measured.rows_per_s:,.0f}", f"{measured.seconds:.0f}", f"{measured.peak_mb:,.0f}"
@@ -84,11 +88,11 @@ def _speed(model: Path, sizes: dict[files.Lengths, int], console: Console) -> No
         for threads, each in zip((1, cpus), engines, strict=True):
             table.add_row(lengths, f"engine alone, {threads} threads", f"{each:.1f}", "")
         table.add_row(lengths, "command, 1 worker", f"{runs[0].rows_per_s:.1f}", "")
-        words = f"{of_engine:.2f} of the engine: {_verdict(of_engine >= LEAST_OF_ENGINE)}"
+        words = f"{of_engine:.2f} of the engine: {_verdict(of_engine >= MIN_OF_ENGINE)}"
         table.add_row(lengths, f"command, {cpus} workers", f"{runs[1].rows_per_s:.1f}", words)
-        words = f"{gain / engines_gain:.2f} of the engine's gain: {_verdict(gain >= LEAST_GAIN * engines_gain)}"
+        words = f"{gain / engines_gain:.2f} of the engine's gain: {_verdict(gain >= MIN_GAIN * engines_gain)}"
         table.add_row(lengths, f"gain of {cpus} workers", f"{gain:.2f}", words)
-        words = f"at least {LEAST_RATIO}: {_verdict(ratio >= LEAST_RATIO)}" if lengths == "mixed" else ""
+        words = f"at least {MIN_RATIO}: {_verdict(ratio >= MIN_RATIO)}" if lengths == "mixed" else ""
         table.add_row(lengths, "times transformers", f"{ratio:.1f}", words)
     if sizes:
         console.print(table)
@@ -134,4 +138,4 @@ def _verdict(held: bool) -> str:  # noqa: FBT001
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, ScoreError)

@@ -26,7 +26,7 @@ class Measured:
     seconds: float
     """With the start of Ray and putting the parts together."""
     peak_mb: float
-    """Most memory of all processes together, pages that are shared counted once (PSS)."""
+    """Peak of all processes' memory together, pages that are shared counted once (PSS)."""
 
 
 def run(
@@ -75,7 +75,7 @@ class Memory:
         self._thread.start()
 
     def stop(self) -> int:
-        """The most bytes that were seen."""
+        """The peak, in bytes."""
         self._stop.set()
         self._thread.join()
         return self._peak

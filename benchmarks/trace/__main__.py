@@ -18,6 +18,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from benchmarks.command import run
 from benchmarks.machine import where
 from benchmarks.model import base_model
 from benchmarks.report import show
@@ -79,7 +80,7 @@ def main(
             while "Ctrl-C stops it" not in said:
                 line = process.stderr.readline()
                 if not line:
-                    raise RuntimeError(f"the service did not start: {said}")
+                    raise RuntimeError(f"the service did not start: {said.strip().rpartition(chr(10))[2]}")
                 said += line
             spans = _ask(f"http://127.0.0.1:{port}/project/predict", requests, words)
         finally:
@@ -130,4 +131,4 @@ def _table(rows: list[list[float]], place: str) -> Table:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, httpx.HTTPError)

@@ -180,17 +180,38 @@ def test_each_group_size_is_timed(tmp_path: Path) -> None:
     assert said == ["groups of 64: 1.00 times as fast"]
 
 
-def test_the_command_says_what_it_chose(tmp_path: Path, few: Split) -> None:
-    path = Path(shutil.copytree(MINI_MODEL, tmp_path / "mini", ignore=shutil.ignore_patterns("int8")))
-    rows = "".join(f"{text}\t{label}\n" for text, label in zip(few.texts, few.labels, strict=True))
-    (tmp_path / "dev.tsv").write_text(f"sentence\tlabel\n{rows}")
-    command = [sys.executable, "-m", "model.export", str(path), "--data", str(tmp_path)]
+def run_export(folder: Path, split: Split) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A copy of the embedded model, and how the command ended that exported it by these texts."""
+    path = Path(shutil.copytree(MINI_MODEL, folder / "mini", ignore=shutil.ignore_patterns("int8")))
+    rows = "".join(f"{text}\t{label}\n" for text, label in zip(split.texts, split.labels, strict=True))
+    (folder / "dev.tsv").write_text(f"sentence\tlabel\n{rows}")
+    command = [sys.executable, "-m", "model.export", str(path), "--data", str(folder)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    return path, done
+
+
+@pytest.mark.parametrize(
+    ("split", "fault"),
+    [
+        (Split(["good"], [1]), "1 text, fewer than 100"),
+        (Split([f"good {number}" for number in range(100)], [1] * 100), "texts of one label only"),
+    ],
+)
+def test_texts_that_show_nothing_choose_nothing(tmp_path: Path, split: Split, fault: str) -> None:
+    path, done = run_export(tmp_path, split)
+    assert read_quantization(path / "int8") == Quantization()
+    assert done.stdout.endswith("; groups of 64, unsmoothed, since nothing was measured (--data)\n")
+    assert done.stderr == f"warning: dev of {tmp_path} has {fault}, so quantization is not chosen by it\n"
+
+
+def test_the_command_says_what_it_chose(tmp_path: Path, few: Split) -> None:
+    path, done = run_export(tmp_path, Split(few.texts * 5, few.labels * 5))
+    assert "warning" not in done.stderr
     chosen = read_quantization(path / "int8")
     way = f"smoothing {chosen.smoothing:g}" if chosen.smoothing else "unsmoothed"
     assert done.stdout.splitlines()[-1].endswith(f"s; groups of {chosen.group_size}, {way}")
-    assert "of 24 labels differ from fp32's, accuracy " in done.stdout
+    assert "of 120 labels differ from fp32's, accuracy " in done.stdout
 
 
 def test_what_holds() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data import length_grouped, load_split
+from model.data import MIN_TEXTS, Split, length_grouped, load_split, weakness
 from model.errors import ModelError
 
 TABLE = "sentence\tlabel\nI love it\t1\nm\u00fcde und \u00f6de\t0\n"
@@ -137,7 +137,7 @@ def test_files_that_are_not_there_or_cannot_be_read_are_one_line(tmp_path: Path)
         load_split("x" * 5000, "dev")
 
 
-def from_hub(monkeypatch: pytest.MonkeyPatch, labels: list[Any], kind: Any = None, **columns: list[str]) -> None:
+def from_hub(monkeypatch: pytest.MonkeyPatch, labels: list[Any], kind: Any = None, **columns: list[Any]) -> None:
     columns = columns or {"sentence": [f"text {number} " for number in range(len(labels))]}
     data = datasets.Dataset.from_dict({**columns, "label": labels})
     if kind is not None:
@@ -165,9 +165,20 @@ def test_a_set_of_the_hub_that_does_not_fit_is_one_line(monkeypatch: pytest.Monk
     from_hub(monkeypatch, [1], text=["a"])
     with pytest.raises(ModelError, match="needs the columns sentence and label; it has text, label"):
         load_split("somebody/some-set", "dev")
+    from_hub(monkeypatch, [1, 0], sentence=["a", None])
+    with pytest.raises(ModelError, match="somebody/some-set, text 2 of validation: the sentence is null"):
+        load_split("somebody/some-set", "dev")
     from_hub(monkeypatch, [])
     with pytest.raises(ModelError, match="has no texts in validation"):
         load_split("somebody/some-set", "dev")
+
+
+def test_few_texts_or_one_label_are_no_measure() -> None:
+    texts = ["a"] * MIN_TEXTS
+    assert weakness(Split(texts, [0, *[1] * (MIN_TEXTS - 1)])) is None
+    assert weakness(Split(texts, [1] * MIN_TEXTS)) == "texts of one label only"
+    assert weakness(Split(texts[1:], [0, *[1] * (MIN_TEXTS - 2)])) == f"{MIN_TEXTS - 1} texts, fewer than {MIN_TEXTS}"
+    assert weakness(Split(["a"], [1])) == f"1 text, fewer than {MIN_TEXTS}"
 
 
 def test_batches_are_of_alike_lengths_and_complete() -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from safetensors.numpy import load_file, save_file
 
+from model.cpu import choose_precision
 from model.directory import open_directory
 from model.errors import ModelError
-from model.evaluate import main
+from model.evaluate import Precision, main
+from model.export import export
 from serve_app.settings import MINI_MODEL
 
 pytestmark = pytest.mark.slow
@@ -48,7 +51,7 @@ def relabelled(folder: Path, labels: tuple[str, ...], **changes: Any) -> Path:
 
 
 def figures(directory: Path, data: str) -> dict[str, Any]:
-    main(directory, data, "fp32", 1, write=True)
+    main(directory, data, Precision.fp32, 1, write=True)
     return dict(json.loads((directory / "evaluation.json").read_text()))
 
 
@@ -79,12 +82,33 @@ def test_of_a_multi_label_model_the_highest_label_counts(tmp_path: Path) -> None
 def test_numbers_are_not_taken_for_positions(tmp_path: Path) -> None:
     model = relabelled(tmp_path / "model", ("toxic", "clean"))
     with pytest.raises(ModelError, match=r'dev\.tsv, line 2: .* which are "toxic", "clean"; the data has "1", "0"$'):
-        main(model, save_data(tmp_path / "data"), "fp32", 1)
+        main(model, save_data(tmp_path / "data"), Precision.fp32, 1)
 
 
 def test_a_single_label_is_nothing_to_be_right_about(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has one label"):
-        main(relabelled(tmp_path / "model", ("positive",)), save_data(tmp_path / "data"), "fp32", 1)
+        main(relabelled(tmp_path / "model", ("positive",)), save_data(tmp_path / "data"), Precision.fp32, 1)
+
+
+def test_auto_is_the_precision_of_the_service(tmp_path: Path) -> None:
+    model = relabelled(tmp_path / "model", ("NEGATIVE", "POSITIVE"))
+    export(open_directory(model))
+    main(model, save_data(tmp_path / "data"), Precision.auto, 1, write=True)
+    assert json.loads((model / "evaluation.json").read_text())["precision"] == choose_precision("auto")
+
+
+def test_what_is_recorded_of_few_texts_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = relabelled(tmp_path / "model", ("NEGATIVE", "POSITIVE")), save_data(tmp_path / "data")
+    main(model, data, Precision.fp32, 1)
+    assert "warning" not in capsys.readouterr().err
+    figures(model, data)
+    line = f"warning: dev of {data} has 6 texts, fewer than 100, so the figures that are recorded say little\n"
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_more_threads_than_cpus_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="100000 is more than the CPUs of this machine; at most "):
+        main(tmp_path, str(tmp_path), Precision.fp32, 100_000)
 
 
 def test_accuracy_does_not_outlive_the_weights_it_was_measured_on(tmp_path: Path) -> None:

@@ -277,6 +277,14 @@ def test_a_fetch_that_fails_pins_nothing(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "pin.json").exists()
 
 
+def test_a_pin_that_cannot_be_written_is_reported_before_the_download(hub: Hub, tmp_path: Path) -> None:
+    pin = tmp_path / "nowhere" / "pin.json"
+    line = error(fetch(hub.url, REPO, "--out", tmp_path / "first", "--pin-file", pin, "--pin"))
+    assert line == f"error: {pin} cannot be written; {pin.parent} is no folder"
+    assert not hub.downloads
+    assert not (tmp_path / "first").exists()
+
+
 def test_a_pin_that_cannot_be_read_is_not_passed_over(hub: Hub, tmp_path: Path) -> None:
     pin = tmp_path / "pin.json"
     for broken in ("", "{}", '{"repo": 5}'):

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from transformers import BertModel
+from typer.testing import CliRunner
 
 from model.directory import open_directory
 from model.errors import ModelError
 from model.tokenizer import TextTokenizer
+from model.train import main
 from model.training.convert import load_start
 from model.training.shrink import cut_vocabulary, keep_layers, narrow_feed_forward
 from tests.support import sentences
@@ -95,7 +98,30 @@ def test_the_command_trains_distils_and_records(tmp_path: Path, data: Path) -> N
     assert len(TextTokenizer(student, 512).encode(["good thing"])[0].ids) == 4
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--layers", "9999"),
+        ("--layers", "-1"),
+        ("--layers", "a,b"),
+        ("--layers", "0,,1"),
+        ("--hidden-dim", "-3"),
+        ("--vocabulary", "-3"),
+        ("--learning-rate", "1e300"),
+        ("--learning-rate", "nan"),
+    ],
+)
+def test_a_number_that_no_model_has_is_a_wrong_command_line(tmp_path: Path, option: str, value: str) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    done = CliRunner().invoke(app, ["--start", str(tmp_path), "--out", str(tmp_path / "out"), option, value])
+    assert done.exit_code == 2
+    assert option in done.output
+
+
 def test_a_users_mistake_is_one_line_and_exit_1(tmp_path: Path, data: Path) -> None:
     done = train("--start", tmp_path / "nowhere", "--data", data, "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert done.stderr.strip() == f"error: {tmp_path / 'nowhere'} is no Hugging Face model directory with a config.json"
+    *warnings, line = done.stderr.splitlines()
+    assert line == f"error: {tmp_path / 'nowhere'} is no Hugging Face model directory with a config.json"
+    assert all(each.startswith("warning: ") for each in warnings), "there are few texts"

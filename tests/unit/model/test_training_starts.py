@@ -92,6 +92,7 @@ def test_a_start_with_other_labels_gets_a_new_output_layer(
     assert (out.labels, out.problem_type) == (("NEGATIVE", "POSITIVE"), "single_label_classification")
     assert json.loads((out.path / "config.json").read_text())["label2id"] == {"NEGATIVE": 0, "POSITIVE": 1}
     said = capsys.readouterr()
+    assert f"warning: train of {data} has 16 texts, fewer than 100, so little can be learned\n" in said.err
     assert f"(its labels: {', '.join(labels.values())}); it gets a new output layer" in said.err
     assert said.out.startswith(f"{out.path} holds epoch 1: ")
 
@@ -260,12 +261,8 @@ def test_a_teacher_that_cannot_teach_is_one_line(tmp_path: Path, data: Path) -> 
     ("options", "complaint"),
     [
         ({"layers": "9"}, "--layers must name layers from 0 to 2"),
-        ({"layers": "a,b"}, "--layers must be numbers with commas between them"),
-        ({"layers": "0,,1"}, "--layers must be numbers"),
         ({"hidden_dim": 1000}, "--hidden-dim must be from 1 to 96"),
-        ({"hidden_dim": -1}, "--hidden-dim must be from 1 to 96"),
         ({"vocabulary": 5}, "--vocabulary must be at least"),
-        ({"learning_rate": float("nan")}, "--learning-rate must be a number"),
         ({"learning_rate": 1e30}, "no epoch gave finite answers, so .* was not written"),
         ({"out": Path("/proc/model")}, "/proc/model cannot be written to"),
     ],
