@@ -49,7 +49,7 @@ $(VENV)/.dev: requirements-dev.txt requirements-torch-$(TORCH).txt $(VENV)/.run
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements-torch-$(TORCH).txt --extra-index-url $(TORCH_INDEX)
-	@# where it is there, jsonschema compiles its grammar in each of Ray's processes, 0.7 s of a start; nothing here needs it
+	@# if it is there, jsonschema compiles its grammar in each of Ray's processes, 0.7 s of a start; nothing here needs it
 	@$(BIN)/python -m pip uninstall -qy --disable-pip-version-check rfc3987-syntax
 	@touch $@
 

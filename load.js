@@ -4,13 +4,15 @@
 //   k6 run -e BASE_URL=http://127.0.0.1:8000 -e SCENARIO=novel -e DURATION=60s load.js
 //
 // SCENARIO    course (the default), novel, hits, ramp, spike, soak
-// USERS       virtual users at the most (10);  DURATION  of the whole (10m);  CACHE_RATE  share of the fixed texts (0.95)
+// USERS       virtual users, at most (10);  DURATION  of the whole (10m);  CACHE_RATE  share of the fixed texts (0.95)
 // BASE_URL    or NAMESPACE, which stands for https://NAMESPACE.DOMAIN (DOMAIN: mids255.com)
-// METRICS_URL where Ray tells its metrics, http://127.0.0.1:8080/metrics: the report then shows replicas too
+// LOAD_API_KEY  the key, if the service requires one
+// METRICS_URL URL of Ray's metrics, such as http://127.0.0.1:8080/metrics: the report then shows replicas too
 // REPORT      the page that it writes (load-report.html);  SUMMARY  the same as JSON (load-report.json);  empty: none
 //
 // Every answer is checked: its shape, the labels that GET /project/model names, its sums, that a text always gets the same
-// answer, and, of a model that tells negative from positive, the labels of texts that leave no doubt. What makes the report is in load/, which has to lie beside this file.
+// answer, and, if the labels are negative and positive, the labels of texts that leave no doubt. The folder load/ has to be
+// beside this file.
 import http from "k6/http";
 import { check, group, sleep } from "k6";
 import exec from "k6/execution";
@@ -19,53 +21,24 @@ import { page } from "./load/page.js";
 import { readReplicas } from "./load/replicas.js";
 import { CHECK_OF_EACH, figures, STAGES, STATUSES } from "./load/figures.js";
 import { agree, isFirst, kindOf, wellFormed } from "./load/labels.js";
+import { address, keyHeader, metricsUrl, number, places, seconds } from "./load/settings.js";
 import { Slices } from "./load/slices.js";
 import { summary } from "./load/summary.js";
 import { FIXED, novel, POOL, shuffled } from "./load/texts.js";
 
 const SCENARIO = __ENV.SCENARIO || "course";
-const USERS = number("USERS", 10, 1, 1e6);
+const USERS = number("USERS", 10, 1, 1e6, { whole: true });
 const SECONDS = seconds(__ENV.DURATION || "10m");
 const CACHE_RATE = number("CACHE_RATE", 0.95, 0, 1);
-const BASE_URL = __ENV.BASE_URL || `https://${__ENV.NAMESPACE}.${__ENV.DOMAIN || "mids255.com"}`;
-const { REPORT: REPORT_ASKED = "load-report.html", SUMMARY: SUMMARY_ASKED = "load-report.json", METRICS_URL, PWD } = __ENV;
-const [REPORT, SUMMARY] = [REPORT_ASKED, SUMMARY_ASKED].map(whereItCan);
+if (!__ENV.BASE_URL && !__ENV.NAMESPACE) throw new Error("name the service: -e NAMESPACE=... or -e BASE_URL=http://...");
+const [BASE_URL, SHOWN_URL] = address(__ENV.BASE_URL || `https://${__ENV.NAMESPACE}.${__ENV.DOMAIN || "mids255.com"}`);
+const PARAMS = { responseType: "text", headers: keyHeader(__ENV.LOAD_API_KEY) };
+const METRICS_URL = metricsUrl(__ENV.METRICS_URL);
+const { REPORT: REPORT_ASKED = "load-report.html", SUMMARY: SUMMARY_ASKED = "load-report.json" } = __ENV;
+const [REPORT, SUMMARY] = places({ REPORT: REPORT_ASKED, SUMMARY: SUMMARY_ASKED });
 const MIN_PER_SECOND = 1; // predicts of the whole load, below which a run counts as idle
 const NO_ANSWER_WAIT_S = 0.5; // a port that refuses would be asked thousands of times a second, with a line of log each
 const SETUP_TIMEOUT = "25s"; // two of them are less than k6 gives all of setup, so that a service that hangs is still reported
-
-if (!__ENV.BASE_URL && !__ENV.NAMESPACE) throw new Error("name the service: -e NAMESPACE=... or -e BASE_URL=http://...");
-
-function number(name, usual, least, most) {
-  const value = Number(__ENV[name] || usual);
-  if (!(value >= least && value <= most)) throw new Error(`${name} is ${__ENV[name]}; give a number from ${least} to ${most}`);
-  return value;
-}
-
-function seconds(duration) {
-  const units = { s: 1, m: 60, h: 3600 };
-  const parts = /^(\d+(\.\d+)?[hms])+$/.test(duration) ? [...duration.matchAll(/([\d.]+)([hms])/g)] : [];
-  const sum = parts.reduce((total, [, count, unit]) => total + Number(count) * units[unit], 0);
-  if (!sum) throw new Error(`DURATION is ${duration}; give it as 30s, 10m or 1h30m`);
-  return sum;
-}
-
-// k6 makes no folder, and says so only once the run is over and its figures are lost: the file then goes where k6 runs.
-function whereItCan(path) {
-  const end = path.lastIndexOf("/");
-  const folder = path.slice(0, Math.max(end, 0));
-  const isThere = ["/", folder, `${PWD}/${folder}`].map(mayBeThere); // no "/" in an archive: it tells nothing
-  return !folder || !isThere[0] || isThere[1] || isThere[2] ? path : path.slice(end + 1);
-}
-
-function mayBeThere(path) {
-  try {
-    open(path);
-  } catch (error) {
-    return !String(error).includes("no such file"); // a folder that is there is refused in other words
-  }
-  return true;
-}
 
 function stages(...parts) {
   return parts.map(([share, users]) => ({ duration: `${Math.ceil(1000 * share * SECONDS)}ms`, target: users }));
@@ -120,7 +93,7 @@ const seen = new Map(); // answers to texts that come again
 
 function post(texts, params) {
   const body = JSON.stringify({ text: texts });
-  return http.request("POST", `${BASE_URL}/project/predict`, body, { responseType: "text", ...params });
+  return http.request("POST", `${BASE_URL}/project/predict`, body, { ...PARAMS, ...params });
 }
 
 function texts() {
@@ -150,7 +123,7 @@ function asBefore(predictions, asked, model, first) {
   });
 }
 
-function tell(headers) {
+function recordHeaders(headers) {
   for (const [, name, dur] of (headers["Server-Timing"] || "").matchAll(/(\w+);dur=([\d.]+)/g)) {
     if (stageTrends[name]) stageTrends[name].add(Number(dur));
   }
@@ -171,7 +144,7 @@ export function setup() {
   for (const [asked, file] of [[REPORT_ASKED, REPORT], [SUMMARY_ASKED, SUMMARY]]) {
     if (asked !== file) console.warn(`there is no folder for ${asked}; it will be written as ${file} where k6 runs`);
   }
-  const asking = { tags: { route: "setup" }, timeout: SETUP_TIMEOUT, responseType: "text" };
+  const asking = { ...PARAMS, tags: { route: "setup" }, timeout: SETUP_TIMEOUT };
   const kind = kindOf(http.get(`${BASE_URL}/project/model`, { ...asking, responseCallback: null })); // may well be missing
   const response = post(POOL, asking);
   count(response);
@@ -193,7 +166,7 @@ export default function (found) {
   slices.begin();
   users.add(exec.instance.vusActive - first.watchers);
   group("health", () => {
-    const response = http.get(`${BASE_URL}/project/health`, { tags: { route: "health" }, responseType: "text" });
+    const response = http.get(`${BASE_URL}/project/health`, { ...PARAMS, tags: { route: "health" } });
     count(response);
     check(response, { "is healthy": (r) => r.status === 200 && String(r.body).includes('"healthy"') });
   });
@@ -210,7 +183,7 @@ export default function (found) {
       const right = (answer, i) => !FIXED[asked[i]] || isFirst(answer, FIXED[asked[i]]);
       check(predictions, { "has the right labels": (p) => p.every(right) });
     }
-    tell(response.headers);
+    recordHeaders(response.headers);
   });
 }
 
@@ -221,9 +194,9 @@ export function watchReplicas() {
 
 export function handleSummary(data) {
   const found = figures(data, slices);
-  const most = found.metrics.users ? found.metrics.users.values.max : null;
-  const [people, lasted] = isOurs(SCENARIO) ? [USERS, SECONDS] : [most, found.ran_s];
-  const settings = { scenario: SCENARIO, users: people, seconds: lasted, cache_rate: CACHE_RATE, url: BASE_URL };
+  const maxUsers = found.metrics.users ? found.metrics.users.values.max : null;
+  const [people, lasted] = isOurs(SCENARIO) ? [USERS, SECONDS] : [maxUsers, found.ran_s];
+  const settings = { scenario: SCENARIO, users: people, seconds: lasted, cache_rate: CACHE_RATE, url: SHOWN_URL };
   const report = { settings, ...found };
   const written = [REPORT, SUMMARY].filter(Boolean);
   const files = { stdout: summary(report, written) };

@@ -3,7 +3,7 @@ import { DEPLOYMENTS } from "./replicas.js";
 
 export const STAGES = ["cache", "queue", "tokenize", "model"];
 export const CHECK_OF_EACH = "is well-formed"; // the check that every predict gets, whatever comes back
-export const STATUSES = [0, 404, 413, 422, 429, 500, 502, 503, 504]; // those that are counted apart; 0: no answer
+export const STATUSES = [0, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504]; // those that are counted apart; 0: no answer
 
 // k6's own metrics, with the slices as a list instead of hundreds of metrics:
 // {slices: [{start_s, seconds, users, predicts_per_s, predict_ms, hit_rate, stage_ms, failed_requests, failed_checks,

@@ -72,20 +72,20 @@ function plots({ slices }) {
     {
       title: "Texts from the cache",
       unit: "%",
-      most: 100,
+      minTop: 100,
       series: [series("hit rate", ({ hit_rate: rate }) => (rate === null ? null : 100 * rate))],
     },
     { title: "Users", unit: "at once", series: [series("users", (slice) => slice.users)] },
     {
       title: "Failures",
       unit: "count",
-      most: FEW,
+      minTop: FEW,
       series: [
         series("failed requests", (slice) => slice.failed_requests),
         series("failed checks", (slice) => slice.failed_checks),
       ],
     },
-    { title: "Replicas that are well", unit: "count", most: FEW, series: replicas },
+    { title: "Replicas that are well", unit: "count", minTop: FEW, series: replicas },
   ];
   const drawn = all.filter(({ series: lines }) => lines.some(([, values]) => values.some((value) => value !== null)));
   return `<section class="plots" aria-label="Over time">\n${drawn.map((each) => plot({ ...time, ...each })).join("\n")}\n</section>`;

@@ -19,11 +19,11 @@ export function clock(seconds) {
 }
 
 // `series` are [name, values], a value for each of `starts` (seconds), null where there is none. `log` is for what
-// spreads over powers of ten, where 0 has no place and is left out; `most` is the least top of the axis.
-export function plot({ title, unit, starts, step, series, log = false, most = 0 }) {
+// spreads over powers of ten, where 0 has no place and is left out; the axis ends at `minTop` or above.
+export function plot({ title, unit, starts, step, series, log = false, minTop = 0 }) {
   const shown = (value) => value !== null && value !== undefined && (!log || value > 0);
   const known = series.flatMap(([, values]) => values).filter(shown);
-  const ticks = log ? powers(known) : steps(Math.max(most, ...known));
+  const ticks = log ? powers(known) : steps(Math.max(minTop, ...known));
   const [low, high] = [ticks[0], ticks[ticks.length - 1]];
   const scale = log ? Math.log10 : (value) => value;
   const end = starts[starts.length - 1] + step;
@@ -41,10 +41,10 @@ export function plot({ title, unit, starts, step, series, log = false, most = 0 
     return `<path class="line c${number}" data-series="${escape(name)}" d="${path.join("")}"/>`;
   };
   const column = (second, i) => {
-    const told = series.map(([name, values]) => `${name} ${short(values[i])}`).join("\n");
+    const lines = series.map(([name, values]) => `${name} ${short(values[i])}`).join("\n");
     const width = (x(step) - x(0)).toFixed(1);
     return `<rect class="column" x="${x(second).toFixed(1)}" y="${TOP}" width="${width}" height="${HEIGHT - TOP - BOTTOM}">` +
-      `<title>${clock(second)}\n${escape(told)}</title></rect>`;
+      `<title>${clock(second)}\n${escape(lines)}</title></rect>`;
   };
   const grid = ticks.map(
     (tick) => `<path class="grid" d="M${LEFT} ${y(tick).toFixed(1)}H${WIDTH - RIGHT}"/>` +
@@ -61,11 +61,11 @@ ${[...grid, ...times, ...series.map(line), ...starts.map(column)].join("\n")}
 </svg></figure>`;
 }
 
-function steps(most) {
-  const rough = (most > 0 ? most : 1) / 4;
+function steps(top) {
+  const rough = (top > 0 ? top : 1) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999);
-  return Array.from({ length: Math.ceil((most > 0 ? most : 1) / step - 0.001) + 1 }, (_, i) => i * step);
+  return Array.from({ length: Math.ceil((top > 0 ? top : 1) / step - 0.001) + 1 }, (_, i) => i * step);
 }
 
 function powers(known) {

@@ -1,4 +1,4 @@
-// How many replicas are well, as Ray tells on its metrics port.
+// How many replicas are well, as Ray reports on its metrics port.
 import http from "k6/http";
 import { Gauge, Rate } from "k6/metrics";
 

@@ -1,10 +1,10 @@
 // Figures over time. k6 hands its summary only what it has added up over the whole run, so each measurement is tagged
-// with the slice of time that it belongs to, and each slice is a sub-metric that k6 is told to keep.
+// with the slice of time that it belongs to, and k6 is asked to keep each slice as a sub-metric.
 import exec from "k6/execution";
 import { STAGES } from "./figures.js";
 import { DEPLOYMENTS } from "./replicas.js";
 
-const MOST = 60;
+const MAX_SLICES = 60;
 const LATE = 0.1; // of a slice: the last users may begin a little after the end
 const SLICED = [
   "http_reqs{route:predict",
@@ -20,7 +20,7 @@ const SLICED = [
 
 export class Slices {
   constructor(seconds) {
-    this.count = Math.min(MOST, Math.max(1, Math.floor(seconds)));
+    this.count = Math.min(MAX_SLICES, Math.max(1, Math.floor(seconds)));
     this.seconds = seconds / this.count;
   }
 

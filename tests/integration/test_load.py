@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from serve_app.local.ports import free_port
-from tests.support.k6 import THRESHOLDS_FAILED, load
+from tests.support.k6 import SCRIPT_FAILED, THRESHOLDS_FAILED, load
 from tests.support.service import Service
 from tests.support.stub_service import Answer, always, fair, pair, stub_service
 
@@ -22,7 +22,7 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
-    """Starts a service that answers predict as told, and the model's card where there is one; gives its address."""
+    """Starts a service that answers predict with `answer`, and the model's card if there is one; gives its address."""
     with ExitStack() as servers:
 
         def start(answer: Answer, card: Mapping[str, Any] | None = None) -> str:
@@ -182,15 +182,17 @@ def test_it_fails_where_nothing_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("SCENARIO", "curse", "SCENARIO is curse; there are course, novel"),
         ("DURATION", "100ms", "DURATION is 100ms; give it as 30s, 10m or 1h30m"),
-        ("USERS", "many", "USERS is many; give a number from 1"),
+        ("DURATION", "0.5s", "DURATION is 0.5s; give it as 30s, 10m or 1h30m, at least 1s"),
+        ("USERS", "many", "USERS is many; give a whole number from 1"),
+        ("USERS", "1.5", "USERS is 1.5; give a whole number from 1"),
         ("CACHE_RATE", "95", "CACHE_RATE is 95; give a number from 0 to 1"),
     ],
 )
-def test_bad_settings_are_reported(name: str, value: str, told: str) -> None:
+def test_bad_settings_are_reported(name: str, value: str, message: str) -> None:
     done = load("http://127.0.0.1:1", **{name: value})
-    assert done.returncode
-    assert told in done.stderr
+    assert done.returncode == SCRIPT_FAILED
+    assert message in done.stderr

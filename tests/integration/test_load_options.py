@@ -137,6 +137,14 @@ def test_other_durations_are_those_of_the_run(url: str, tmp_path: Path) -> None:
     assert max(rates) < 2 * figures["predicts"]["rate"], "what came after the slices is in none of them"
 
 
+def test_vus_alone_change_nothing(url: str, tmp_path: Path) -> None:
+    done = load(url, "--vus", "2", **places(tmp_path) | {"USERS": "5"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, figures = written(tmp_path)
+    assert figures["settings"]["users"] == 5
+    assert max(each["users"] or 0 for each in figures["slices"]) > 2
+
+
 def test_ctrl_c_ends_with_a_report_of_what_was_measured(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -31,7 +31,7 @@ PLOTS = {
     "Replicas that are well": ["ingress", "classifier"],
 }
 MIN_DRAWN = 3
-"""Points of a line: a slow machine may have nothing to tell of some seconds."""
+"""Points of a line: a slow machine may have no figures of some seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,11 @@ def report(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     service.post("metrics begin")
 
-    def replicas_are_told() -> bool:
+    def replicas_are_reported() -> bool:
         url = find_metrics(service.port)
         return url is not None and "ray_serve_deployment_replica_healthy{" in httpx.get(url, timeout=10).text
 
-    until(replicas_are_told, "Ray tells which replicas are well", 60)
+    until(replicas_are_reported, "Ray reports which replicas are well", 60)
     page, figures = folder / "load.html", folder / "load.json"
     done = load(
         service.url,
@@ -112,10 +112,10 @@ def test_the_json_has_the_same_figures_by_slice(report: Path) -> None:
     assert [each["start_s"] for each in slices] == list(range(SECONDS))
     predicts = sum(each["predicts_per_s"] * each["seconds"] for each in slices)
     assert round(predicts) == figures["metrics"]["http_reqs{route:predict}"]["values"]["count"]
-    told = [each for each in slices if each["predict_ms"]]
-    worst = max(each["predict_ms"]["max"] for each in told)
+    measured = [each for each in slices if each["predict_ms"]]
+    worst = max(each["predict_ms"]["max"] for each in measured)
     assert worst == pytest.approx(figures["metrics"]["predict_duration"]["values"]["max"])
-    assert all(0 <= each["hit_rate"] <= 1 for each in told)
+    assert all(0 <= each["hit_rate"] <= 1 for each in measured)
     assert {tuple(each["replicas"]) for each in slices if each["replicas"]} == {("ingress", "classifier")}
     assert all(each["replicas"]["ingress"] >= 1 for each in slices if each["replicas"])
 

@@ -12,8 +12,8 @@ from tests.support.service import REPOSITORY
 
 K6 = shutil.which("k6", path=str(Path(sys.executable).parent)) or "k6"
 THRESHOLDS_FAILED = 99
-"""k6's exit status."""
-
+SCRIPT_FAILED = 107
+"""k6's exit statuses."""
 
 LOAD = REPOSITORY / "load.js"
 

@@ -33,8 +33,13 @@ def always(answer: Mapping[str, float]) -> Answer:
 
 
 @contextmanager
-def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: str = "") -> Iterator[str]:
-    """The address of a healthy service with this model card, or 404 without one, and this page."""
+def stub_service(
+    answer: Answer, card: Mapping[str, Any] | None = None, page: str = "", required: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address of a healthy service with this model card, or 404 without one, and this page.
+
+    A request without each of the `required` headers is 401, and a POST to another path than predict's 404.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -56,7 +61,7 @@ def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: st
 
         def _send(self, status: int, body: object, kind: str = "application/json", policy: str = "") -> None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
+            self.send_response(_refusal(self, required or {}) or status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             if policy:
@@ -76,3 +81,9 @@ def stub_service(answer: Answer, card: Mapping[str, Any] | None = None, page: st
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _refusal(request: BaseHTTPRequestHandler, required: Mapping[str, str]) -> int | None:
+    if any(request.headers[name] != value for name, value in required.items()):
+        return 401
+    return 404 if request.command == "POST" and request.path != "/project/predict" else None

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 from tests.support.service import REPOSITORY
 
 
@@ -38,6 +40,15 @@ def test_the_bill_of_materials_has_every_locked_package() -> None:
     listed = {(each["name"], each["version"]) for each in document["components"]}
     requirements = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     assert listed == set(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+) ", requirements, re.MULTILINE))
+
+
+@pytest.mark.parametrize("arguments", [[], ["pip-audit"], ["pip-audit", "a.txt", "b.txt"]])
+def test_an_audit_with_other_arguments_prints_its_usage(arguments: list[str]) -> None:
+    done = subprocess.run(
+        ["scripts/audit", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: usage: scripts/audit PIP_AUDIT REQUIREMENTS\n"
 
 
 def test_an_audit_without_its_database_says_so_and_does_not_pass() -> None:

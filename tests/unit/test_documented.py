@@ -20,7 +20,7 @@ from serve_app.errors import ServiceError
 from serve_app.local.__main__ import Stopped, main
 from serve_app.settings import Settings, variables
 from serve_app.web import guard
-from serve_app.web.request_parser import RequestParser
+from serve_app.web.request_parser import _MAX_EXPLAINED, LARGE_BYTES, MAX_FAULTS, RequestParser
 from tests.cluster.__main__ import INTERRUPTED
 from tests.support.fakes import FakeModel, answer
 from tests.support.service import REPOSITORY
@@ -99,6 +99,13 @@ def error_types() -> set[str]:
 def test_every_error_type_has_a_row() -> None:
     cells = [row[1] if row[0].isdigit() else row[0] for row in rows(section("http.md", "Errors"))]
     assert {name for cell in cells for name in names(cell)} == error_types()
+
+
+def test_the_limits_of_the_faults_in_a_422_are_documented() -> None:
+    text = " ".join(section("http.md", "Errors").split())
+    assert "for each fault, at most ten," in text
+    assert MAX_FAULTS == 10
+    assert f"above {LARGE_BYTES >> 10} KiB, or with more than {_MAX_EXPLAINED:,} commas" in text
 
 
 def headers_in_code() -> set[str]:

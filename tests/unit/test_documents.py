@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -50,6 +51,43 @@ def test_the_loads_document_lists_every_setting_and_scenario() -> None:
     assert {name for row in rows for name in re.findall(r"[A-Z_]+", row)} == wanted
     kinds = re.findall(r'"(\w+)"', re.findall(r"const KINDS = \[(.*)\]", script)[0])
     assert re.findall(r"^\| (\w+) \| (?!what)[^|]+ \|$", document, re.MULTILINE) == kinds
+
+
+def test_the_decision_on_the_cache_quotes_the_measured_ratio() -> None:
+    loads = json.loads(read("docs/reference/performance.json"))["loads"]
+    (quoted,) = re.findall(
+        r"course's load the service answers ([\d.]+) times", read("docs/decisions/one-entry-a-text.md")
+    )
+    assert float(quoted) == pytest.approx(loads["course load"]["requests_per_s"]["ratio"], abs=0.005)
+
+
+def test_the_memory_on_kubernetes_adds_up_from_the_measured_replicas() -> None:
+    performance = read("docs/reference/performance.md")
+    measured = re.findall(r"classifier replica holds (\d+) MB.* ingress replica (\d+) MB", performance)
+    page = read("docs/reference/kubernetes.md").partition("## Memory")[2].partition("## Upgrades")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    parts = {name: (worker, head) for name, worker, head in rows[2:]}
+    (replicas,) = (
+        re.findall(r"\d+", worker) for name, (worker, _) in parts.items() if name.startswith("one classifier")
+    )
+    assert measured == [tuple(replicas)]
+    sums = [0, 0]
+    for name, cells in parts.items():
+        if name == "sum":
+            break
+        for column, cell in enumerate(cells):
+            same = cells[0] if cell == "the same" else cell
+            sums[column] += sum(map(int, re.findall(r"\d+", same)))
+    assert parts["sum"] == tuple(f"{each:,} MB" for each in sums)
+    (limit,) = (name for name in parts if name.startswith("limit"))
+    assert [int(cell.partition(" ")[0]) for cell in parts[limit]] == [2147 - each for each in sums]
+    text = " ".join(page.split())
+    (quoted,) = re.findall(
+        r"course` each .*?([\d,]+) \+ ([\d,]+) MB, less (\d+) MB .*?plus (\d+) MB .*?is ([\d,]+) MB", text
+    )
+    worker, head, shared, starters, whole = (int(each.replace(",", "")) for each in quoted)
+    assert [worker, head] == sums
+    assert whole == worker + head - shared + starters
 
 
 def test_torch_has_one_version() -> None:

@@ -104,6 +104,31 @@ def test_a_dirty_tree_is_refused(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ecr", "message"),
+    [
+        (f"https://{ECR}", "give the registry's host alone"),
+        (f"{ECR}/", "give the registry's host alone"),
+        (f" {ECR}", "give the registry's host alone"),
+        ("123456789012.dkr.ecr.amazonaws.com", "which names no region"),
+        ("localhost:5000", "which names no region"),
+    ],
+)
+def test_a_registry_that_is_no_ecr_host_is_refused_in_one_line(checkout: Path, ecr: str, message: str) -> None:
+    done = release(checkout, "push", "--dry-run", ECR=ecr)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: ECR is {ecr}")
+    assert message in line
+
+
+@pytest.mark.parametrize("host", ["dkr.ecr-fips.us-gov-west-1.amazonaws.com", "dkr.ecr.cn-north-1.amazonaws.com.cn"])
+def test_the_region_of_other_partitions_is_found(checkout: Path, host: str) -> None:
+    done = release(checkout, "push", "--dry-run", ECR=f"123456789012.{host}")
+    assert f"--region {host.split('.')[2]} " in done.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"), [(["push"], "ECR is not set"), (["pusch"], "usage:"), ([], "usage:")]
 )
 def test_what_is_missing_is_reported_in_one_line(checkout: Path, arguments: list[str], message: str) -> None:
