@@ -7,7 +7,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -27,6 +27,23 @@ def job_name(output: str, claim: str | None = None) -> str:
     """The name of the job for an output, of a claim: the same command finds the job that it began."""
     place = f"{claim}:{output}" if claim else output
     return f"{_NAME}-{hashlib.blake2b(place.encode(), digest_size=4).hexdigest()}"
+
+
+def check_place(name: str, place: str, claim: str | None) -> None:
+    """Refuse a path that only the head's pod has, since what is written there goes with the pod.
+
+    Raises:
+        ClientError: it is neither a URL nor on the claim's volume.
+    """
+    if "://" in place and not place.startswith("file://"):
+        return
+    path = PurePosixPath(os.path.normpath(place.removeprefix("file://")))
+    if not claim:
+        raise ClientError(
+            ExitCode.USAGE, f"{name} {place} is a path in a pod that is removed; use a URL, or --claim and {DATA}/..."
+        )
+    if not path.is_relative_to(DATA):
+        raise ClientError(ExitCode.USAGE, f"{name} {place} is not on the volume of --claim, which is mounted at {DATA}")
 
 
 def score_objects(

@@ -11,8 +11,9 @@ from kuberay.cluster import Cluster
 from kuberay.errors import ClientError, ExitCode
 from kuberay.names import COURSE_DEPLOYMENT, RAY_API, RAY_SERVICE, Object
 from kuberay.options import Context, Image, Kubeconfig, Namespace, Overlay
+from kuberay.redact import redact_text
 from kuberay.render import check_images, namespace_of, render
-from kuberay.score import check_same, job_name, score_objects
+from kuberay.score import check_place, check_same, job_name, score_objects
 from kuberay.score_watch import has_ended, remove, watch
 from kuberay.templates import own_container, templates
 
@@ -37,6 +38,8 @@ def score(
     context: Context = None,
 ) -> None:
     """Score files on a Ray cluster of the job's own, and watch it; the same command finds a job that runs."""
+    check_place("INPUT", source, claim)
+    check_place("OUTPUT", output, claim)
     objects = render(overlay, image, namespace=namespace)
     place, like = namespace_of(objects), _pod(objects)
     options = ["--column", column, "--workers", str(workers * WORKER_CPUS)]
@@ -65,7 +68,7 @@ def score(
             for label, outcome in apply_objects(cluster, job):
                 typer.echo(f"{label} {outcome}")
         watch(cluster, place, name, timeout, typer.echo)
-    typer.echo(f"{output} is written")
+    typer.echo(redact_text(f"{output} is written"))
 
 
 def _pod(objects: list[Object]) -> Object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from model.errors import ModelError
 from serve_app import command_line
 from serve_app.local.__main__ import prepare as export_model
 from serve_app.local.run_folder import NoPlace
-from serve_app.score.errors import ScoreError
+from serve_app.score.errors import ScoreError, masked
 from serve_app.score.job import LOCAL, Job, prepare
 from serve_app.score.launch import Child, child
 from serve_app.score.progress import Display
@@ -40,16 +41,39 @@ def main(
     command_line.handle_signals()
     job = Job(source, output, column, address, threads, workers, write_cache)
     try:
-        prepare(job)  # finds errors before any work; the child prepares again, since an export changes the fingerprint
+        _check(job, console)  # before any work; the child prepares again, since an export changes the fingerprint
         export_model(console)
         status = _run(job, console)
     except (ScoreError, ModelError, NoPlace) as error:
         console.print(f"error: {error}", markup=False)
         status = 1
     except command_line.Stopped as stopped:
-        console.print(f"{stopped}: stopped; {RESUME}")
-        status = stopped.status
+        status = _stopped(stopped, console)
     raise typer.Exit(status)
+
+
+def _check(job: Job, console: Console) -> None:
+    """Check the job. A signal ends the process at once.
+
+    pyarrow's C++ may try a remote place for minutes. So it runs in another thread, for Python handles signals only
+    between its own steps in the main one.
+
+    Raises:
+        ScoreError: the job cannot start.
+    """
+    executor = ThreadPoolExecutor(1)
+    try:
+        executor.submit(prepare, job).result()
+    except command_line.Stopped as stopped:
+        command_line.ignore_signals()
+        os._exit(_stopped(stopped, console))  # nothing was written, and an exit in order would wait for the thread
+    finally:
+        executor.shutdown()
+
+
+def _stopped(stopped: command_line.Stopped, console: Console) -> int:
+    console.print(f"{stopped}: stopped; {RESUME}")
+    return stopped.status
 
 
 def _run(job: Job, console: Console) -> int:
@@ -77,8 +101,8 @@ def _run(job: Job, console: Console) -> int:
 
 def _summary(job: Job, done: dict[str, Any], seconds: float) -> str:
     if not done:
-        return f"{job.output}: already finished"
-    words = f"{job.output}: {done['rows']:,} rows"
+        return f"{masked(job.output)}: already finished"
+    words = f"{masked(job.output)}: {done['rows']:,} rows"
     if done["kept_rows"]:
         words += f", {done['kept_rows']:,} of them from an earlier run"
     words += f", {done['errors']:,} with an error, {done['truncated']:,} truncated"

@@ -45,4 +45,6 @@ def listed(names: Sequence[str], max_names: int = 20, max_chars: int = 40, max_w
     """
     short = [name if len(name) <= max_chars and len(name.split()) <= max_words else "…" for name in names[:max_names]]
     shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in short]
-    return ", ".join(shown) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")
+    return ", ".join(name or '""' for name in shown) + (
+        f" and {len(names) - max_names} more" if len(names) > max_names else ""
+    )

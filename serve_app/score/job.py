@@ -14,10 +14,10 @@ from serve_app.identity import Identity, identify
 from serve_app.score import manifest
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format, format_of
-from serve_app.score.places import is_url, local_path
 from serve_app.score.remote_store import RemoteStore
 from serve_app.score.source import Source, open_source
 from serve_app.score.store import LocalStore, Store
+from serve_app.score.urls import is_same, is_url, local_path
 from serve_app.score.write import Writer
 from serve_app.settings import Settings, explain
 
@@ -73,6 +73,7 @@ def prepare(job: Job) -> Prepared:
     Raises:
         ScoreError: the job cannot start.
     """
+    _check_arguments(job)
     try:
         settings = Settings()
         directory = open_directory(settings.model_dir)
@@ -93,6 +94,24 @@ def prepare(job: Job) -> Prepared:
         if isinstance(store, LocalStore):
             _check_space(store, source, form)
     return Prepared(settings, identity, source, form, store, wanted)
+
+
+def _check_arguments(job: Job) -> None:
+    """Check what can be known without a look at any file.
+
+    Raises:
+        ScoreError: an argument is wrong.
+    """
+    if not job.input:
+        raise ScoreError("INPUT is empty; name a file, a folder, a glob or a URL")
+    if not job.output:
+        raise ScoreError("OUTPUT is empty; name a file or a URL")
+    if is_same(job.input, job.output):
+        raise ScoreError("OUTPUT is the INPUT; choose another output")
+    try:
+        job.column.encode()
+    except UnicodeEncodeError:
+        raise ScoreError(f"--column {job.column} is not UTF-8, which names of columns are") from None
 
 
 def store_of(output: str) -> Store:

@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 
 from serve_app.identity import Identity
-from serve_app.score import memory, source
+from serve_app.score import memory, read_parquet, source
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format
+from serve_app.score.places import MANIFEST
 from serve_app.score.source import Source
 from serve_app.score.store import Store
 
-NAME = "manifest.json"
+NAME = MANIFEST
 WRITTEN = "written"
 """Name of a copy of the manifest, made once the output is complete. It is the last by name, so it is removed last."""
 
@@ -35,7 +36,13 @@ def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, A
         "format": [form.kind, form.compression],
         "model": identity.fingerprint,
         "max_text_chars": inputs.max_chars,
-        "parts": {"version": 2, "rows": source.PART_ROWS, "bytes": source.PART_BYTES, "memory": memory.TEXTS},
+        "parts": {
+            "version": 3,
+            "rows": source.PART_ROWS,
+            "bytes": source.PART_BYTES,
+            "batch": [read_parquet.BATCH_ROWS, read_parquet.BATCH_BYTES],
+            "memory": memory.TEXTS,
+        },
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import unquote
 
 from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
+from serve_app.score.urls import file_system, is_url, local_path
 
+MANIFEST = "manifest.json"
+"""Name of the file in a folder of parts that says what they were made of."""
 _WILD, _WILD_IN_URLS = "*?[", "*["
 
 
@@ -29,34 +31,11 @@ class InputFile:
     """Its size and time of change now."""
 
 
-def is_url(place: str) -> bool:
-    """Whether it is a URL of another file system. file:// is a local path."""
-    return "://" in place and not place.startswith("file://")
-
-
-def local_path(place: str) -> Path:
-    """The path of a local place, without file://."""
-    return Path(unquote(place.removeprefix("file://"))) if place.startswith("file://") else Path(place)
-
-
-def file_system(url: str) -> tuple[Any, str]:
-    """Pyarrow's file system for a URL, and the path in it.
-
-    Raises:
-        ScoreError: pyarrow has no file system for it.
-    """
-    fs = arrow("pyarrow.fs")
-    try:
-        system, path = fs.FileSystem.from_uri(url)
-    except (ValueError, OSError) as error:
-        raise ScoreError(f"{url}: {str(error).partition(chr(10))[0]}") from None
-    return system, path
-
-
 def input_files(place: str, output: str = "") -> list[InputFile]:
     """The files of a path, folder, glob or URL, sorted by name.
 
-    In folders and globs, names with a leading dot or _ are skipped, and so are `output` and its parts.
+    In folders and globs, names with a leading dot or _ are skipped, and so are `output`, its parts and those of other
+    runs. A file that is there and also behind a link is read once.
 
     Raises:
         ScoreError: there is no such file, one is not a regular file, or it or the file system cannot be read.
@@ -81,7 +60,15 @@ def _local(place: str, output: str = "") -> list[InputFile]:
         base = Path(*path.parts[:wild])
         paths = sorted(_glob(base, path.parts[wild:])) if base.is_dir() else []
     own = os.path.realpath(local_path(output)) if output and not is_url(output) else ""
-    return [_local_file(each) for each in paths if not _is_output(os.path.realpath(each), own)]
+    real = {each: os.path.realpath(each) for each in paths}
+    kept = _without_parts(real.values(), own)
+    seen = {real[each] for each in paths if not each.is_symlink()}
+    files = []
+    for each in paths:
+        if real[each] in kept and not (each.is_symlink() and real[each] in seen):
+            seen.add(real[each])
+            files.append(_local_file(each))
+    return files
 
 
 def _walk(folder: Path) -> list[Path]:
@@ -153,7 +140,8 @@ def _remote(url: str, output: str = "") -> list[InputFile]:
             pattern = (path + place[len(base) :]).split("/")
             infos = [each for each in below if _matches(each.path.split("/"), pattern)]
         own = file_system(output)[1] if is_url(output) else ""
-        infos = [each for each in infos if not _is_output(each.path, own)]
+        kept = _without_parts([each.path for each in below], own)
+        infos = [each for each in infos if each.path in kept]
     else:
         infos = []
     scheme = url.partition("://")[0]
@@ -163,8 +151,11 @@ def _remote(url: str, output: str = "") -> list[InputFile]:
     ]
 
 
-def _is_output(path: str, output: str) -> bool:
-    return bool(output) and (path == output or path.startswith(f"{output}.parts/"))
+def _without_parts(paths: Collection[str], output: str) -> set[str]:
+    """The paths without `output`, its parts, and the files of other folders of parts, which have a manifest."""
+    folders = {path.rpartition("/")[0] for path in paths if path.endswith(f".parts/{MANIFEST}")}
+    folders.add(f"{output}.parts")
+    return {path for path in paths if path != output and path.rpartition("/")[0] not in folders}
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -13,7 +13,8 @@ import orjson
 from serve_app.score.lines import MAX_LINE_BYTES, Line
 from serve_app.score.rows import Row, printable, text_fault
 
-_LARGE_NUMBER = re.compile(rb"\d{19}")
+_INEXACT = re.compile(rb"\d{19}|:\s*-?\d+[.eE]")
+"""Begins like a number that may lose digits."""
 
 
 def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozenset[str]) -> Iterator[Row]:
@@ -57,18 +58,37 @@ def parse(line: bytes) -> Any:
         return Malformed
 
 
+class Number(float):
+    """A number with a fraction or exponent, whose text is as it was written."""
+
+    def __new__(cls, digits: str) -> Number:
+        """The number with these digits."""
+        number = super().__new__(cls, digits)
+        number._digits = digits
+        return number
+
+    _digits: str
+
+    def __str__(self) -> str:
+        return self._digits
+
+
 def parse_exactly(line: bytes) -> Any:
-    """Like `parse`, but an integer of any size keeps its digits, which orjson makes a float of; it is slower."""
-    if _LARGE_NUMBER.search(line):
+    """Like `parse`, but numbers keep their digits, also integers beyond 64 bits; it is slower if there are such."""
+    if _INEXACT.search(line):
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(line.decode())
+            return json.loads(line.decode(), parse_float=Number)
     return parse(line)
 
 
-def looks_like_array(start: bytes) -> bool:
-    """Whether a file with this start is one JSON array of objects instead of JSON lines."""
-    head = start.lstrip()
-    if not head.startswith(b"["):
+def looks_like_array(first: bytes, second: bytes) -> bool:
+    """Whether a file with these lines is one JSON array of objects instead of JSON lines.
+
+    They are the first ones that are not blank, without white space around them; `second` is empty if there is one line.
+    """
+    if first == b"[" or not first.startswith(b"["):
+        return first == b"["
+    value = parse(first)
+    if isinstance(value, list) and not any(isinstance(each, dict) for each in value):
         return False
-    first = parse(head.partition(b"\n")[0].rstrip())
-    return not isinstance(first, list) or any(isinstance(each, dict) for each in first)
+    return not isinstance(parse(second), dict)

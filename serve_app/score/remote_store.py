@@ -10,8 +10,8 @@ from typing import IO, Any, cast
 
 from serve_app.score.arrow import arrow
 from serve_app.score.errors import ScoreError, explain_os_error
-from serve_app.score.places import file_system
 from serve_app.score.store import DONE, UNFINISHED, other_output
+from serve_app.score.urls import file_system
 
 _ATOMIC = ("s3", "gcs", "abfs")
 """pyarrow's file systems that show a file only once it is complete."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from serve_app.score import read_csv, read_json, read_parquet
 from serve_app.score.columns import Added, added_columns, listed
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format, format_of
-from serve_app.score.lines import lines
+from serve_app.score.lines import Line, lines
 from serve_app.score.places import InputFile, input_files
 from serve_app.score.rows import Part, Row
 from serve_app.score.streams import Counter, open_stream, reading
@@ -74,7 +73,7 @@ class Source:
     def _rows(self, file: InputFile, counter: Counter) -> Iterator[Row]:
         kind = self.format.kind
         if kind == "parquet":
-            self._check(file, same=read_parquet.read_schema(file) == self.schema)
+            self._check(file, same=read_parquet.has_columns(file, self.schema))
             yield from read_parquet.read_rows(file, self.column, self.max_chars, counter)
             return
         with open_stream(file, self.format.compression, counter) as stream:
@@ -106,7 +105,9 @@ def open_source(place: str, column: str, labels: Sequence[str], max_chars: int, 
         if format_of(file.name) != form:
             raise ScoreError(f"{file.name} and {files[0].name} are of different formats; score them one by one")
         found, file_schema = _look(file, form, column)
-        if form.kind != "jsonl" and number and (found != columns or file_schema != schema):
+        if number and form.kind == "parquet":
+            file_schema = read_parquet.common_schema(schema, files[0].name, file_schema, file.name)
+        elif number and form.kind != "jsonl" and found != columns:
             raise ScoreError(f"{file.name} and {files[0].name} have different columns; score them one by one")
         columns = tuple(dict.fromkeys((*columns, *found))) if form.kind == "jsonl" else found
         schema = file_schema
@@ -141,29 +142,42 @@ def _look(file: InputFile, form: Format, column: str) -> tuple[tuple[str, ...], 
 def _sample_names(file: InputFile, stream: io.BufferedReader[Any], column: str) -> tuple[str, ...] | None:
     """The names in the objects of the first lines, in order of appearance; None if there is no object.
 
-    `column` is one of the names too if it occurs anywhere later, where it may be a name.
+    `column` is one of the names too if an object of a later line has it.
 
     Raises:
         ScoreError: the file is one JSON array.
     """
-    if read_json.looks_like_array(stream.peek(_SAMPLE_BYTES)):
-        raise ScoreError(f"{file.name}: it is one JSON array, not JSON lines; convert it: jq -c '.[]'")
     names: dict[str, None] = {}
     objects = size = 0
+    first = second = b""
     all_lines = lines(stream)
     for line in itertools.islice(all_lines, _SAMPLE_LINES):
-        value = None if line.cut else read_json.parse(line.data.strip())
+        data = line.data.strip()
+        if not first:
+            first = data
+        elif not second:
+            second = data
+        value = None if line.cut else read_json.parse(data)
         if isinstance(value, dict):
             names |= dict.fromkeys(value)
             objects += 1
         size += len(line.data)
         if size > _SAMPLE_BYTES:
             break
-    forms = (column.encode(), json.dumps(column)[1:-1].encode())
+    if read_json.looks_like_array(first, second):
+        raise ScoreError(f"{file.name}: it is one JSON array, not JSON lines; convert it: jq -c '.[]'")
     # the whole file is read only if its first lines lack the column, as after a mistake in its name
-    if column not in names and any(form in line.data for line in all_lines for form in forms):
+    if column not in names and any(_has_name(line, column) for line in all_lines):
         names[column] = None
     return tuple(names) if objects else None
+
+
+def _has_name(line: Line, name: str) -> bool:
+    """Whether the line is an object with this name. Most lines are not parsed, which would take longer."""
+    if line.cut or not (name.encode() in line.data or b"\\" in line.data):  # a name may be written with escapes
+        return False
+    value = read_json.parse(line.data.strip())
+    return isinstance(value, dict) and name in value
 
 
 def _cut(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -81,12 +81,13 @@ class LocalStore:
     def exists(self) -> bool:
         """Whether the output exists."""
         with self._errors():
-            return self._output.exists()
+            # the output would replace a link without a target
+            return self._output.exists() or self._output.is_symlink()
 
     def has_other_output(self) -> bool:
         """Whether a file is in the output's place that no run with these parts has written."""
         with self._errors():
-            return self._output.exists() and not (DONE in self.names() and self.read(DONE) == _stamp(self._output))
+            return self.exists() and not (DONE in self.names() and self.read(DONE) == _stamp(self._output))
 
     def open(self) -> None:
         """Make the folder, lock it against other runs, and remove unfinished files of a killed one."""
@@ -101,8 +102,14 @@ class LocalStore:
                 unfinished.unlink()
 
     def names(self) -> list[str]:
-        """The names of the complete files in the folder, sorted."""
+        """The names of the complete files in the folder, sorted.
+
+        Raises:
+            ScoreError: a file is in the folder's place.
+        """
         with self._errors():
+            if not self.folder.is_dir() and os.path.lexists(self.folder):
+                raise ScoreError(f"{self.folder}: it is no folder, and the parts need this name; move it away")
             names = [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
         return sorted(name for name in names if name != "lock" and not name.endswith(UNFINISHED))
 
@@ -185,7 +192,7 @@ def other_output(output: str) -> ScoreError:
 
 def _stamp(file: Path) -> bytes:
     """Size and time of change, which a file keeps when it is renamed."""
-    status = file.stat()
+    status = file.lstat()
     return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 

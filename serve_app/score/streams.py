@@ -17,7 +17,10 @@ from serve_app.score.places import InputFile
 
 _BUFFER = 1 << 18
 _UTF8 = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_UTF = {
+    b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16",
+}  # fmt: skip
+"""Byte-order marks of encodings that are not read; the longer ones first, since one begins like another."""
 _COMPRESSED = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
 """First bytes of compressed files, with their compression and its ending."""
 _UNREADABLE = {b"\xfd7zXZ": "xz", **{b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)}}
@@ -60,7 +63,7 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
     """The file's uncompressed bytes. The counter counts bytes of the file, which may be compressed.
 
     Raises:
-        ScoreError: the file cannot be read or uncompressed, is in UTF-16, or is compressed against its name.
+        ScoreError: the file cannot be read or uncompressed, is in UTF-16 or UTF-32, or is compressed against its name.
     """
     with reading(file), file.open() as opened:
         raw = _uncompressed(Bytes(opened, counter.add), compression)
@@ -72,8 +75,9 @@ def open_stream(file: InputFile, compression: Compression, counter: Counter) -> 
         for magic, compressed in _UNREADABLE.items():
             if start.startswith(magic):
                 raise ScoreError(f"{file.name}: it is compressed with {compressed}; decompress it first")
-        if start.startswith(_UTF16):
-            raise ScoreError(f"{file.name}: it is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+        for mark, encoding in _OTHER_UTF.items():
+            if start.startswith(mark):
+                raise ScoreError(f"{file.name}: it is in {encoding}; convert it: iconv -f {encoding} -t UTF-8")
         if start.startswith(_UTF8):
             stream.read(len(_UTF8))
             start = start[len(_UTF8) :]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,13 +37,26 @@ def _of_object(row: Row, columns: Sequence[str]) -> tuple[Sequence[Any] | None, 
 
 
 def of_scalar(scalar: Any) -> Any:
-    """The Python value of an Arrow scalar; text if Python has no such value, as for a date after the year 9999."""
+    """The Python value of an Arrow scalar.
+
+    It is text if Python has no such value, as for a date after the year 9999, or JSON has none, as for NaN.
+    """
     pa = arrow()
     if not _has_nanoseconds(scalar):
         try:
-            return scalar.as_py()
+            return _finite(scalar.as_py())
         except (ValueError, OverflowError, LookupError):
             pass
+    elif isinstance(scalar, pa.TimestampScalar | pa.DurationScalar):
+        return _of_nanoseconds(scalar)
+    return _taken_apart(scalar)
+
+
+def _taken_apart(scalar: Any) -> Any:
+    """The value made of those that the scalar holds; text if it holds none."""
+    pa = arrow()
+    if isinstance(scalar, pa.MapScalar):
+        return [(of_scalar(each["key"]), of_scalar(each["value"])) for each in scalar.values]
     if isinstance(scalar, pa.StructScalar):
         names = [field.name for field in scalar.type]
         return {
@@ -53,18 +68,51 @@ def of_scalar(scalar: Any) -> Any:
         return of_scalar(scalar.value)
     if hasattr(scalar, "as_buffer"):
         return scalar.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
-    return pa.array([scalar]).to_string(skip_new_lines=True, indent=0).strip("[]")
+    return _printed(scalar)
 
 
 def _has_nanoseconds(scalar: Any) -> bool:
-    """Whether it is or may contain a time of day whose nanoseconds Python would drop without an error."""
+    """Whether it is or may contain nanoseconds.
+
+    Python would drop those of a time of day without an error. Other values would depend on whether pandas is installed.
+    """
     pa = arrow()
     if not scalar.is_valid:
         return False
     if isinstance(scalar, pa.Time64Scalar):
         return bool(scalar.type.unit == "ns" and scalar.value % 1000)
     kind = scalar.type
-    return (pa.types.is_nested(kind) or pa.types.is_dictionary(kind)) and "time64[ns]" in str(kind)
+    if isinstance(scalar, pa.TimestampScalar | pa.DurationScalar):
+        return bool(kind.unit == "ns")
+    return (pa.types.is_nested(kind) or pa.types.is_dictionary(kind)) and "[ns" in str(kind)
+
+
+def _of_nanoseconds(scalar: Any) -> Any:
+    """The value of a time or duration in nanoseconds; text if it has parts of a microsecond, which Python lacks."""
+    pa = arrow()
+    whole, rest = divmod(scalar.value, 1000)
+    is_time = pa.types.is_timestamp(scalar.type)
+    if not rest:
+        return of_scalar(pa.scalar(whole, pa.timestamp("us", scalar.type.tz) if is_time else pa.duration("us")))
+    if is_time:
+        return _printed(scalar)
+    text = str(datetime.timedelta(microseconds=whole))
+    return f"{text if '.' in text else text + '.000000'}{rest:03d}"
+
+
+def _printed(scalar: Any) -> str:
+    return str(arrow().array([scalar]).to_string(skip_new_lines=True, indent=0)).strip("[]")
+
+
+def _finite(value: Any) -> Any:
+    """The value with text for numbers that JSON lacks: inf, -inf and nan."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return value
 
 
 def to_json(value: Any) -> bytes:
@@ -96,6 +144,8 @@ def to_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float):  # with its digits, which orjson does not take
+        return float(value)
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 

@@ -59,8 +59,8 @@ class Writer:
         """
         self._source = source
         self._form = form
-        if form.kind not in DELIMITERS:
-            _check_names(source.columns, form.kind)
+        if form.kind not in DELIMITERS and not form.kind == source.format.kind == "jsonl":
+            _check_names([to_text(name) for name in source.columns], form.kind)  # two may become one as text
         if form.kind == "parquet":
             self.schema = write_parquet.output_schema(source)
 

@@ -42,7 +42,7 @@ def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: An
     pa = arrow()
     rests = [""] * len(results)
     if source.schema is not None:
-        columns = pa.Table.from_batches(list(_batches(part)), source.schema).columns
+        columns = pa.Table.from_batches(list(_batches(part))).columns  # of one file, whose columns may be less nullable
         own = [_trimmed(column, field.type) for column, field in zip(columns, schema, strict=False)]
     else:
         values, rests = _texts(part)

@@ -27,13 +27,13 @@ def job() -> dict[str, Object]:
     return {obj["kind"]: obj for obj in found}
 
 
-def finish(commands: Commands, state: str, job_status: str, **status: str) -> threading.Thread:
+def finish(commands: Commands, state: str, job_status: str, *, name: str = NAME, **status: str) -> threading.Thread:
     """Once the job is there, what KubeRay would say of it, and a line in its submitter's log."""
 
     def run() -> None:
-        until(lambda: commands.api.get("rayjobs", NAME), "the job is there")
+        until(lambda: commands.api.get("rayjobs", name), "the job is there")
         with commands.api.lock:
-            found = commands.api.get("rayjobs", NAME)
+            found = commands.api.get("rayjobs", name)
             assert found is not None
             pod = {"kind": "Pod", "metadata": {"name": "submitter", "namespace": "dev", "labels": {"job-name": NAME}}}
             commands.api.put(pod)
@@ -82,6 +82,21 @@ def test_a_job_that_failed_says_why_and_the_same_command_begins_it_again(namespa
     assert namespaced(*ARGUMENTS, "--timeout", "1") == ExitCode.NOT_READY
     assert f"RayJob/{NAME} had ended, and begins again" in namespaced.out
     assert len(namespaced.api.sent("DELETE")) == 1
+
+
+def test_an_output_that_would_go_with_the_pod_is_refused(namespaced: Commands) -> None:
+    assert namespaced("score", "s3://bucket/in.csv", "/data/out.csv") == ExitCode.USAGE
+    assert "OUTPUT /data/out.csv is a path in a pod that is removed; use a URL, or --claim" in namespaced.err
+    assert not namespaced.api.sent("PATCH")
+
+
+def test_credentials_in_a_url_are_not_printed(namespaced: Commands) -> None:
+    output = "s3://key:secret@bucket/scored.csv"
+    operator = finish(namespaced, "Complete", "SUCCEEDED", name=job_name(output))
+    assert namespaced("score", "s3://bucket/in.csv", output) == ExitCode.OK, namespaced.err
+    operator.join()
+    assert namespaced.out.splitlines()[-1] == "s3://REDACTED@bucket/scored.csv is written"
+    assert "secret" not in namespaced.out
 
 
 def test_a_job_that_runs_is_watched_and_not_submitted_twice(namespaced: Commands) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 
 from serve_app.score.source import PART_ROWS
 from serve_app.settings import Settings
-from tests.support.score_command import PATTERNS, Command, write_reviews
+from tests.support.score_command import PATIENCE_S, PATTERNS, Command, write_reviews
 from tests.support.sentences import ALL
 
 ROWS = 6 * PART_ROWS
@@ -84,6 +86,23 @@ def test_after_ctrl_c_the_same_command_continues(reviews: Path, undisturbed: byt
     assert again.wait() == 0, again.err
     assert "from an earlier run" in again.err
     assert output.read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_at_once_while_a_remote_place_does_not_answer(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE_S)
+        port = server.getsockname()[1]
+        url = f"gs://anonymous@bucket/in.csv?scheme=http&endpoint_override=127.0.0.1:{port}"
+        command = Command(url, tmp_path / "out.csv")
+        with server.accept()[0]:
+            began = time.monotonic()
+            command.process.send_signal(number)
+            assert command.wait() == status
+            assert time.monotonic() - began < 5
+    assert command.err.startswith(f"{number.name}: stopped; ")
 
 
 def test_the_answers_are_those_of_the_service(client: httpx.Client, tmp_path: Path) -> None:

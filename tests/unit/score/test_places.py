@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.score import places
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
 from serve_app.score.places import input_files
@@ -158,6 +159,28 @@ def test_a_named_pipe_is_refused(place: str, folder: Path) -> None:
     os.mkfifo(folder / "b.csv")
     with pytest.raises(ScoreError, match=r"b\.csv: it is not a regular file; copy its data into one$"):
         input_files(f"{folder}{place}")
+
+
+@pytest.mark.parametrize("wild", ["", "/*.csv", "/**"])
+def test_a_file_that_is_also_behind_a_link_is_read_once(wild: str, folder: Path, tmp_path: Path) -> None:
+    rows(folder / "b.csv")
+    rows(tmp_path / "elsewhere" / "c.csv")
+    (folder / "a.csv").symlink_to("b.csv")
+    for name in ("c.csv", "d.csv"):
+        (folder / name).symlink_to(tmp_path / "elsewhere" / "c.csv")
+    assert [Path(file.name).name for file in input_files(f"{folder}{wild}")] == ["b.csv", "c.csv"]
+    assert [Path(file.name).name for file in input_files(f"{folder}/a.csv")] == ["a.csv"]
+
+
+@pytest.mark.parametrize("remote", [True, False])
+@pytest.mark.parametrize("wild", ["", "/**"])
+def test_the_parts_of_another_output_are_no_input(wild: str, remote: bool, folder: Path) -> None:  # noqa: FBT001
+    rows(folder / "a.csv", 5000)
+    with pytest.raises(KeyboardInterrupt):
+        score(folder / "a.csv", folder / "old.csv", pool=Dies(2))
+    rows(folder / "b.parts" / "b.csv")
+    read = places._remote if remote else input_files
+    assert [Path(file.name).name for file in read(f"{'file://' if remote else ''}{folder}{wild}")] == ["a.csv", "b.csv"]
 
 
 def test_a_name_with_a_newline_is_shown_on_one_line(folder: Path) -> None:

@@ -106,6 +106,29 @@ def test_a_text_column_behind_the_first_json_lines_is_scored(rows: int, tmp_path
     assert (last["text"], last["error"], last["raw"]) == ("good", "", "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"review": "a text"}',
+        '{"review": "text", "m": {"text": 1}}',
+        '["text"]',
+        '{"text": "go',
+        '{"review": "\\u0074ext"}',
+        '{"text": "' + "a" * (16 << 20) + '"}',
+    ],
+)
+def test_a_word_in_a_late_json_line_is_no_text_column(line: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"review": "fine"}\n' * 2048 + line + "\n")
+    with pytest.raises(ScoreError, match="has no column text, only review"):
+        score(tmp_path / "in.jsonl", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("name", ["text", "\\u0074ext", "t\\u0065\\u0078t"])
+def test_a_late_text_column_is_found_however_its_name_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"review": "fine"}\n' * 2048 + f'{{"{name}": "good"}}\n')
+    assert score(tmp_path / "in.jsonl", tmp_path / "out.csv").errors == 2048
+
+
 @pytest.mark.parametrize("rows", [1, 2048, 5000])
 def test_json_lines_of_which_none_has_the_text_are_refused(rows: int, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": 1}\n' * rows)
@@ -129,3 +152,17 @@ def test_a_header_that_begins_like_bzip2_is_read(tmp_path: Path) -> None:
     assert bz2.compress(b"text").startswith(b"BZh")
     (tmp_path / "in.csv").write_text("BZh,text\n1,good\n")
     assert score(tmp_path / "in.csv", tmp_path / "out.csv").errors == 0
+
+
+def test_a_column_without_a_name_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(",id\ngood,1\n")
+    with pytest.raises(ScoreError, match='has no column text, only "", id; choose one'):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("order", ["be", "le"])
+@pytest.mark.parametrize("bits", [16, 32])
+def test_the_encoding_that_a_mark_names_is_said(bits: int, order: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes("\ufeff{}".encode(f"utf-{bits}-{order}"))
+    with pytest.raises(ScoreError, match=rf"it is in UTF-{bits}; convert it: iconv -f UTF-{bits} -t UTF-8$"):
+        score(tmp_path / "in.jsonl", tmp_path / "out.csv")

@@ -91,6 +91,14 @@ def test_a_name_with_half_a_surrogate_pair_is_written_with_backslashes(ending: s
         (pa.array([[1001, None]], pa.list_(pa.time64("ns"))), ["00:00:00.000001001", None]),
         (pa.array([{"a": 1001}], pa.struct([("a", pa.time64("ns"))])), {"a": "00:00:00.000001001"}),
         (pa.array([1001], pa.time64("ns")).dictionary_encode(), "00:00:00.000001001"),
+        (pa.array([float("nan")]), "nan"),
+        (pa.array([float("-inf")], pa.float32()), "-inf"),
+        (pa.array([[1.5, float("inf"), None]]), [1.5, "inf", None]),
+        (pa.array([{"a": [float("nan")]}]), {"a": ["nan"]}),
+        (pa.array([10**9], pa.duration("ns")), "0:00:01"),
+        (pa.array([-1], pa.duration("ns")), "-1 day, 23:59:59.999999999"),
+        (pa.array([[1]], pa.list_(pa.duration("ns"))), ["0:00:00.000000001"]),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.duration("ns"))), [["k", "0:00:00.000000001"]]),
     ],
 )
 def test_a_value_that_python_lacks_becomes_text(column: Any, text: object, ending: str, tmp_path: Path) -> None:
@@ -109,7 +117,7 @@ def test_a_text_that_is_not_utf8_is_a_row_with_an_error(tmp_path: Path) -> None:
     assert score(tmp_path / "in.parquet", tmp_path / "out.csv").errors == 1
 
 
-def test_nanoseconds_become_text_without_pandas() -> None:
+def test_nanoseconds_are_the_same_with_and_without_pandas() -> None:
     code = """
 import sys
 class NoPandas:
@@ -119,11 +127,34 @@ class NoPandas:
 sys.meta_path.insert(0, NoPandas)
 import pyarrow as pa
 from serve_app.score.values import of_scalar
-for kind in (pa.timestamp("ns"), pa.duration("ns")):
-    print(of_scalar(pa.array([1700000000123456789], pa.int64()).cast(kind)[0]))
+for kind in (pa.timestamp("ns"), pa.timestamp("ns", "America/New_York"), pa.duration("ns")):
+    values = pa.array([1700000000123456789, 10**9, 0], pa.int64()).cast(kind)
+    for array in (values, pa.ListArray.from_arrays([0, 3], values), values.dictionary_encode()):
+        print([of_scalar(each) for each in array])
 """
-    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n")
-    assert lines == ["2023-11-14 22:13:20.123456789", "1700000000123456789", ""]
+    outputs = [
+        subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True).stdout
+        for lines in (code, code.replace("raise ", ""))
+    ]
+    assert outputs[0] == outputs[1]
+    assert "2023-11-14 22:13:20.123456789" in outputs[0]
+    assert "19675 days, 22:13:20.123456789" in outputs[0]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("digits", ["1.10", "12345678901234567890.5", "-0.0", "1E5", "1e400", "0.1234567890123456789"])
+def test_a_number_of_json_keeps_its_digits(digits: str, ending: str, tmp_path: Path) -> None:
+    (row,) = scored(f'{{"text":"a","m": {digits},"n":[1.5,{{"o":2.50}}]}}\n', tmp_path / f"out.{ending}")
+    assert (row["m"], row["n"]) == (digits, '[1.5,{"o":2.5}]')
+
+
+def test_names_that_are_one_as_text_are_refused_where_they_must_differ(tmp_path: Path) -> None:
+    data = r'{"text":"a","\ud800":1,"\\xed\\xa0\\x80":2}' + "\n"
+    with pytest.raises(ScoreError, match="which parquet cannot hold"):
+        scored(data, tmp_path / "out.parquet")
+    scored(data, tmp_path / "out.csv")
+    score(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text().startswith(data[:-2])
 
 
 def test_what_python_has_stays_as_it_is() -> None:
