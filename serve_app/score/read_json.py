@@ -15,6 +15,8 @@ from serve_app.score.rows import Row, printable, text_fault
 
 _INEXACT = re.compile(rb"\d{19}|:\s*-?\d+[.eE]")
 """Begins like a number that may lose digits."""
+_ARRAY = re.compile(rb"\[\s*(\{|$)")
+"""Begins like an array of objects, unlike a line of a log such as `[INFO] started`."""
 
 
 def read_rows(lines: Iterator[Line], column: str, max_chars: int, taken: frozenset[str]) -> Iterator[Row]:
@@ -86,9 +88,6 @@ def looks_like_array(first: bytes, second: bytes) -> bool:
 
     They are the first ones that are not blank, without white space around them; `second` is empty if there is one line.
     """
-    if first == b"[" or not first.startswith(b"["):
-        return first == b"["
-    value = parse(first)
-    if isinstance(value, list) and not any(isinstance(each, dict) for each in value):
+    if not _ARRAY.match(first):
         return False
-    return not isinstance(parse(second), dict)
+    return first == b"[" or not isinstance(parse(second), dict)

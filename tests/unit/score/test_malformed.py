@@ -115,6 +115,7 @@ JSON_LINES: dict[str, tuple[bytes, list[str]]] = {
     "a bare number": (b'5\n{"text": "bad"}\n', [OBJECT, OK]),
     "a list in a line": (b'["good"]\n{"text": "bad"}\n', [OBJECT, OK]),
     "a line of a log": (b'[INFO] start\n\n{"text": "bad"}\n', [JSON, OK]),
+    "two lines of a log": (b'[INFO] start\n[2026-01-01] go\n{"text": "bad"}\n', [JSON, JSON, OK]),
     "a list of objects in a line": (b'[{"text": "good"}]\n{"text": "bad"}\n', [OBJECT, OK]),
     "a bare null": (b'null\n{"text": "bad"}\n', [OBJECT, OK]),
     "prose": (b'hello\n{"text": "bad"}\n', [JSON, OK]),
