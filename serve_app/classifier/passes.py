@@ -59,10 +59,10 @@ class Passes:
         """Touch every weight, then measure the rate in a second round, since the first also compiles."""
         for each in {self._engine, *self._engine.streams}:  # the same object if there is one thread
             each.score(sequences)
-        began = time.perf_counter()
+        began = self._clock()
         list(self._threads.map(lambda stream: stream.score(sequences), self._engine.streams))
         tokens = len(self._engine.streams) * sum(map(len, sequences))
-        self.queue.tokens_per_s = tokens / (time.perf_counter() - began)
+        self.queue.tokens_per_s = tokens / (self._clock() - began)
 
     def add(self, request: Request, first: int, sequences: Sequence[Sequence[int]], guessed: int) -> None:
         """Queue token ids of the request's texts from index `first` on, which were counted as `guessed` tokens."""

@@ -61,14 +61,12 @@ def _check(job: Job, console: Console) -> None:
     Raises:
         ScoreError: the job cannot start.
     """
-    executor = ThreadPoolExecutor(1)
-    try:
-        executor.submit(prepare, job).result()
-    except command_line.Stopped as stopped:
-        command_line.ignore_signals()
-        os._exit(_stopped(stopped, console))  # nothing was written, and an exit in order would wait for the thread
-    finally:
-        executor.shutdown()
+    with ThreadPoolExecutor(1) as executor:
+        try:
+            executor.submit(prepare, job).result()
+        except command_line.Stopped as stopped:
+            command_line.ignore_signals()
+            os._exit(_stopped(stopped, console))  # nothing was written, and an exit in order would wait for the thread
 
 
 def _stopped(stopped: command_line.Stopped, console: Console) -> int:

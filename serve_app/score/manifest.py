@@ -14,7 +14,6 @@ from serve_app.score.places import MANIFEST
 from serve_app.score.source import Source
 from serve_app.score.store import Store
 
-NAME = MANIFEST
 WRITTEN = "written"
 """Name of a copy of the manifest, made once the output is complete. It is the last by name, so it is removed last."""
 
@@ -55,11 +54,11 @@ def check(store: Store, wanted: dict[str, Any], place: str) -> bool:
     if store.has_other_output():
         raise ScoreError(f"{store.output} exists; remove it, or choose another output")
     names = store.names()
-    if NAME not in names:
+    if MANIFEST not in names:
         if names not in ([], [WRITTEN]):
             raise ScoreError(f"{place} has files but no manifest; choose another output")
         return False
-    found = _read(store, NAME)
+    found = _read(store, MANIFEST)
     differing = [_WORDS[key] for key in wanted if found.get(key) != wanted[key]]
     if differing:
         raise ScoreError(
@@ -81,7 +80,7 @@ def begin(store: Store, wanted: dict[str, Any], place: str) -> None:
     """
     store.open()
     if not check(store, wanted, place):
-        store.put(NAME, orjson.dumps(wanted, option=orjson.OPT_INDENT_2))
+        store.put(MANIFEST, orjson.dumps(wanted, option=orjson.OPT_INDENT_2))
     if WRITTEN in store.names():  # of an output that is gone
         store.put(WRITTEN, b"{}")
 
@@ -98,7 +97,7 @@ def clear(store: Store) -> None:
 
 def end(store: Store) -> None:
     """Record that the output is complete, and remove the parts."""
-    store.put(WRITTEN, store.read(NAME))
+    store.put(WRITTEN, store.read(MANIFEST))
     store.finish()
 
 

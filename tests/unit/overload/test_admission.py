@@ -13,7 +13,6 @@ from serve_app.overload.admission import Admission, Permit
 from serve_app.prediction import request_key
 from serve_app.settings import Settings
 from tests.support import fakes
-from tests.support.retry_simulation import RATE as SIMULATED_RATE
 from tests.support.retry_simulation import TIMES, Result, Simulation
 
 RATE, PASS = 10_000.0, 100
@@ -329,7 +328,7 @@ def test_callers_who_send_the_longest_lists_all_the_time_refuse_nobody_else(list
         simulation.after(5 + number, again)
     others = {(texts, tokens): Result() for texts, tokens in [(1, 14), (1, 300), (10, 30)]}
     for (texts, tokens), result in others.items():
-        simulation.offer(result, 0.1 * SIMULATED_RATE / (texts * tokens), 300, texts, tokens)
+        simulation.offer(result, 0.1 * simulation.rate / (texts * tokens), 300, texts, tokens)
     simulation.run(300)
     for result in others.values():
         assert result.first_served > 100

@@ -14,6 +14,7 @@ from serve_app.score import manifest
 from serve_app.score.computed import Computed
 from serve_app.score.errors import ScoreError
 from serve_app.score.job import Job, prepare
+from serve_app.score.places import MANIFEST
 from serve_app.score.remote_store import RemoteStore
 from serve_app.score.store import DONE
 from tests.support.score_runs import Dies, LengthPool, score
@@ -181,7 +182,7 @@ def test_an_output_whose_parts_were_removed_in_another_order_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(RemoteStore, "finish", lambda _: None)
         score(output.with_name("in.csv"), output)
-    (output.with_name("out.csv.parts") / manifest.NAME).unlink()
+    (output.with_name("out.csv.parts") / MANIFEST).unlink()
     prepared = prepare(Job(str(output.with_name("in.csv")), str(output)))
     assert manifest.is_finished(prepared.store, prepared.manifest)
     manifest.clear(prepared.store)
