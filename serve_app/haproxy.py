@@ -124,7 +124,17 @@ METRICS_LINE = "log-format-sd"  # Serve counts requests by these lines
 # A node that vanishes sends no reset: a request that its kernel does not acknowledge in this time goes to another
 # replica. In `default-server` HAProxy accepts the option silently, without effect.
 SILENCE_S = 1
+# While a replica is busy, at most this many connections wait to be accepted: uvicorn's backlog is 2,048, and the kernel
+# acknowledges none beyond it, so HAProxy would take the replica for silent. Further requests wait in HAProxy.
+MAX_PER_REPLICA = 2000
 _SERVERS = re.compile(r"(?m)^(\s*server \S+ \S+:\d+ check)\b")
+# Serve answers all of these with a 500 in plain text.
+UNANSWERED = {
+    502: ("no_answer", "The replica ended before it answered; the request may be sent again."),
+    503: ("no_replica", "No replica can be reached; try again."),
+    504: ("no_answer", "The replica did not answer in time; the request may be sent again."),
+}
+ERRORFILE = re.compile(r"errorfile (50[234]) .*")
 DRAINING = "draining"
 """The entry of the drain list while HAProxy drains (serve_app/drain.py); before that the list is empty."""
 _PR_SET_PDEATHSIG = 1
@@ -144,10 +154,17 @@ def with_our_directives(config: str) -> str:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
     config = NOT_FOUND.sub(lambda _: NO_PATH if ROUTE.search(config) else NOT_YET, config)
-    config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s", config)
+    config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s maxconn {MAX_PER_REPLICA}", config)
+    config = ERRORFILE.sub(lambda found: _http_error(int(found[1])), config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(
         FRONTEND, FRONTEND + LIMITS + SERVES_HEADERS + NO_WATCH, 1
     )
+
+
+def _http_error(status: int) -> str:
+    kind, message = UNANSWERED[status]
+    detail = json.dumps({"detail": [{"type": kind, "loc": [], "msg": message}]})
+    return f"http-error status {status} content-type application/json hdr Retry-After 1 string '{detail}'"
 
 
 def connections(files: int) -> int:

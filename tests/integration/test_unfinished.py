@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +13,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from benchmarks.abuse import http2
-from serve_app.haproxy import MAX_WAITING, REQUEST_TIMEOUT_S
+from serve_app.haproxy import MAX_WAITING, REQUEST_TIMEOUT_S, SILENCE_S, UNANSWERED
 from serve_app.web.unfinished import MAX_BODIES, MAX_BYTES
 from tests.support.machine_speed import slowdown
 from tests.support.proxied import Proxied, proxied
@@ -62,6 +65,38 @@ def assert_prompt(service: Proxied, times: int = 5) -> None:
 def upstream(service: Proxied) -> int:
     """HAProxy's connections to the application."""
     return sum(each.raddr.port == service.backend_port for each in service.haproxy.net_connections("tcp") if each.raddr)
+
+
+def test_a_burst_larger_than_the_backlog_of_a_busy_replica_is_answered(tmp_path: Path) -> None:
+    sent = threading.Event()
+
+    async def busy(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"] == "/first":
+            sent.wait(60)
+            threading.Event().wait(2 * SILENCE_S)  # blocks the loop, which accepts nothing meanwhile
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    get = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
+    with proxied(tmp_path, lambda: busy) as service, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(plain(service.port)) for _ in range(3_000)]
+        connections[0].sendall(get % b"first")
+        until(lambda: any(scope["path"] == "/first" for scope in service.seen), "the replica is busy")
+        for connection in connections[1:]:
+            connection.sendall(get % b"more")
+        sent.set()
+        lines = collections.Counter(connection.recv(15) for connection in connections)
+        assert lines == {b"HTTP/1.1 200 OK": 3_000}
+
+
+def test_without_a_replica_the_answer_is_a_503_in_json(service: Proxied, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(str(tmp_path / "admin.sock"))
+        admin.sendall(b"set server sentiment/replica state maint\n")
+        assert not admin.recv(1024).strip()
+    response = httpx.post(f"{service.url}/project/predict", json={"text": ["a"]}, timeout=30, trust_env=False)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert response.json() == {"detail": [{"type": "no_replica", "loc": [], "msg": UNANSWERED[503][1]}]}
 
 
 def test_silent_connections_delay_no_new_client(service: Proxied, hold: Hold) -> None:

@@ -92,6 +92,7 @@ def error_types() -> set[str]:
 
     texts = [value for value in vars(haproxy).values() if isinstance(value, str)]
     of_haproxy = {kind for text in texts for kind in re.findall(r'"type": ?"(\w+)"', text)}
+    of_haproxy |= {kind for kind, _ in haproxy.UNANSWERED.values()}
     assert {"starting", "headers_too_large"} <= of_haproxy
     return {kind.type for kind in below(ServiceError)} | set(RequestParser(Settings())._messages) | of_haproxy
 

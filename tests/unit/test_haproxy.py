@@ -17,6 +17,7 @@ from serve_app.haproxy import (
     DEFAULTS,
     DIRECTIVES,
     EARLY,
+    ERRORFILE,
     FRONTEND,
     LOG_TARGET,
     MAX_CONNECTIONS,
@@ -26,6 +27,7 @@ from serve_app.haproxy import (
     NO_WATCH,
     NOT_FOUND,
     NOT_YET,
+    UNANSWERED,
     connections,
     with_our_directives,
     without_request_log,
@@ -50,6 +52,8 @@ def test_serves_template_has_the_place_where_ours_go() -> None:
     assert HAPROXY_CONFIG_TEMPLATE.count(FRONTEND) == 1
     assert METRICS_LINE in HAPROXY_CONFIG_TEMPLATE
     assert len(NOT_FOUND.findall(HAPROXY_CONFIG_TEMPLATE)) == 1
+    assert len(ERRORFILE.findall(HAPROXY_CONFIG_TEMPLATE)) == len(UNANSWERED)
+    assert "errorfile" not in with_our_directives(HAPROXY_CONFIG_TEMPLATE)
 
 
 def test_they_are_added_once() -> None:
