@@ -124,9 +124,6 @@ METRICS_LINE = "log-format-sd"  # Serve counts requests by these lines
 # A node that vanishes sends no reset: a request that its kernel does not acknowledge in this time goes to another
 # replica. In `default-server` HAProxy accepts the option silently, without effect.
 SILENCE_S = 1
-# While a replica is busy, at most this many connections wait to be accepted: uvicorn's backlog is 2,048, and the kernel
-# acknowledges none beyond it, so HAProxy would take the replica for silent. Further requests wait in HAProxy.
-MAX_PER_REPLICA = 2000
 _SERVERS = re.compile(r"(?m)^(\s*server \S+ \S+:\d+ check)\b")
 # Serve answers all of these with a 500 in plain text.
 UNANSWERED = {
@@ -154,7 +151,7 @@ def with_our_directives(config: str) -> str:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         config = _CONNECTIONS.sub(rf"\1maxconn {connections(files)}", config, count=1)
     config = NOT_FOUND.sub(lambda _: NO_PATH if ROUTE.search(config) else NOT_YET, config)
-    config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s maxconn {MAX_PER_REPLICA}", config)
+    config = _SERVERS.sub(rf"\1 tcp-ut {SILENCE_S}s", config)
     config = ERRORFILE.sub(lambda found: _http_error(int(found[1])), config)
     return config.replace(DEFAULTS, DEFAULTS + DIRECTIVES, 1).replace(
         FRONTEND, FRONTEND + LIMITS + SERVES_HEADERS + NO_WATCH, 1

@@ -26,6 +26,7 @@ from serve_app.scaling import LOAD, Meter
 from serve_app.settings import Settings
 from serve_app.web import before_serve
 from serve_app.web.api import build_api
+from serve_app.web.backlog import let_more_connections_wait
 from serve_app.web.counted import Counted
 from serve_app.web.guard import guarded
 from serve_app.web.predict_endpoint import PATHS, FastPath, PredictEndpoint
@@ -50,6 +51,7 @@ class Ingress:
         forbid_core_dumps()
         gc.set_threshold(*GC_THRESHOLD)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        let_more_connections_wait()
         metrics = Metrics()
         self._cpu = Meter(time.process_time)  # its event loop runs on one CPU, so 1 is its capacity
         # from the settings, so that it can answer from Redis before a model has answered

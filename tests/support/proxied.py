@@ -23,6 +23,7 @@ from serve_app.local.ports import free_port
 from serve_app.local.processes import haproxy_of_ours
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
+from serve_app.web.backlog import let_more_connections_wait
 from serve_app.web.guard import guarded
 from tests.support.fakes import FakeModel
 from tests.support.wait import until
@@ -76,6 +77,7 @@ def _served(make: Callable[[], ASGIApp], seen: list[Scope]) -> Iterator[int]:
         else:
             await app(scope, receive, send)
 
+    let_more_connections_wait()
     server = uvicorn.Server(uvicorn.Config(recorded, lifespan="off", log_level="critical", timeout_keep_alive=90))
     app: ASGIApp
 

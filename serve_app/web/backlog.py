@@ -1,0 +1,18 @@
+"""Lets more connections wait for a busy ingress replica than uvicorn does by default, which is 2,048.
+
+The kernel acknowledges nothing that comes over further ones, so HAProxy would take the replica for silent.
+"""
+
+from __future__ import annotations
+
+from functools import partialmethod
+
+import uvicorn
+
+BACKLOG = 16384
+"""As many as HAProxy has. The kernel's limit is `net.core.somaxconn`, which is 4,096 by default."""
+
+
+def let_more_connections_wait() -> None:
+    """Change the default for servers of this process that start later. Serve starts its own, and has no setting for it."""
+    uvicorn.Config.__init__ = partialmethod(uvicorn.Config.__init__, backlog=BACKLOG)  # type: ignore[method-assign]
