@@ -14,5 +14,6 @@ BACKLOG = 16384
 
 
 def let_more_connections_wait() -> None:
-    """Change the default for servers of this process that start later. Serve starts its own, and has no setting for it."""
-    uvicorn.Config.__init__ = partialmethod(uvicorn.Config.__init__, backlog=BACKLOG)  # type: ignore[method-assign]
+    """Change the default for servers that this process starts later; Serve has no setting for its own."""
+    longer = partialmethod(uvicorn.Config.__init__, backlog=BACKLOG)
+    uvicorn.Config.__init__ = longer  # type: ignore[method-assign,assignment]
