@@ -33,7 +33,7 @@ def build_app(args: Settings) -> Application:
     )(Classifier)
     ingress = serve.deployment(
         name="ingress",
-        # more than HAProxy has connections, so that no hit waits behind requests that wait for the model
+        # more than ever wait for the model, so that no hit waits behind those
         max_ongoing_requests=5000,
         ray_actor_options={"num_cpus": 0.25},
         logging_config=LOGGING,
