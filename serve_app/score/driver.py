@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from model.labels import Scores
 from serve_app.identity import Identity
 from serve_app.score import manifest, memory, write_parquet
+from serve_app.score.arrow import writing
 from serve_app.score.computed import Computed
 from serve_app.score.errors import ScoreError
 from serve_app.score.formats import Format
@@ -113,7 +114,7 @@ class Run:
             raise ScoreError(
                 f"{self._store.output}.parts: {len(missing)} finished parts are gone; run the same command again"
             )
-        with self._store.assemble() as output:
+        with writing(self._store.output), self._store.assemble() as output:
             if self._form.kind == "parquet":
                 write_parquet.merge(self._data(parts), output, self._writer.schema)
             else:
@@ -148,7 +149,9 @@ class Run:
             errors = sum(result.error is not None for result in results)
             truncated = sum(bool(result.truncated) for result in results)
             kept = Kept(part.number, part.first, len(part.rows), errors, truncated)
-            self._parts.keep(kept, self._writer.part(part, results), computed)
+            with writing(self._store.output):
+                data = self._writer.part(part, results)
+            self._parts.keep(kept, data, computed)
         else:
             self.progress.kept_rows += kept.rows
         self._names.append(kept.name)

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from serve_app.score import write_parquet
+from serve_app.score.errors import ScoreError
 from serve_app.score.write_parquet import merge
 from tests.support.score_runs import score
 
@@ -65,3 +67,19 @@ def test_each_part_is_measured_once_when_parts_are_merged(monkeypatch: pytest.Mo
     monkeypatch.setattr(pa, "concat_tables", lambda _: table)
     merge(iter([b""] * 50), io.BytesIO(), schema, group_rows=1000)
     assert measured == 50
+
+
+@pytest.mark.parametrize("step", ["to_parquet", "merge"])
+def test_an_error_of_pyarrow_is_one_line_without_its_words(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise pa.ArrowInvalid("could not convert my secret diagnosis")
+
+    monkeypatch.setattr(write_parquet, step, fail)
+    pq.write_table(pa.table({"text": ["good"]}), tmp_path / "in.parquet")
+    output = tmp_path / "out.parquet"
+    with pytest.raises(ScoreError) as refused:
+        score(tmp_path / "in.parquet", output)
+    assert str(refused.value) == f"{output}: pyarrow cannot write a value (ArrowInvalid); choose another format"
+    assert not output.exists()
