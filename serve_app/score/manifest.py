@@ -36,7 +36,7 @@ def manifest_of(inputs: Source, form: Format, identity: Identity) -> dict[str, A
         "model": identity.fingerprint,
         "max_text_chars": inputs.max_chars,
         "parts": {
-            "version": 3,
+            "version": 4,
             "rows": source.PART_ROWS,
             "bytes": source.PART_BYTES,
             "batch": [read_parquet.BATCH_ROWS, read_parquet.BATCH_BYTES],

@@ -12,8 +12,11 @@ from serve_app.score.places import InputFile
 from serve_app.score.rows import Row, text_fault
 from serve_app.score.streams import Counter, reading
 
-BATCH_ROWS, BATCH_BYTES = 256, 8 << 20
-"""A batch has at most so many rows, and about so many bytes or one row. Each row in progress keeps its batch."""
+BATCH_ROWS, BATCH_BYTES = 32, 8 << 20
+"""A batch has at most so many rows, and about so many bytes or one row. Each row in progress keeps its batch.
+
+The rows are few because the footer counts a value once that is in many rows, and a batch has it for each row.
+"""
 _BUFFER = 1 << 20
 
 
@@ -25,13 +28,17 @@ class Cell(NamedTuple):
 
 
 def read_schema(file: InputFile) -> Any:
-    """The Arrow schema of a file.
+    """The Arrow schema of a file's rows.
+
+    Each row group may have a dictionary of its own. So the index of a dictionary has 32 bits, since all values together
+    may be too many for a narrower one. Dictionaries inside lists and structs become plain, since pyarrow cannot join
+    them.
 
     Raises:
         ScoreError: it is not Parquet, or cannot be read.
     """
     with reading(file), file.open() as opened:
-        return _open(file, opened).schema_arrow
+        return _open(file, opened)[1]
 
 
 def check_text(schema: Any, column: str, place: str) -> None:
@@ -58,9 +65,9 @@ def read_rows(file: InputFile, column: str, max_chars: int, counter: Counter) ->
     pyarrow = arrow()
     with reading(file), file.open() as opened:
         try:
-            parquet = _open(file, opened)
+            parquet, schema = _open(file, opened)
             rows = 0
-            for batch in parquet.iter_batches(batch_size=_batch_rows(parquet.metadata)):
+            for batch in _batches(parquet, schema):
                 size = max(1, sum(decoded(column).nbytes for column in batch.columns) // max(1, batch.num_rows))
                 rows += batch.num_rows
                 counter.count = file.size * rows // max(1, parquet.metadata.num_rows)
@@ -100,22 +107,55 @@ def has_columns(file: InputFile, schema: Any) -> bool:
     return [(each.name, each.type) for each in read_schema(file)] == [(each.name, each.type) for each in schema]
 
 
-def _batch_rows(metadata: Any) -> int:
-    """The rows of a batch, from the footer alone, since the bounds of parts must depend only on the input."""
-    rows = BATCH_ROWS
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        if group.num_rows:
-            rows = min(rows, int(BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
-    return max(1, rows)
+def _batches(parquet: Any, schema: Any) -> Iterator[Any]:
+    """The record batches of a file. The bounds of parts follow theirs, so they must depend only on the file."""
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        rows = min(BATCH_ROWS, BATCH_BYTES * group.num_rows // max(1, group.total_byte_size))
+        for batch in parquet.iter_batches(max(1, rows), [number]):
+            yield batch.cast(schema)
 
 
-def _open(file: InputFile, opened: Any) -> Any:
+def _open(file: InputFile, opened: Any) -> tuple[Any, Any]:
+    """The opened file, and the schema of `read_schema`."""
     pyarrow = arrow()
     try:
-        return arrow("pyarrow.parquet").ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER)
+        parquet = arrow("pyarrow.parquet").ParquetFile(
+            opened,
+            pre_buffer=False,
+            buffer_size=_BUFFER,
+            coerce_int96_timestamp_unit="us",  # nanoseconds would turn a year after 2262 into another
+        )
+        schema = parquet.schema_arrow
+        fields = [field.with_type(_joinable(field.type)) for field in schema]
+        return parquet, pyarrow.schema(fields, metadata=schema.metadata)
+    except UnicodeDecodeError:
+        raise ScoreError(f"{file.name}: the name of a column is not UTF-8; rename it") from None
     except pyarrow.ArrowException as error:
         raise ScoreError(f"{file.name}: it cannot be read as Parquet: {_line(error)}") from None
+
+
+def _joinable(kind: Any) -> Any:
+    pa = arrow()
+    return pa.dictionary(pa.int32(), kind.value_type, kind.ordered) if pa.types.is_dictionary(kind) else _plain(kind)
+
+
+def _plain(kind: Any) -> Any:
+    """The type without dictionaries."""
+    pa = arrow()
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        key, item = (field.with_type(_plain(field.type)) for field in (kind.key_field, kind.item_field))
+        return pa.map_(key, item, kind.keys_sorted)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind
 
 
 def decoded(column: Any) -> Any:

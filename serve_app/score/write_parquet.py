@@ -27,8 +27,6 @@ def output_schema(source: Source) -> Any:
         metadata = None
     else:
         fields, metadata = list(source.schema), source.schema.metadata
-        if len(source.files) > 1:  # their dictionaries together may be too many values for a narrow index
-            fields = [field.with_type(_wide(field.type)) for field in fields]
     added = source.added
     fields += [pa.field(added.label, pa.string()), pa.field(added.score, pa.float64())]
     fields += [pa.field(name, pa.float64()) for name in added.scores]
@@ -43,7 +41,7 @@ def to_parquet(part: Part, results: Sequence[Scored], source: Source, schema: An
     rests = [""] * len(results)
     if source.schema is not None:
         columns = pa.Table.from_batches(list(_batches(part))).columns  # of one file, whose columns may be less nullable
-        own = [_trimmed(column, field.type) for column, field in zip(columns, schema, strict=False)]
+        own = [_trimmed(column) for column in columns]
     else:
         values, rests = _texts(part)
         own = [pa.array(column, pa.large_string()) for column in values]
@@ -79,34 +77,27 @@ def merge(
             writer.write_table(pa.concat_tables(waiting), row_group_size=1 << 30)
 
 
-def _wide(kind: Any) -> Any:
+def _trimmed(column: Any) -> Any:
+    """The column. Of a large dictionary, which may be that of a whole row group, only the used values stay."""
     pa = arrow()
-    return pa.dictionary(pa.int32(), kind.value_type, kind.ordered) if pa.types.is_dictionary(kind) else kind
-
-
-def _trimmed(column: Any, kind: Any) -> Any:
-    """The column as this type. Of a large dictionary, which may be that of a whole file, only the used values stay."""
-    pa = arrow()
-    if not pa.types.is_dictionary(kind):
+    if not pa.types.is_dictionary(column.type):
         return column
-    return pa.chunked_array([_with_used(chunk, kind) for chunk in column.chunks], kind)
+    return pa.chunked_array([_with_used(chunk) for chunk in column.chunks], column.type)
 
 
-def _with_used(chunk: Any, kind: Any) -> Any:
-    if kind.ordered or len(chunk.dictionary) <= _WHOLE_DICTIONARY:
-        return chunk.cast(kind)
+def _with_used(chunk: Any) -> Any:
+    if chunk.type.ordered or len(chunk.dictionary) <= _WHOLE_DICTIONARY:
+        return chunk
     pa, compute = arrow(), arrow("pyarrow.compute")
     used = compute.unique(chunk.indices).drop_null().sort()
-    indices = compute.index_in(chunk.indices, used).cast(kind.index_type)
-    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.take(used))
+    return pa.DictionaryArray.from_arrays(compute.index_in(chunk.indices, used), chunk.dictionary.take(used))
 
 
 def _batches(part: Part) -> Iterator[Any]:
     """The record batches of the part's rows, sliced to those rows."""
-    for batch, rows in itertools.groupby(part.rows, key=lambda row: id(row.values.batch)):
+    for _, rows in itertools.groupby(part.rows, key=lambda row: id(row.values.batch)):
         cells = [row.values for row in rows]
         yield cells[0].batch.slice(cells[0].row, len(cells))
-        del batch
 
 
 def _texts(part: Part) -> tuple[list[list[str | None]], list[str]]:

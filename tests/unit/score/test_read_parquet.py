@@ -16,8 +16,8 @@ from serve_app.score.streams import Counter
 from tests.support.score_runs import score
 
 
-@pytest.mark.parametrize(("width", "rows"), [(10, BATCH_ROWS), (1 << 20, 7), (BATCH_BYTES, 1)])
-def test_a_batch_has_few_rows_if_they_are_wide(width: int, rows: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "rows"), [(10, 20), (1 << 20, 7), (BATCH_BYTES, 1)])
+def test_a_batch_has_few_rows_if_those_of_its_row_group_are_wide(width: int, rows: int, tmp_path: Path) -> None:
     table = pa.table({"text": ["good"] * 300, "image": pa.array([b"x" * 9] * 300)})
     wide = pa.table({"text": ["bad"] * 20, "image": pa.array([b"x" * width] * 20)})
     with pq.ParquetWriter(tmp_path / "in.parquet", table.schema, use_dictionary=False) as writer:
@@ -27,7 +27,20 @@ def test_a_batch_has_few_rows_if_they_are_wide(width: int, rows: int, tmp_path: 
     (file,) = input_files(str(tmp_path / "in.parquet"))
     found = list(read_rows(file, "text", 1000, Counter()))
     assert len(found) == 620
-    assert max(row.values.batch.num_rows for row in found) == rows
+    assert max(row.values.batch.num_rows for row in found[300:320]) == rows
+    assert {row.values.batch.num_rows for row in found[:300]} == {BATCH_ROWS, 300 % BATCH_ROWS}
+
+
+@pytest.mark.parametrize("in_list", [True, False])
+def test_a_value_that_the_file_has_once_takes_memory_for_few_rows(in_list: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    values: Any = pa.DictionaryArray.from_arrays(pa.array([0] * 256, pa.int32()), pa.array(["y" * (1 << 20)]))
+    if in_list:
+        values = pa.ListArray.from_arrays(list(range(257)), values)
+    table = pa.table({"text": [f"text {number}" for number in range(256)], "page": values})
+    pq.write_table(table, tmp_path / "in.parquet")
+    (file,) = input_files(str(tmp_path / "in.parquet"))
+    first = next(iter(read_rows(file, "text", 1000, Counter())))
+    assert first.values.batch.nbytes < 64 << 20
 
 
 def test_a_file_without_row_groups_has_no_rows(tmp_path: Path) -> None:
