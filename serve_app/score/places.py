@@ -35,7 +35,7 @@ def input_files(place: str, output: str = "") -> list[InputFile]:
     """The files of a path, folder, glob or URL, sorted by name.
 
     In folders and globs, names with a leading dot or _ are skipped, and so are `output`, its parts and those of other
-    runs. A file that is there and also behind a link is read once.
+    runs. A folder that matches a glob is read whole. A file that is there and also behind a link is read once.
 
     Raises:
         ScoreError: there is no such file, one is not a regular file, or it or the file system cannot be read.
@@ -62,37 +62,36 @@ def _local(place: str, output: str = "") -> list[InputFile]:
     own = os.path.realpath(local_path(output)) if output and not is_url(output) else ""
     real = {each: os.path.realpath(each) for each in paths}
     kept = _without_parts(real.values(), own)
-    seen = {real[each] for each in paths if not each.is_symlink()}
-    files = []
-    for each in paths:
-        if real[each] in kept and not (each.is_symlink() and real[each] in seen):
-            seen.add(real[each])
-            files.append(_local_file(each))
-    return files
+    files: dict[str, Path] = {}
+    for each in sorted(paths, key=Path.is_symlink):  # a file's own name before those of links to it
+        files.setdefault(real[each], each)
+    return [_local_file(each) for each in sorted(files.values()) if real[each] in kept]
 
 
 def _walk(folder: Path) -> list[Path]:
-    """All visible files below a folder, also behind links that lead out of it, each once."""
+    """All visible files below a folder, also behind links. Each folder is read once, if possible by its own name."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    files, walked = [], [Path(os.path.realpath(folder))]
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        here = Path(place)
-        files += [here / name for name in names if _visible(name)]
-        links = sorted(name for name in folders if (here / name).is_symlink())
-        folders[:] = sorted(name for name in folders if _visible(name) and name not in links)
-        for name in filter(_visible, links):
-            real = Path(os.path.realpath(here / name))
-            if not any(real.is_relative_to(each) or each.is_relative_to(real) for each in walked):
-                walked.append(real)
-                folders.append(name)
+    files: list[Path] = []
+    seen: set[str] = set()
+    waiting = [folder]
+    for start in waiting:
+        for place, folders, names in os.walk(start, onerror=fail):
+            here, real = Path(place), os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            files += [here / name for name in names if _visible(name)]
+            folders[:] = sorted(filter(_visible, folders))
+            waiting += [here / name for name in folders if (here / name).is_symlink()]
     return sorted(files)
 
 
 def _glob(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
-    """The files below a folder that match a glob, by segment.
+    """The files below a folder that match a glob, by segment, or are in a folder that does.
 
     Raises:
         OSError: a folder that may have such files cannot be read.
@@ -103,9 +102,9 @@ def _glob(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
     for place in folder.iterdir():
         if not _matches([place.name], pattern[:1]):
             continue
-        if not place.is_dir():
-            yield from [place] if len(pattern) == 1 else []
-        elif len(pattern) > 1:
+        if len(pattern) == 1:
+            yield from _walk(place) if place.is_dir() else [place]
+        elif place.is_dir():
             yield from _glob(place, pattern[1:])
 
 
@@ -159,12 +158,12 @@ def _without_parts(paths: Collection[str], output: str) -> set[str]:
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path matches a glob, both by segment; `**` stands for any number of segments.
+    """Whether a path or a folder above it matches a glob, both by segment; `**` stands for any number of segments.
 
     A name with a leading dot or _ matches only what begins so too.
     """
     if not pattern:
-        return not names
+        return all(map(_visible, names))
     if pattern[0] == "**":
         return _matches(names, pattern[1:]) or (bool(names) and _visible(names[0]) and _matches(names[1:], pattern))
     return (
