@@ -19,7 +19,7 @@ class Line(NamedTuple):
 def lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
     """Iterate over the lines with their line endings; a longer line is cut to `limit` bytes."""
     while data := stream.readline(limit + 2):
-        if len(data.rstrip(b"\r\n")) <= limit:
+        if len(data.removesuffix(b"\n").removesuffix(b"\r")) <= limit:
             yield Line(data, cut=False)
             continue
         rest = data

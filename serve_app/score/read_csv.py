@@ -106,18 +106,17 @@ def read_rows(
 ) -> Iterator[Row]:
     """The rows after the header, which have `width` fields; the text is field number `at`."""
     for fields, data, cut in records:
+        size = len(data) + max(0, width - len(fields or ()))  # each missing field is written
         if cut:
-            yield Row(
-                None, None, len(data), f"the line is longer than {MAX_LINE_BYTES >> 20} MiB; cut", printable(data)
-            )
+            yield Row(None, None, size, f"the line is longer than {MAX_LINE_BYTES >> 20} MiB; cut", printable(data))
         elif fields is None:
             line = data.rstrip(b"\r\n")
             fault = "a carriage return is outside quotes" if b"\r" in line else "the quotes are malformed"
-            yield Row(None, None, len(data), fault, printable(line))
+            yield Row(None, None, size, fault, printable(line))
         elif len(fields) != width:
             fault = f"it has {len(fields)} fields where the header has {width}"
             kept = [*fields[:width], *[""] * (width - len(fields))]
-            yield Row(kept, None, len(data), fault, printable(data.rstrip(b"\r\n")))
+            yield Row(kept, None, size, fault, printable(data.rstrip(b"\r\n")))
         else:
             fault = text_fault(fields[at], max_chars)
-            yield Row(fields, None if fault else fields[at], len(data), fault)
+            yield Row(fields, None if fault else fields[at], size, fault)

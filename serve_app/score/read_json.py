@@ -13,8 +13,8 @@ import orjson
 from serve_app.score.lines import MAX_LINE_BYTES, Line
 from serve_app.score.rows import Row, printable, text_fault
 
-_INEXACT = re.compile(rb"\d{19}|:\s*-?\d+[.eE]")
-"""Begins like a number that may lose digits."""
+_INEXACT = re.compile(rb"\d{19}|:\s*-?\d+[.eE]|:\s*-0")
+"""Begins like a number that may lose digits, or its sign."""
 _ARRAY = re.compile(rb"\[\s*(\{|$)")
 """Begins like an array of objects, unlike a line of a log such as `[INFO] started`."""
 
@@ -61,7 +61,7 @@ def parse(line: bytes) -> Any:
 
 
 class Number(float):
-    """A number with a fraction or exponent, whose text is as it was written."""
+    """A number with a fraction or exponent, or -0, whose text is as it was written."""
 
     def __new__(cls, digits: str) -> Number:
         """The number with these digits."""
@@ -79,8 +79,12 @@ def parse_exactly(line: bytes) -> Any:
     """Like `parse`, but numbers keep their digits, also integers beyond 64 bits; it is slower if there are such."""
     if _INEXACT.search(line):
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(line.decode(), parse_float=Number)
+            return json.loads(line.decode(), parse_float=Number, parse_int=_integer)
     return parse(line)
+
+
+def _integer(digits: str) -> int | Number:
+    return Number(digits) if digits == "-0" else int(digits)
 
 
 def looks_like_array(first: bytes, second: bytes) -> bool:
@@ -90,4 +94,4 @@ def looks_like_array(first: bytes, second: bytes) -> bool:
     """
     if not _ARRAY.match(first):
         return False
-    return first == b"[" or not isinstance(parse(second), dict)
+    return first == b"[" or parse(first) is Malformed or not isinstance(parse(second), dict)

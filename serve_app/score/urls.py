@@ -22,8 +22,15 @@ def is_url(place: str) -> bool:
 
 
 def local_path(place: str) -> Path:
-    """The path of a local place, without file://."""
-    return Path(unquote(place.removeprefix("file://"))) if place.startswith("file://") else Path(place)
+    """The path of a local place, without file://.
+
+    Raises:
+        ScoreError: it contains NUL, as %00.
+    """
+    path = unquote(place.removeprefix("file://")) if place.startswith("file://") else place
+    if "\0" in path:
+        raise ScoreError(f"{place}: a path cannot contain NUL")
+    return Path(path)
 
 
 def is_same(place: str, other: str) -> bool:

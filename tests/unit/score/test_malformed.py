@@ -162,7 +162,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "an empty gzip": ("a.csv.gz", b"", "no header"),
     "no zstd": ("a.csv.zst", b"id,text\n1,good\n", "a.csv.zst"),
     "a JSON array": ("a.json", b'[\n{"text": "good"}\n]\n', "one JSON array"),
-    "a JSON array over lines": ("a.json", b'[{"text": "good"},\n{"text": "bad"},\n{}]', "one JSON array"),
+    "a JSON array over lines": ("a.json", b'[{"text": "good"},\n{"text": "bad"}\n]\n', "one JSON array"),
     "a JSON array in a line": ("a.json", b'[{"text": "good"}, {"text": "bad"}]', "one JSON array"),
     "JSON without the column": ("a.jsonl", b'{"review": "good"}\n{"stars": 5}\n', "only review, stars"),
     "no Parquet": ("a.parquet", b"id,text\n1,good\n", "read as Parquet"),

@@ -10,7 +10,7 @@ import pytest
 from serve_app.score import urls
 from serve_app.score.__main__ import _summary
 from serve_app.score.errors import ScoreError, masked
-from serve_app.score.job import Job
+from serve_app.score.job import Job, prepare
 from serve_app.score.remote_store import RemoteStore
 from serve_app.score.store import other_output
 
@@ -72,3 +72,11 @@ def test_retries_have_a_limit(url: str, opened: str, monkeypatch: pytest.MonkeyP
 def test_pyarrow_knows_the_limit() -> None:
     system, path = urls.file_system("gs://anonymous@bucket/a.csv")
     assert (system.type_name, Path(path).name) == ("gcs", "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("source", "output"), [("file:///tmp/x%00.csv", "out.csv"), ("in.csv", "file:///tmp/x%00.csv")]
+)
+def test_a_path_with_nul_is_refused_in_one_line(source: str, output: str) -> None:
+    with pytest.raises(ScoreError, match=r"^file:///tmp/x%00\.csv: a path cannot contain NUL$"):
+        prepare(Job(source, output))

@@ -142,7 +142,9 @@ for kind in (pa.timestamp("ns"), pa.timestamp("ns", "America/New_York"), pa.dura
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("digits", ["1.10", "12345678901234567890.5", "-0.0", "1E5", "1e400", "0.1234567890123456789"])
+@pytest.mark.parametrize(
+    "digits", ["1.10", "12345678901234567890.5", "-0.0", "-0", "1E5", "1e400", "0.1234567890123456789"]
+)
 def test_a_number_of_json_keeps_its_digits(digits: str, ending: str, tmp_path: Path) -> None:
     (row,) = scored(f'{{"text":"a","m": {digits},"n":[1.5,{{"o":2.50}}]}}\n', tmp_path / f"out.{ending}")
     assert (row["m"], row["n"]) == (digits, '[1.5,{"o":2.5}]')
