@@ -21,12 +21,16 @@ PROBE_TEXT = "Is anybody there?"
 class HealthMonitor:
     """Tracks when the model last answered, and probes it if no traffic has reached it for a while.
 
-    `saw` is called with the model that answered a probe: while the cache answers everything, nothing else would show
-    that the model has changed.
+    `saw` is called with the model that answered a probe and the time at which the probe began: while the cache answers
+    everything, nothing else would show that the model has changed.
     """
 
     def __init__(
-        self, model: RemoteModel, settings: Settings, metrics: Metrics, saw: Callable[[Identity], None] = lambda _: None
+        self,
+        model: RemoteModel,
+        settings: Settings,
+        metrics: Metrics,
+        saw: Callable[[Identity, float], None] = lambda _model, _began: None,
     ) -> None:
         self._model = model
         self._max_age_s = settings.health_max_age_s
@@ -78,8 +82,9 @@ class HealthMonitor:
 
     async def _ask(self) -> None:
         # not through the cache, which would answer for a dead model
+        began = time.monotonic()
         with contextlib.suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(self._max_age_s):
                 answer = await self._model.classify([PROBE_TEXT])
             if not answer.busy_s:
-                self._saw(answer.identity)
+                self._saw(answer.identity, began)

@@ -58,9 +58,9 @@ class Predictor:
         """The newest model that has answered lately; the one of the settings until one has."""
         return self._models.newest
 
-    def saw(self, identity: Identity) -> None:
-        """Record which model has answered another caller, such as the health probe."""
-        self._models.saw(identity)
+    def saw(self, identity: Identity, began: float) -> None:
+        """Record which model has answered another caller, such as the health probe, whose call began then."""
+        self._models.saw(identity, began)
 
     def start(self) -> None:
         """Begin to probe the shared cache and to exchange reservations; needs a running loop."""
@@ -192,8 +192,9 @@ class Predictor:
 
     async def _compute(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Computed:
         """Have the model predict the texts, and cache the answers under the model that gave them."""
+        began = time.monotonic()
         computed = await self._classify(texts, permit, deadline)
-        self._models.saw(computed.identity)
+        self._models.saw(computed.identity, began)
         self._cache.keep(computed.identity, computed.predictions)
         return computed
 

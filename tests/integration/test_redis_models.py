@@ -68,8 +68,8 @@ async def test_the_answers_of_two_models_are_asked_for_in_one_mget(replica: Make
         await mine.predictor.predict(["by the second"])
         await until_async(lambda: len(redis_server.names()) == 2, "both are in Redis")
         fresh = replica(redis_url=f"127.0.0.1:{proxy.port}", redis_timeout_ms=1000)
-        fresh.predictor.saw(IDENTITY)
-        fresh.predictor.saw(NEW)
+        fresh.predictor.saw(IDENTITY, time.monotonic())
+        fresh.predictor.saw(NEW, time.monotonic())
         reads.clear()
         for text, model in (("by the first", IDENTITY), ("by the second", NEW)):
             outcome = await fresh.predictor.predict([text])

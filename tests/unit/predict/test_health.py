@@ -69,8 +69,10 @@ async def test_real_traffic_spares_the_probe() -> None:
 
 async def test_a_model_that_no_traffic_reaches_is_asked_within_a_period_and_said_to_have_answered() -> None:
     model = FakeModel()
-    seen: list[Identity] = []
-    monitor = HealthMonitor(model, Settings(health_probe_s=0.5, health_max_age_s=5), Metrics(), seen.append)
+    seen: list[tuple[Identity, float]] = []
+    monitor = HealthMonitor(
+        model, Settings(health_probe_s=0.5, health_max_age_s=5), Metrics(), lambda *saw: seen.append(saw)
+    )
     await model.classify(["a real request"])
     monitor.start()
     clock = asyncio.get_running_loop().time
@@ -80,7 +82,9 @@ async def test_a_model_that_no_traffic_reaches_is_asked_within_a_period_and_said
     began = clock()
     await until_async(lambda: seen, "the probe was answered")
     assert 0.45 < clock() - began < 0.75
-    assert seen == [model.identity]
+    ((identity, at),) = seen
+    assert identity == model.identity
+    assert began < at < model.last_success  # type: ignore[operator]
     await monitor.close()
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import itertools
 import random
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -24,7 +25,7 @@ from serve_app.predict.outcome import Outcome
 from serve_app.predict.predictor import Predictor
 from serve_app.prediction import Prediction
 from serve_app.settings import Settings
-from tests.support.fakes import IDENTITY, FakeModel, FakeShared
+from tests.support.fakes import IDENTITY, FakeModel, FakeShared, Gate
 from tests.support.wait import until_async
 
 A = IDENTITY
@@ -207,8 +208,7 @@ async def test_a_list_that_is_too_much_keeps_its_part_also_while_the_model_chang
 @pytest.mark.slow
 async def test_a_changed_model_answers_within_the_probes_period_and_a_second_though_all_are_hits() -> None:
     probe_s = 0.3
-    quick = Settings(health_probe_s=probe_s, health_max_age_s=5)
-    setup = Setup(probe_s=probe_s)
+    setup, quick = Setup(probe_s=probe_s), Settings(health_probe_s=probe_s, health_max_age_s=5)
     monitor = HealthMonitor(setup.model, quick, setup.metrics, setup.predictor.saw)
     await setup.predict(HOT)
     monitor.start()
@@ -229,8 +229,22 @@ async def test_once_the_probe_has_met_a_new_model_the_texts_that_it_knows_are_it
     await other.predict(["a"])
     setup = Setup(stores=stores)
     await setup.predict(["a", "b"])
-    setup.predictor.saw(B)
+    setup.predictor.saw(B, time.monotonic())
     assert (await setup.predict(["b"])).identity == A, "it may still be there"
-    other.model.calls.clear()
     assert (await other.predict(["a"])).identity == B
     assert (await Setup(lambda: B, stores).predict(["b", "a"])).identity == A
+
+
+async def test_the_end_of_a_replaced_models_long_call_does_not_bring_it_back() -> None:
+    setup = Setup(probe_s=0)
+    await setup.predict(["hot"])
+    setup.model.gate.clear()
+    long = asyncio.create_task(setup.predict(["a long text"]))
+    await until_async(lambda: len(setup.model.calls) == 2, "it is under way")
+    held, setup.model.gate, setup.model.turn = setup.model.gate, Gate(), lambda: B
+    setup.model.gate.set()
+    await setup.predict(["new"])
+    await until_async(lambda: setup.predictor._models.newest_first() == [B], "the old one is dropped")
+    held.set()
+    await long
+    assert setup.predictor.identity == B
