@@ -6,7 +6,7 @@ import heapq
 import math
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from serve_app.messages import Event, News
 
@@ -37,6 +37,8 @@ class RetryReservations:
         """A heap of them, and of those that were used up or replaced since."""
         self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
         self._promised_s = self._promised_at = 0.0
+        """Seconds of work that all replicas have promised, by what this one has; it is less by the time since then."""
+        self._heard = False
         self._share = 1.0
 
     def count_refused(self, tokens: int) -> None:
@@ -56,10 +58,10 @@ class RetryReservations:
         """
         due = self._due.get(key, 0.0)
         if due <= now:
-            pace = self._share * _MARGIN * self.replicas  # seconds for each second of work
+            pace = self._share * _MARGIN  # seconds for each second of work
             left_s = max(0.0, self._promised_s - (now - self._promised_at) / pace)
             # bounded like the retry time; otherwise a long overload would lengthen retry times for hours afterwards
-            self._promised_s, self._promised_at = min(left_s + work_s, MAX_RETRY_S / pace), now
+            self._promised_s, self._promised_at = min(left_s + work_s * self.replicas, MAX_RETRY_S / pace), now
             due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), MAX_RETRY_S)
             self._add(key, due, now)
             self._events.append((key, due))
@@ -72,9 +74,16 @@ class RetryReservations:
         refused, self._refused = self._refused, 0
         return self._name, events, refused
 
-    def apply(self, events: Iterable[Event], replicas: int, now: float) -> None:
-        """Apply the other replicas' events; `replicas` counts them and this one."""
+    def apply(self, events: Sequence[Event], replicas: int, now: float) -> None:
+        """Apply the other replicas' events; `replicas` counts them and this one.
+
+        One that starts continues after the latest time that it hears of first.
+        """
         self.replicas = replicas
+        latest_s = max((due_s for _, due_s in events if due_s is not None), default=0.0)
+        if latest_s and not self._heard:
+            self._heard = True
+            self._promised_s, self._promised_at = max(self._promised_s, latest_s / (self._share * _MARGIN)), now
         for key, due_s in events:
             if due_s is None:
                 self._came(key, now)

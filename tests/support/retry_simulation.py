@@ -111,12 +111,22 @@ class Simulation:
         self.rate = classifiers * rate
         """Tokens that all classifiers complete in a second."""
         self._timeout_s = 0.95 * self.settings.model_timeout_s
-        self._ingresses = [Admission(self.settings, self.metrics, self.clock) for _ in range(ingresses)]
+        self._ingresses: list[Admission] = []
         self._relay = ReservationRelay()
         self._classifiers = [SimulatedPasses(self, rate) for _ in range(classifiers)]
-        self._heard = [[self._now] * classifiers for _ in range(ingresses)]
-        for ingress in range(ingresses):
+        self._heard: list[list[float]] = []
+        self.grow(ingresses)
+
+    def grow(self, ingresses: int) -> None:
+        """Have ingress replicas start until there are so many."""
+        for ingress in range(len(self._ingresses), ingresses):
+            self._ingresses.append(Admission(self.settings, self.metrics, self.clock))
+            self._heard.append([self._now] * len(self._classifiers))
             self.after(self._random.uniform(0, EXCHANGE_S), self._exchange, ingress)
+
+    def move_relay(self) -> None:
+        """Have another classifier relay reservations."""
+        self._relay = ReservationRelay()
 
     def clock(self) -> float:
         """The simulated time, in seconds."""

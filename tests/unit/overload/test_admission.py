@@ -10,6 +10,7 @@ from serve_app.errors import TooBusy, TooLate
 from serve_app.messages import Answer
 from serve_app.metrics import Metrics
 from serve_app.overload.admission import Admission, Permit
+from serve_app.overload.retry_reservations import MAX_RETRY_S
 from serve_app.prediction import request_key
 from serve_app.settings import Settings
 from tests.support import fakes
@@ -284,6 +285,17 @@ def test_retry_after_is_kept_whichever_ingress_replica_a_caller_comes_back_to(in
         assert result.second_served > 100
         assert result.kept >= 0.99
         assert result.wait(0.99) <= Settings().max_wait_s
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (2, 8)])
+def test_retry_after_is_kept_when_ingress_replicas_start(before: int, after: int) -> None:
+    simulation = Simulation(before, 1, seed=0)
+    results = [overloaded(simulation, 20, 1, 250)]
+    simulation.grow(after)
+    results += [overloaded(simulation, 10, 1, 250) for _ in range(2)]
+    overloaded(simulation, MAX_RETRY_S, 1, 250, times=1)  # until the last of them is due
+    assert [result.kept >= 0.99 for result in results] == [True] * 3
 
 
 @pytest.mark.slow

@@ -80,6 +80,25 @@ def test_replicas_know_of_each_others_tickets_and_pace_them_together() -> None:
     assert not here.redeem(key(1), 100.0 + after)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 8), (8, 2)])
+def test_times_go_on_where_they_were_when_the_number_of_replicas_changes(before: int, after: int) -> None:
+    reservations = RetryReservations()
+    reservations.apply([], before, 100.0)
+    last = [reservations.reserve(key(number), 1.0, 2.0, 100.0) for number in range(10)][-1]
+    reservations.apply([], after, 100.0)
+    assert reservations.reserve(key(10), 1.0, 2.0, 100.0) == pytest.approx(last + 1.4 * after, abs=1)
+
+
+def test_a_replica_that_starts_continues_after_the_times_of_the_others() -> None:
+    here, there = RetryReservations(), RetryReservations()
+    last = [here.reserve(key(number), 1.0, 2.0, 100.0) for number in range(10)][-1]
+    there.reserve(key(10), 1.0, 2.0, 500.0)
+    there.apply(here.news(100.0)[1], 2, 500.0)
+    assert there.reserve(key(11), 1.0, 0.0, 500.0) == pytest.approx(last + 1.4 * 2, abs=1)
+    there.apply([(key(12), 300.0)], 2, 500.0)
+    assert there.reserve(key(13), 1.0, 0.0, 500.0) < 30, "each paces its own part from then on"
+
+
 def test_a_reservation_that_arrives_long_after_its_time_is_forgotten() -> None:
     here, there = RetryReservations(), RetryReservations()
     here.reserve(key(1), 1.0, 0.0, 100.0)
