@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from serve_app.score import read_json
 from serve_app.score.arrow import arrow
 from serve_app.score.rows import Part, Row
+
+_NARROW: dict[str, Callable[[float], object]] = {"halffloat": np.float16, "float": np.float32}
+"""Arrow's names of the floats that are narrower than Python's, and numpy's types for them."""
 
 
 def records(part: Part) -> Iterator[tuple[Sequence[Any] | None, str]]:
@@ -42,13 +46,15 @@ def of_scalar(scalar: Any) -> Any:
     It is text if Python has no such value, as for a date after the year 9999, or JSON has none, as for NaN.
     """
     pa = arrow()
-    if not _has_nanoseconds(scalar):
+    if not _changes_in_python(scalar):
         try:
             return _finite(scalar.as_py())
         except (ValueError, OverflowError, LookupError):
             pass
     elif isinstance(scalar, pa.TimestampScalar | pa.DurationScalar):
         return _of_nanoseconds(scalar)
+    elif isinstance(scalar, pa.FloatScalar | pa.HalfFloatScalar):
+        return _shortest(scalar.as_py(), _NARROW[str(scalar.type)])
     return _taken_apart(scalar)
 
 
@@ -63,7 +69,7 @@ def _taken_apart(scalar: Any) -> Any:
             name if names.index(name) == at else f"{name}_{at}": of_scalar(scalar[at]) for at, name in enumerate(names)
         }
     if isinstance(scalar, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar):
-        return [of_scalar(each) for each in scalar.values]
+        return _elements(scalar.values)
     if isinstance(scalar, pa.DictionaryScalar | pa.ExtensionScalar):
         return of_scalar(scalar.value)
     if hasattr(scalar, "as_buffer"):
@@ -71,10 +77,18 @@ def _taken_apart(scalar: Any) -> Any:
     return _printed(scalar)
 
 
-def _has_nanoseconds(scalar: Any) -> bool:
-    """Whether it is or may contain nanoseconds.
+def _elements(array: Any) -> list[Any]:
+    narrow = _NARROW.get(str(array.type))
+    if narrow is None:
+        return [of_scalar(each) for each in array]
+    return [_shortest(value, narrow) for value in array.to_pylist()]  # an embedding has hundreds of them
 
-    Python would drop those of a time of day without an error. Other values would depend on whether pandas is installed.
+
+def _changes_in_python(scalar: Any) -> bool:
+    """Whether it is or may contain nanoseconds or floats of fewer than 64 bits.
+
+    Python would drop the nanoseconds of a time of day without an error. Other nanoseconds would depend on whether
+    pandas is installed. The floats would gain digits.
     """
     pa = arrow()
     if not scalar.is_valid:
@@ -84,7 +98,17 @@ def _has_nanoseconds(scalar: Any) -> bool:
     kind = scalar.type
     if isinstance(scalar, pa.TimestampScalar | pa.DurationScalar):
         return bool(kind.unit == "ns")
-    return (pa.types.is_nested(kind) or pa.types.is_dictionary(kind)) and "[ns" in str(kind)
+    if isinstance(scalar, pa.FloatScalar | pa.HalfFloatScalar):
+        return True
+    holds = pa.types.is_nested(kind) or isinstance(scalar, pa.DictionaryScalar | pa.ExtensionScalar)
+    return holds and ("[ns" in str(kind) or "float" in str(kind))
+
+
+def _shortest(value: float | None, narrow: Callable[[float], object]) -> Any:
+    """The number with the fewest digits that the narrow type takes for the value. Whole numbers keep all digits."""
+    if value is None or value.is_integer():
+        return value
+    return _finite(float(str(narrow(value))))
 
 
 def _of_nanoseconds(scalar: Any) -> Any:
@@ -118,7 +142,7 @@ def _finite(value: Any) -> Any:
 def to_json(value: Any) -> bytes:
     """JSON of any value; a type that JSON lacks becomes text, and what is nested too deeply to be written null."""
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
     except orjson.JSONEncodeError:
         pass
     try:  # slower, but it takes large numbers, lone surrogates and deeper nesting
@@ -146,6 +170,8 @@ def to_text(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):  # with its digits, which orjson does not take
         return float(value)
+    if isinstance(value, datetime.date | datetime.time):  # orjson would round the seconds of a time zone
+        return value.isoformat()
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 

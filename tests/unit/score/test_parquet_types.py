@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from serve_app.score.source import open_source
 from tests.support.score_runs import score
 
 NARROW = pa.dictionary(pa.int8(), pa.string())
+TENSOR = pa.fixed_shape_tensor(pa.float32(), [1])
 
 
 def narrow(values: list[str]) -> Any:
@@ -108,3 +111,52 @@ def test_a_name_that_is_not_utf8_is_refused_in_one_line(ending: str, tmp_path: P
     file.write_bytes(file.read_bytes().replace(b"cafXX", b"caf\xe9_"))
     with pytest.raises(ScoreError, match=r"in\.parquet: the name of a column is not UTF-8; rename it$"):
         score(file, tmp_path / f"out.{ending}")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (pa.array([0.1], pa.float32()), "0.1"),
+        (pa.array([0.1], pa.float16()), "0.1"),
+        (pa.array([1e-8], pa.float32()), "1e-08"),
+        (pa.array([123456792.0], pa.float64()).cast(pa.float32()), "123456792.0"),
+        (pa.array([65504], pa.float16()), "65504.0"),
+        (pa.array([-0.0], pa.float32()), "-0.0"),
+        (pa.array([0.1]), "0.1"),
+        (pa.array([[0.1, None, 0.2]], pa.list_(pa.float32())), "[0.1,null,0.2]"),
+        (
+            pa.array([{"a": [0.1], "b": 0.1}], pa.struct([("a", pa.list_(pa.float32())), ("b", pa.float64())])),
+            {"a": [0.1], "b": 0.1},
+        ),
+        (pa.array([[("k", 0.1)]], pa.map_(pa.string(), pa.float32())), '[["k",0.1]]'),
+        (pa.array([0.1], pa.float32()).dictionary_encode(), "0.1"),
+        (pa.ExtensionArray.from_storage(TENSOR, pa.array([[0.1]], TENSOR.storage_type)), "[0.1]"),
+    ],
+)
+def test_a_narrow_float_gains_no_digits(column: Any, text: Any, ending: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["good"], "m": column}), tmp_path / "in.parquet")
+    score(tmp_path / "in.parquet", tmp_path / f"out.{ending}")
+    written = (tmp_path / f"out.{ending}").read_text()
+    expected = text if isinstance(text, str) else json.dumps(text, separators=(",", ":"))
+    if ending == "jsonl":
+        assert f'"m":{expected},"label"'.replace("e-08", "e-8") in written
+    else:
+        (row,) = csv.DictReader(io.StringIO(written))
+        assert row["m"] == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "unit", "text"),
+    [
+        ("Africa/Monrovia", "us", "1929-12-31T23:15:30-00:44:30"),
+        ("Africa/Monrovia", "ns", "1929-12-31T23:15:30-00:44:30"),
+        ("Europe/Paris", "us", "1930-01-01T00:00:00+00:00"),
+        (None, "us", "1930-01-01T00:00:00"),
+    ],
+)
+def test_a_time_zone_of_json_keeps_its_seconds(zone: str | None, unit: str, text: str, tmp_path: Path) -> None:
+    time = datetime.datetime(1930, 1, 1, tzinfo=datetime.UTC if zone else None)
+    pq.write_table(pa.table({"text": ["a"], "t": pa.array([time], pa.timestamp(unit, zone))}), tmp_path / "in.parquet")
+    score(tmp_path / "in.parquet", tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["t"] == text

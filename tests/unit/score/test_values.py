@@ -21,6 +21,8 @@ from tests.support.score_runs import Dies, score
 
 NOT_UTF8 = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(bytes(4) + b"\3\0\0\0"), pa.py_buffer(b"\xffab")])
 
+OPAQUE = pa.opaque(pa.timestamp("ns"), "time", "vendor")
+
 
 def scored(data: str, output: Path) -> list[dict[str, Any]]:
     """The rows of CSV or Parquet that JSON lines become."""
@@ -98,6 +100,10 @@ def test_a_name_with_half_a_surrogate_pair_is_written_with_backslashes(ending: s
         (pa.array([10**9], pa.duration("ns")), "0:00:01"),
         (pa.array([-1], pa.duration("ns")), "-1 day, 23:59:59.999999999"),
         (pa.array([[1]], pa.list_(pa.duration("ns"))), ["0:00:00.000000001"]),
+        (
+            pa.ExtensionArray.from_storage(OPAQUE, pa.array([1001], OPAQUE.storage_type)),
+            "1970-01-01 00:00:00.000001001",
+        ),
         (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.duration("ns"))), [["k", "0:00:00.000000001"]]),
     ],
 )
