@@ -6,12 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 
 from serve_app.cache.breaker import Breaker
 from serve_app.cache.deadline import run_until
@@ -45,7 +46,8 @@ class RedisStore:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._reads = ReadCoalescer(self._read, settings.redis_timeout_ms / 1000, MAX_KEYS)
+        self._read_timeout_s = settings.redis_timeout_ms / 1000
+        self._reads = ReadCoalescer(self._read, self._read_timeout_s, MAX_KEYS)
         # bare connections of redis-py, kept open: at most one read and one write run at a time, each with a deadline
         # of its own. Every request that memory does not answer waits for a read, and redis-py's client, pool and timers
         # would double its CPU time
@@ -169,6 +171,9 @@ class RedisStore:
             # a Redis that is full, or a replica, still answers reads, so the breaker stays closed
             self._metrics.redis_errors.inc(tags={"command": "put"})
             self._warn(f"Redis accepts no writes, and is still read: {reason(refusals[-1])}")
+        if any(isinstance(refusal, ReadOnlyError) for refusal in refusals):
+            # after a failover that kept the connection: the address may lead to the new master by now
+            await self._for_writes.disconnect(nowait=True)
         return written
 
     async def _ask(self, kind: str, deadline: float, command: Callable[[], Awaitable[T]]) -> T | None:
@@ -185,10 +190,13 @@ class RedisStore:
 
     async def _probe(self) -> None:
         # on its own connection, which shows whether a new one can be opened
+        probe = partial(self._mget, self._for_probes, PROBES)
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await self._mget(self._for_probes, PROBES)
+                await probe()
                 await self._connect()
+            # once connected it must be as fast as for a read: otherwise reads would fail soon, and delay their requests
+            await run_until(asyncio.get_running_loop().time() + self._read_timeout_s, probe)
         finally:
             await self._for_probes.disconnect(nowait=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.support.ingress_parts import Make, warnings
 from tests.support.redis_server import RedisServer
 from tests.support.resp_server import OK, Answer, RespServer
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.wait import until_async
 
 SECRET = "hush-hush"  # noqa: S105
@@ -173,3 +175,46 @@ async def test_a_name_that_cannot_be_resolved_for_long_delays_no_request(
     finally:
         released.set()
     assert warnings(caplog) == ["Redis is not used, replicas share nothing: Redis does not answer in time"]
+
+
+async def test_a_redis_that_answers_later_than_a_read_may_wait_is_not_used_until_it_is_fast(
+    replica: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = TcpProxy(redis_server.port)
+    far.delay_s = 0.1
+    far.start()
+    try:
+        mine = replica(redis_url=f"127.0.0.1:{far.port}")
+        mine.predictor.start()
+        await until_async(lambda: mine.up is not None, "it was probed")
+        assert mine.up == 0
+        far.delay_s = 0.0
+        await until_async(lambda: mine.up == 1, "it is used")
+    finally:
+        far.stop()
+    assert warnings(caplog) == [
+        "Redis is not used, replicas share nothing: Redis does not answer in time",
+        "Redis is used again",
+    ]
+
+
+async def test_after_a_failover_that_keeps_connections_open_the_new_master_is_written(
+    replica: Make, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    second, address = RedisServer(tmp_path / "second"), TcpProxy(redis_server.port)
+    second.start()
+    address.start()
+    try:
+        mine = replica(redis_url=f"127.0.0.1:{address.port}")
+        await mine.hit("before")
+        await until_async(redis_server.names, "it is in the first master")
+        redis_server.client.execute_command("REPLICAOF", "127.0.0.1", str(second.port))  # type: ignore[no-untyped-call]
+        address.to = second.port
+        texts = map(str, itertools.count())
+        async with asyncio.timeout(15):
+            while not second.names():
+                await mine.hit(next(texts))
+    finally:
+        address.stop()
+        second.stop()

@@ -13,13 +13,14 @@ class TcpProxy:
     """Passes bytes between `port` and the loopback port `to`, in its own thread.
 
     `delay_s` delays each part of an answer; while `swallow` is set, nothing passes in either direction.
+    New connections lead to `to` as it is then.
     """
 
     def __init__(self, to: int) -> None:
         self.port = free_port()
+        self.to = to
         self.delay_s = 0.0
         self.swallow = False
-        self._to = to
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -47,7 +48,7 @@ class TcpProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
-            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.to)
             with contextlib.closing(back_writer):
                 ways = [
                     asyncio.create_task(self._pass(reader, back_writer, slow=False)),
