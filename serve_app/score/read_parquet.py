@@ -159,7 +159,7 @@ def _plain(kind: Any) -> Any:
 
 
 def decoded(column: Any) -> Any:
-    """The column without a dictionary, which may be that of the whole file."""
+    """The column without a dictionary, which may be that of the whole row group."""
     return column.dictionary_decode() if arrow().types.is_dictionary(column.type) else column
 
 
