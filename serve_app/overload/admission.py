@@ -189,6 +189,6 @@ class Admission:
     async def exchange_forever(self, send: Callable[[News], Awaitable[tuple[Sequence[Event], int]]]) -> None:
         """Send reservation events to the other ingress replicas, and apply theirs."""
         while True:
-            await asyncio.sleep(EXCHANGE_S)
             with contextlib.suppress(ServiceError):
                 self.reservations.apply(*await send(self.reservations.news(self._clock())), self._clock())
+            await asyncio.sleep(EXCHANGE_S)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import math
 import uuid
-from collections import OrderedDict, deque
 from collections.abc import Sequence
+from itertools import islice
 
 from serve_app.messages import Event, News
 
@@ -15,6 +15,10 @@ _MARGIN = 1.4
 """Retry times are this much later than the rate allows: refusals cost CPU time, and machines have slow minutes."""
 _EARLY_S, _LATE_S = 0.2, 10.0
 """How much before and after its time a caller may return: timers fire a little early."""
+_SILENT_S = 3.0
+"""An ingress replica that has not called the relay for so long has ended."""
+SEND_ALL = b""
+"""The key of an event that asks a replica to send all its times that are not due yet."""
 _MAX_RESERVATIONS, _MAX_EVENTS = 50_000, 5_000
 _CAME_WEIGHT, _MISSED_WEIGHT = 0.05, 0.01
 _MIN_SHARE = 0.02
@@ -35,7 +39,7 @@ class RetryReservations:
         self._due: dict[bytes, float] = {}
         self._by_due: list[tuple[float, bytes]] = []
         """A heap of them, and of those that were used up or replaced since."""
-        self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)
+        self._events: dict[bytes, float | None] = {}
         self._promised_s = self._promised_at = 0.0
         """Seconds of work that all replicas have promised, by what this one has; it is less by the time since then."""
         self._heard = False
@@ -48,7 +52,7 @@ class RetryReservations:
     def redeem(self, key: bytes, now: float) -> bool:
         """Use up the request's reservation; False if it has none that is due."""
         if came := self._came(key, now):
-            self._events.append((key, None))
+            self._events[key] = None
         return came
 
     def reserve(self, key: bytes, work_s: float, wait_s: float, now: float) -> int:
@@ -64,13 +68,14 @@ class RetryReservations:
             self._promised_s, self._promised_at = min(left_s + work_s * self.replicas, MAX_RETRY_S / pace), now
             due = now + min(max(1, math.ceil(wait_s + self._promised_s * pace)), MAX_RETRY_S)
             self._add(key, due, now)
-            self._events.append((key, due))
+            if len(self._events) < _MAX_RESERVATIONS:
+                self._events[key] = due
         return min(max(1, math.ceil(due - now)), MAX_RETRY_S)
 
     def news(self, now: float) -> News:
-        """The reservation events and refused tokens of this replica since the last call."""
-        events = [(key, None if due is None else due - now) for key, due in self._events]
-        self._events.clear()
+        """The oldest reservation events that are not sent yet, and the tokens refused since the last call."""
+        dues = [(key, self._events.pop(key)) for key in list(islice(self._events, _MAX_EVENTS))]
+        events = [(key, None if due is None else due - now) for key, due in dues]
         refused, self._refused = self._refused, 0
         return self._name, events, refused
 
@@ -79,6 +84,10 @@ class RetryReservations:
 
         One that starts continues after the latest time that it hears of first.
         """
+        if (SEND_ALL, None) in events:
+            undue = sorted((due, key) for key, due in self._due.items() if due > now)
+            self._events |= {key: due for due, key in undue}
+            replicas = max(self.replicas, replicas)  # others may not have called a new relay yet
         self.replicas = replicas
         latest_s = max((due_s for _, due_s in events if due_s is not None), default=0.0)
         if latest_s and not self._heard:
@@ -111,28 +120,23 @@ class RetryReservations:
 class ReservationRelay:
     """Passes reservation events between ingress replicas, in the one classifier replica that all of them call.
 
-    A replica that starts gets all times that others gave out and that are not due yet.
+    It keeps only what is not fetched yet. When a sender is new to it, all replicas send all their times again: the
+    sender has just started, or another classifier has passed the events on until now.
     """
 
     def __init__(self) -> None:
-        self._heard_at: dict[str, float] = {}
-        self._unsent: dict[str, deque[Event]] = {}
-        self._due: OrderedDict[bytes, float] = OrderedDict()
+        self._unsent: dict[str, tuple[float, dict[bytes, float | None]]] = {}
+        """When each replica called last, and the events since then."""
 
     def exchange(self, sender: str, events: Sequence[Event], now: float) -> tuple[list[Event], int]:
         """The other replicas' events since the sender's last call, and the number of ingress replicas."""
-        self._heard_at = {name: at for name, at in self._heard_at.items() if at > now - _LATE_S} | {sender: now}
-        self._unsent = {name: unsent for name, unsent in self._unsent.items() if name in self._heard_at}
-        undue = [(key, due) for key, due in self._due.items() if due > now] if sender not in self._unsent else []
-        mine = [(key, None if due is None else due - now) for key, due in self._unsent.get(sender, undue)]
-        self._unsent[sender] = deque(maxlen=_MAX_EVENTS)
-        timed = [(key, None if due_s is None else now + due_s) for key, due_s in events]
-        for name in self._unsent.keys() - {sender}:
-            self._unsent[name].extend(timed)
-        for key, due in timed:
-            self._due.pop(key, None)
-            if due is not None:
-                self._due[key] = due
-                while len(self._due) > _MAX_EVENTS:
-                    self._due.popitem(last=False)
-        return mine, len(self._heard_at)
+        timed = {key: None if due_s is None else now + due_s for key, due_s in events}
+        others = {name: each for name, each in self._unsent.items() if each[0] > now - _SILENT_S}
+        if sender not in others:
+            timed[SEND_ALL] = None
+        _, mine = others.pop(sender, (now, {SEND_ALL: None}))
+        for _, unsent in others.values():
+            if len(unsent) < _MAX_RESERVATIONS:
+                unsent.update(timed)
+        self._unsent = others | {sender: (now, {})}
+        return [(key, None if due is None else due - now) for key, due in mine.items()], len(self._unsent)

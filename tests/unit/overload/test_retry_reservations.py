@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.overload.retry_reservations import MAX_RETRY_S, ReservationRelay, RetryReservations
+from serve_app.overload.retry_reservations import MAX_RETRY_S, SEND_ALL, ReservationRelay, RetryReservations
 
 
 def key(number: int) -> bytes:
@@ -113,31 +113,71 @@ def test_no_flood_of_refusals_is_remembered_without_bound() -> None:
     assert len(reservations._due) <= 50_000
 
 
+def exchange(relay: ReservationRelay, reservations: RetryReservations, now: float) -> None:
+    name, events, _ = reservations.news(now)
+    reservations.apply(*relay.exchange(name, events, now), now)
+
+
 def test_a_relay_sends_each_replica_what_the_others_sent_once() -> None:
     relay = ReservationRelay()
-    assert relay.exchange("a", [], 100.0) == ([], 1)
-    assert relay.exchange("b", [(key(1), 3.0)], 100.0) == ([], 2)
-    assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0)], 2)
+    relay.exchange("a", [], 100.0)
+    relay.exchange("b", [(key(1), 3.0)], 100.0)
+    assert relay.exchange("a", [(key(2), 4.0), (key(3), None)], 101.0) == ([(key(1), 2.0), (SEND_ALL, None)], 2)
     assert relay.exchange("a", [], 101.0) == ([], 2)
     assert relay.exchange("b", [], 102.0) == ([(key(2), 3.0), (key(3), None)], 2)
 
 
-def test_a_replica_that_starts_learns_the_times_that_are_not_due_yet() -> None:
+def test_a_relay_asks_all_replicas_for_their_times_when_one_is_new_to_it() -> None:
     relay = ReservationRelay()
-    relay.exchange("a", [(key(1), 3.0), (key(2), 30.0), (key(3), 20.0)], 100.0)
-    relay.exchange("b", [(key(3), None)], 101.0)
-    assert relay.exchange("new", [], 109.0) == ([(key(2), 21.0)], 3)
-    assert relay.exchange("new", [], 109.0) == ([], 3)
+    assert relay.exchange("a", [], 100.0) == ([(SEND_ALL, None)], 1)
+    assert relay.exchange("a", [], 100.4) == ([], 1)
+    assert relay.exchange("b", [], 100.5) == ([(SEND_ALL, None)], 2)
+    assert relay.exchange("a", [], 100.8) == ([(SEND_ALL, None)], 2)
+    assert relay.exchange("b", [], 100.9) == ([], 2)
 
 
-def test_a_relay_forgets_replicas_that_are_gone_and_keeps_no_more_than_its_bound() -> None:
+def test_a_replica_that_starts_learns_the_times_that_are_not_due_yet_the_soonest_first() -> None:
+    relay, here, there = ReservationRelay(), RetryReservations(), RetryReservations()
+    dues = {key(number): 100.0 + here.reserve(key(number), 0.01, 2.0, 100.0) for number in range(12_000)}
+    for _ in range(3):
+        exchange(relay, here, 100.0)
+    exchange(relay, there, 105.0)
+    for _ in range(2):
+        exchange(relay, here, 105.0)
+    exchange(relay, there, 105.0)
+    soonest = sorted(due for due in dues.values() if due > 105.0)[:5000]
+    assert sorted(there._due.values()) == pytest.approx(soonest)
+    for _ in range(2):
+        exchange(relay, here, 105.0)
+    exchange(relay, there, 105.0)
+    assert there._due == pytest.approx({number: due for number, due in dues.items() if due > 105.0})
+
+
+def test_no_time_is_lost_when_another_classifier_becomes_the_relay() -> None:
+    relay, replicas = ReservationRelay(), [RetryReservations() for _ in range(4)]
+    for each in replicas * 2:
+        exchange(relay, each, 100.0)
+    afters = [each.reserve(bytes([number]), 1.0, 2.0, 100.0) for number, each in enumerate(replicas)]
+    exchange(relay, replicas[0], 100.0)  # which the others do not fetch any more
     relay = ReservationRelay()
-    relay.exchange("gone", [], 100.0)
-    relay.exchange("a", [], 105.0)
-    relay.exchange("b", [(key(number), 3.0) for number in range(20_000)], 111.0)
-    events, replicas = relay.exchange("a", [], 111.0)
+    for each in replicas * 3:
+        exchange(relay, each, 100.4)
+        assert each.replicas == 4
+    for number, after in enumerate(afters):
+        assert all(each.redeem(bytes([number]), 100.0 + after) for each in replicas)
+
+
+def test_a_relay_forgets_replicas_that_are_gone_and_keeps_a_bounded_number_of_events() -> None:
+    relay = ReservationRelay()
+    for sender in ("gone", "slow", "a"):
+        relay.exchange(sender, [], 100.0)
+    for sender in ("slow", "a"):
+        relay.exchange(sender, [], 102.0)
+    for first in range(0, 100_000, 5_000):
+        assert relay.exchange("a", [(key(first + number), 3.0) for number in range(5_000)], 104.0) == ([], 2)
+    events, replicas = relay.exchange("slow", [], 104.0)
     assert replicas == 2
-    assert len(events) == 5_000
+    assert len(events) == 50_000
 
 
 def test_events_that_nobody_takes_are_bounded() -> None:
