@@ -127,10 +127,12 @@ class Classifier:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""
-        # most of a long list does not delay others, but all of it must be done within the time-out
-        all_s = self._passes.queue.tokens / self._passes.queue.tokens_per_s
-        waiting = self._passes.queue.wait_s / self._settings.max_wait_s + all_s / self._settings.model_timeout_s
-        return {LOAD: self._work.share() + waiting}
+        queue, timeout_s = self._passes.queue, self._settings.model_timeout_s
+        # most of a long list does not delay others, but all of it must be done within the time-out; not counting the
+        # largest, which more classifiers would not make faster, nor what must be left for the next try in any case
+        limit = timeout_s * queue.tokens_per_s
+        lists = sum(sorted(min(request.work, limit) for request in queue)[:-1]) / limit
+        return {LOAD: self._work.share() + queue.wait_s / self._settings.max_wait_s + lists}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
     async def _tokenize_small(self, requests: list[Sequence[str]]) -> list[list[Encoding]]:

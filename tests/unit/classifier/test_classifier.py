@@ -23,6 +23,7 @@ from ray.serve.schema import ReplicaRank
 
 import serve_app.classifier.replica
 from model.directory import open_directory
+from serve_app.classifier.queue import Request
 from serve_app.classifier.replica import slice_texts
 from serve_app.identity import identify
 from serve_app.idle_priority import NICENESS, run_at_idle_priority
@@ -261,6 +262,18 @@ async def test_refused_work_counts_as_work_to_be_done(setup: Setup) -> None:
     for _ in range(3):
         await classifier.classify(["quick"], 30.0)
     assert classifier.record_autoscaling_stats()[LOAD] < 1.5
+
+
+async def test_lists_count_as_load_only_as_far_as_more_classifiers_would_help_them(setup: Setup) -> None:
+    queue = setup.classifier._passes.queue
+    queue.tokens_per_s = 10_000.0  # 300,000 within the time-out, and 512 a pass
+    setup.classifier.record_autoscaling_stats()
+    with queue.track(Request([None], 900_000)):
+        assert setup.classifier.record_autoscaling_stats()[LOAD] == pytest.approx(0.512)
+        with queue.track(Request([None], 700_000)):
+            assert setup.classifier.record_autoscaling_stats()[LOAD] == pytest.approx(2 * 0.512 + 1)
+            with queue.track(Request([None], 30_000)):
+                assert setup.classifier.record_autoscaling_stats()[LOAD] == pytest.approx(3 * 0.512 + 1.1)
 
 
 @pytest.mark.slow
