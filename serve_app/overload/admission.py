@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,7 +24,8 @@ RESERVED_FRACTION, RESERVED_SIZES = 1 / 8, 2
 """A refused request reserves at most this fraction of the maximum wait, or the work of so many requests of usual size
 up to all of it. So a few large requests delay nobody else, and retry times hold if all requests are large."""
 _SIZES, _MAX_MEDIANS = 64, 16
-_FORGET_S = 10.0
+_FORGET_S, _FORGET_IDLE_S = 10.0, 60.0
+"""A classifier that is silent for so long is forgotten, while others are busy and while they are not."""
 
 
 @dataclass(slots=True)
@@ -33,7 +35,8 @@ class _Queue:
     ready_at: float
     tokens_per_s: float
     pass_s: float
-    forget_at: float
+    reported_at: float
+    """When it was ready by its report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Admission:
         self._outstanding = 0
         self._sizes: deque[int] = deque(maxlen=_SIZES)
         self._unanswered_s = 0.0
+        self._idle_at = -math.inf
 
     @property
     def tokens_per_s(self) -> float:
@@ -177,8 +181,11 @@ class Admission:
         """Update the estimate of a classifier's queue with what it reports."""
         now = self._clock()
         ready_at = now + answer.wait_s
-        self._queues[answer.replica] = _Queue(ready_at, answer.tokens_per_s, answer.pass_s, ready_at + _FORGET_S)
-        self._queues = {replica: queue for replica, queue in self._queues.items() if queue.forget_at > now}
+        self._queues[answer.replica] = _Queue(ready_at, answer.tokens_per_s, answer.pass_s, ready_at)
+        if answer.wait_s <= answer.pass_s:  # it gets all calls of its node, so the others' silence says nothing
+            self._idle_at = now
+        since = now - (_FORGET_IDLE_S if self._idle_at > now - _FORGET_S else _FORGET_S)
+        self._queues = {replica: queue for replica, queue in self._queues.items() if queue.reported_at > since}
         self._metrics.drain_tokens_per_s.value = self.tokens_per_s
 
     def has_room_elsewhere(self, replica: str, permit: Permit) -> bool:

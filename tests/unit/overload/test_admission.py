@@ -116,11 +116,27 @@ def test_several_classifiers_take_so_many_times_as_much(admission: Admission) ->
     assert len(fill(admission, 1)) * 100 == pytest.approx(2 * RATE, abs=201)
 
 
-def test_a_classifier_that_reports_no_more_is_forgotten(admission: Admission, clock: Clock) -> None:
+@pytest.mark.parametrize(("wait_s", "seconds"), [(0.5, 10), (0.0, 60)])
+def test_a_classifier_that_reports_no_more_is_forgotten_soon_if_others_are_busy(
+    admission: Admission, clock: Clock, wait_s: float, seconds: int
+) -> None:
     admission.learn(answer("two", 0.0))
-    clock.now += 11
-    admission.learn(answer("one", 0.0))
-    assert admission.tokens_per_s == RATE
+    clock.now += 5
+    for rates in [2] * (seconds - 5) + [1] * 5:
+        admission.learn(answer("one", wait_s))
+        assert admission.tokens_per_s == rates * RATE
+        clock.now += 1
+
+
+def test_after_light_traffic_at_one_classifier_the_others_still_count(clock: Clock) -> None:
+    admission = Admission(SETTINGS, Metrics(), clock)
+    admission.reservations.apply([], 8, clock.now)
+    for number in range(8):
+        admission.learn(answer(str(number)))
+    for _ in range(30):
+        clock.now += 1
+        admission.learn(answer("0"))
+    assert len(fill(admission, 1)) * 100 == pytest.approx(RATE, abs=801)
 
 
 def test_an_idle_service_takes_the_largest_request_and_is_not_closed_by_it(admission: Admission) -> None:
