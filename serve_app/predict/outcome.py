@@ -77,3 +77,5 @@ class Computed:
     timings: Timings
     late: TooLate | None
     """Why some of the texts have no prediction; None if all have one."""
+    unanswered: Collection[bytes]
+    """The keys of the texts without a prediction."""

@@ -95,7 +95,8 @@ class Predictor:
                 # for this request alone, also if a call that it had joined was refused
                 best = fullest(known)
                 best.found.update(self._cache.recall(best.model, best.missing(wanted)))
-                raise self._admission.refusal(refused, best.missing(wanted), key, deadline) from None
+                if rest := best.missing(wanted):
+                    raise self._admission.refusal(refused, rest, key, deadline) from None
         outcome = best.outcome(keys, timings)
         self._count(outcome, sum(key in best.shared for key in keys) if best.shared else 0)
         return outcome
@@ -109,8 +110,9 @@ class Predictor:
     async def _look_up(
         self, wanted: Mapping[bytes, str], known: Sequence[Answers], caller: Caller, deadline: float
     ) -> None:
-        """Read from Redis, in one go for all models, the texts that are neither in memory nor being computed."""
-        asked = [(each, [key for key in each.missing(wanted) if key not in self._flights]) for each in known]
+        """Read from Redis, for all models together, the texts that neither memory nor a call to join will give."""
+        joins, missing = self._flights.joins, [(each, each.missing(wanted)) for each in known]
+        asked = [(each, [key for key in rest if not joins(key, len(rest))]) for each, rest in missing]
         if not any(keys for _, keys in asked):
             return
         async with nullcontext() if deadline == math.inf else caller.limit_wait(deadline):
@@ -147,7 +149,8 @@ class Predictor:
                 model = computed.identity
                 answered[model.fingerprint] = answers.setdefault(model.fingerprint, Answers(model, {}))
                 answered[model.fingerprint].add(computed.predictions, own=computed is own)
-                late = computed.late or late
+                if not wanted.keys().isdisjoint(computed.unanswered):
+                    late = computed.late
             if own is not None:
                 timings = replace(own.timings, cache=timings.cache)
             if not answered:
@@ -214,10 +217,11 @@ class Predictor:
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         rest = {key: text for key, text in texts.items() if key not in predictions}
         late = TooLate(answer.busy_s, deadline) if rest else None
-        self._admission.count_refused(rest)
+        if answer.busy_s:  # otherwise it took all of its time-out, and more classifiers would not help
+            self._admission.count_refused(rest)
         if late and not predictions:
             raise late
-        return Computed(predictions, answer.identity, timings, late)
+        return Computed(predictions, answer.identity, timings, late, rest.keys())
 
     async def _ask(self, texts: Mapping[bytes, str], permit: Permit, deadline: float) -> Answer:
         timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())

@@ -36,9 +36,10 @@ class SingleFlight(Generic[K, V, R]):
     def __init__(self) -> None:
         self._flights: dict[K, _Flight[K, R]] = {}
 
-    def __contains__(self, key: K) -> bool:
-        """Whether the key is being computed."""
-        return key in self._flights
+    def joins(self, key: K, keys: int) -> bool:
+        """Whether a caller that wants so many keys would join the task, if any, that computes this one."""
+        flight = self._flights.get(key)
+        return flight is not None and len(flight.keys) <= max(MAX_JOINED, 2 * keys)
 
     async def run(
         self,
@@ -51,8 +52,7 @@ class SingleFlight(Generic[K, V, R]):
         Returns the result of the started task, or None without one, and the results of the joined tasks. An error of
         any of them, or of `start`, is raised. The wait happens within `waiting()`, which can end it.
         """
-        max_keys = max(MAX_JOINED, 2 * len(wanted))
-        found = {key: flight for key in wanted if (flight := self._flights.get(key)) and len(flight.keys) <= max_keys}
+        found = {key: self._flights[key] for key in wanted if self.joins(key, len(wanted))}
         joined = set(found.values())
         fresh = {key: value for key, value in wanted.items() if key not in found}
         own = self._launch(fresh, start(fresh)) if fresh else None

@@ -14,9 +14,10 @@ from serve_app.overload.admission import Admission
 from serve_app.predict.caller import Caller
 from serve_app.predict.outcome import Outcome
 from serve_app.predict.predictor import Predictor
-from serve_app.prediction import Prediction
+from serve_app.prediction import Prediction, make_prediction, text_key
 from serve_app.settings import Settings
-from tests.support.fakes import IDENTITY, FakeModel, FakeShared
+from tests.support.fakes import IDENTITY, FakeModel, FakeShared, fake_scores
+from tests.support.wait import until_async
 
 
 class Replica:
@@ -84,3 +85,21 @@ async def test_the_time_in_the_shared_cache_counts_for_the_callers_deadline() ->
     with pytest.raises(TooLate):
         await replica.predictor.predict(["a"], waits_ms(300))
     assert 0.25 < time.monotonic() - began < 0.45
+
+
+async def test_redis_is_asked_for_a_text_of_a_long_list_in_flight_which_the_request_does_not_join() -> None:
+    replica = Replica()
+    replica.model.gate.clear()
+    texts = [f"text {number}" for number in range(100)]
+    long = asyncio.create_task(replica.predictor.predict(texts))
+    await until_async(lambda: replica.model.calls, "the list is under way")
+    prediction = make_prediction(fake_scores(texts[7]), IDENTITY.labels, truncated=False)
+    replica.store[text_key(texts[7])] = prediction  # by another replica
+    assert counts(await replica.predictor.predict([texts[7]])) == (1, 0, 0)
+    asked = len(replica.shared.asked)
+    twin = asyncio.create_task(replica.predictor.predict(texts[:80]))
+    await asyncio.sleep(0)
+    replica.model.gate.set()
+    assert counts(await twin) == (1, 0, 79)
+    assert len(replica.shared.asked) == asked, "a list joins a list"
+    await long

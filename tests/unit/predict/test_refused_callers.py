@@ -15,7 +15,7 @@ from serve_app.metrics import Metrics
 from serve_app.overload.admission import Admission
 from serve_app.predict.predictor import Predictor
 from serve_app.settings import Settings
-from tests.support.fakes import IDENTITY, FakeModel, FakeShared, answer
+from tests.support.fakes import IDENTITY, FakeModel, FakeShared, Gate, answer, fake_scores
 from tests.support.wait import until_async
 
 
@@ -40,6 +40,10 @@ class Busy:
         with pytest.raises(TooBusy) as refused:
             await self.predictor.predict(texts)
         return int(refused.value.headers["Retry-After"])
+
+    def refused_tokens(self) -> int:
+        """The refused work that the classifiers have not been sent yet."""
+        return self._admission.reservations.news(self._now)[2]
 
     async def served_after(self, seconds: int, texts: list[str]) -> bool:
         self.pass_time(seconds)
@@ -113,3 +117,54 @@ async def test_a_caller_that_returned_is_served_also_if_another_model_answers_me
     monkeypatch.setattr(busy.model, "classify", by_another)
     assert await busy.served_after(retry_s, ["x", "y"])
     assert busy.model.calls == [["x"], ["y"], ["x"]]
+
+
+async def test_a_refusal_that_comes_when_the_texts_are_in_memory_is_a_hit() -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    texts = [f"text {number}" for number in range(100)]
+    held = busy.model.gate = Gate()
+    long = asyncio.create_task(busy.predictor.predict(texts))
+    await until_async(lambda: busy.model.calls, "the list is under way")
+    busy.model.gate = Gate()
+    single = asyncio.create_task(busy.predictor.predict([texts[7]]))
+    await until_async(lambda: len(busy.model.calls) == 2, "the text is, too")
+    held.set()
+    await long
+    busy.model.refusals = [answer(None, wait_s=9.0, busy_s=9.0)]
+    busy.model.gate.set()
+    assert (await single).hit == 1
+
+
+async def test_a_text_of_another_caller_that_came_too_late_refuses_nobody_else() -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    first = busy.model.gate = Gate()
+    late = asyncio.create_task(busy.refused(["x", "z"]))
+    await until_async(lambda: busy.model.calls, "the first call is under way")
+    second = busy.model.gate = Gate()
+    other = asyncio.create_task(busy.predictor.predict(["y"]))
+    await until_async(lambda: len(busy.model.calls) == 2, "the second one is, too")
+    both = asyncio.create_task(busy.predictor.predict(["x", "y"]))
+    await asyncio.sleep(0)
+    busy.model.gate = Gate()
+    busy.model.gate.set()
+    busy.model.max_texts = 1
+    first.set()
+    await late
+    busy.model.max_texts = 100
+    busy.model.answers_as = dataclasses.replace(IDENTITY, fingerprint="fedcba9876543210")
+    second.set()
+    await other
+    assert len((await both).predictions) == 2
+
+
+async def test_what_a_list_leaves_at_its_own_time_out_is_no_demand_for_classifiers() -> None:
+    busy = Busy()
+    busy.queue(0.0)
+    busy.model.max_texts = 2
+    await busy.refused(["a", "b", "c", "d"])
+    assert busy.refused_tokens() == 0
+    busy.model.refusals = [answer(fake_scores("e"), None, busy_s=17.0)]
+    await busy.refused(["e", "of a list that is ended for others"])
+    assert busy.refused_tokens() > 0
