@@ -34,6 +34,8 @@ class Answer:
     """How long one pass takes."""
     tokens_per_s: float
     """Tokens that the replica completes per second, as `guess_tokens` counts them."""
+    failed: bool = False
+    """Whether the model failed for the texts that have no scores."""
 
     @property
     def refused(self) -> bool:

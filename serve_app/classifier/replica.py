@@ -90,7 +90,9 @@ class Classifier:
                             break
                     await request.ended.wait()
         if request.error is not None:
-            raise request.error
+            if not any(request.scores):
+                raise request.error
+            logger.error("The model failed for some texts of a request.", exc_info=request.error)
         return Answer(
             identity=self._identity,
             scores=request.scores,
@@ -103,6 +105,7 @@ class Classifier:
             wait_s=self._passes.queue.wait_s,
             pass_s=self._settings.batch_tokens / self._passes.queue.tokens_per_s,
             tokens_per_s=self._passes.guessed_per_s,
+            failed=request.error is not None,
         )
 
     async def classify_all(

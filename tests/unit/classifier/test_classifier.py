@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import logging
 import os
 import sys
@@ -207,6 +208,19 @@ async def test_an_engine_that_fails_fails_its_pass_alone(setup: Setup) -> None:
         await setup.classifier.classify(["bad"], 30.0)
     setup.classifier._passes._engine.score = score
     assert None not in (await setup.classifier.classify(["good"], 30.0)).scores
+
+
+async def test_an_engine_that_fails_for_a_later_pass_of_a_list_leaves_what_was_computed_before(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    score, calls = setup.classifier._passes._engine.score, itertools.count()
+    setup.classifier._passes._engine.score = lambda ids: score(ids) if next(calls) < 2 else 1 / 0
+    with caplog.at_level(logging.ERROR, logger="ray.serve"):
+        answer = await setup.classifier.classify(["one " * 300, "two " * 300, "bad " * 300, "bad " * 300], 30.0)
+    assert [scores is not None for scores in answer.scores] == [True, True, False, False]
+    assert answer.failed
+    assert not answer.refused
+    assert caplog.text.count("ZeroDivisionError: ") == 1
 
 
 async def test_what_fails_in_a_call_of_several_requests_is_logged_once_for_each_pass(
