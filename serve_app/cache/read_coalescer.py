@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -29,7 +30,8 @@ QUEUE_TIMEOUTS = 20
 class ReadCoalescer(Generic[K, V]):
     """Calls `fetch(keys, deadline)` for all callers, one call at a time.
 
-    The first read is sent at once; reads that arrive before its answer are sent together as the next. `fetch` gets a
+    The first read is sent at once; reads that arrive before its answer are sent together as the next. A read of more
+    than `max_keys` keys takes several calls. `fetch` gets a
     deadline on the loop's clock, one time-out after the call, and must keep it: time in the queue does not count
     against the store. If the store fails it returns an empty mapping, and the next reads are still sent. A read whose
     caller has gone, or that has waited too long in the queue, is not sent.
@@ -45,7 +47,12 @@ class ReadCoalescer(Generic[K, V]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, keys: Collection[K]) -> Mapping[K, V]:
-        """Values for `keys`; may contain other keys too."""
+        """Values for `keys`, by one call for each `max_keys` of them; may contain other keys too."""
+        if len(keys) > self._max_keys:
+            each, found = iter(keys), dict[K, V]()
+            while part := list(islice(each, self._max_keys)):  # one after another, so that others' reads go between
+                found.update(await self.get(part))
+            return found
         loop = asyncio.get_running_loop()
         read: _Read[K, V] = _Read(keys, loop.time() + QUEUE_TIMEOUTS * self._timeout_s, loop.create_future())
         self._reads.append(read)

@@ -26,7 +26,7 @@ from serve_app.settings import Settings
 PREFIX = "fastapi-cache-project::"
 WRITE_TIMEOUT_S = 1.0  # no request waits for a write
 MAX_PENDING = 10_000
-MAX_KEYS = 1000  # in an MGET that several requests share
+MAX_KEYS = 1000  # in an MGET, which several requests may share
 WRITE_KEYS = 250
 """Keys in one round of writes: packing them and reading the replies blocks the event loop for some milliseconds."""
 WRITE_INTERVAL_S = 0.1

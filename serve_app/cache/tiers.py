@@ -58,7 +58,7 @@ class Tiers:
         return found
 
     async def look_up(self, asked: Sequence[tuple[Identity, Sequence[bytes]]]) -> list[dict[bytes, Prediction]]:
-        """Each model's predictions in the shared tier, read by one MGET and copied to memory."""
+        """Each model's predictions in the shared tier, read together and copied to memory."""
         reads = [self._of(model).get_many(keys) for model, keys in asked]
         found = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
         for (model, _), known in zip(asked, found, strict=True):
@@ -85,6 +85,7 @@ class Tiers:
         self._counted_at = now
         share = min(1.0, 2 * self._may_renew / RENEWED_PER_S)
         renewed = int(max(0.0, min(hits * share, self._may_renew)) + random.random())  # noqa: S311
+        renewed = min(hits, renewed)  # the sum may be rounded up
         self._may_renew -= renewed
         return renewed
 

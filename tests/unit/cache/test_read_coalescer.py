@@ -45,12 +45,22 @@ async def test_what_comes_while_one_is_under_way_goes_out_as_one() -> None:
     assert [answers[0][1], answers[1][2], answers[1][3], answers[2][3], answers[3][4]] == [1, 4, 9, 9, 16]
 
 
-async def test_a_call_holds_most_keys_or_one_read() -> None:
+async def test_a_call_holds_at_most_max_keys() -> None:
     store = Store()
     store.gate.set()
     gather = ReadCoalescer(store.fetch, timeout_s=1, max_keys=3)
-    await asyncio.gather(*(gather.get(keys) for keys in ([1, 2], [3], [4], [5, 6, 7, 8, 9])))
-    assert store.asked == [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
+    await asyncio.gather(*(gather.get(keys) for keys in ([1, 2], [3], [4], [5, 6])))
+    assert store.asked == [[1, 2, 3], [4, 5, 6]]
+
+
+async def test_a_large_read_takes_several_calls_and_others_go_between() -> None:
+    store = Store()
+    store.gate.set()
+    gather = ReadCoalescer(store.fetch, timeout_s=1, max_keys=3)
+    large, small = await asyncio.gather(gather.get(range(8)), gather.get([9]))
+    assert store.asked == [[0, 1, 2], [9], [3, 4, 5], [6, 7]]
+    assert large == {key: key * key for key in range(8)}
+    assert small[9] == 81
 
 
 async def test_a_calls_time_begins_when_it_is_sent() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -83,3 +85,11 @@ def test_each_of_a_few_hits_is_written_again_also_at_the_same_moment() -> None:
         shared.store.clear()
         tiers.recall(IDENTITY, kept)
         assert len(shared.store) == 1
+
+
+def test_no_more_hits_are_written_again_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", lambda: math.nextafter(1.0, 0.0))  # 1 added to it is 2
+    tiers = Tiers(lambda _: NoSharedCache(), 10, IDENTITY, lambda: 0.0)
+    kept = answers("a")
+    tiers.keep(IDENTITY, kept)
+    assert tiers.recall(IDENTITY, kept) == kept
