@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from serve_app.errors import TooLate
+from serve_app.errors import ServiceError
 from serve_app.identity import Identity
 from serve_app.prediction import Prediction
 
@@ -75,7 +75,7 @@ class Computed:
     predictions: Mapping[bytes, Prediction]
     identity: Identity
     timings: Timings
-    late: TooLate | None
+    late: ServiceError | None
     """Why some of the texts have no prediction; None if all have one."""
     unanswered: Collection[bytes]
     """The keys of the texts without a prediction."""

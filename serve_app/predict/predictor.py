@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from serve_app.cache.tiers import OpenSharedCache, Tiers
-from serve_app.errors import TooBusy, TooLate
+from serve_app.errors import ModelUnavailable, ServiceError, TooBusy, TooLate
 from serve_app.identity import Identity
 from serve_app.messages import Answer
 from serve_app.metrics import Metrics
@@ -143,7 +143,7 @@ class Predictor:
                 own, joined = await self._fly(self._flights, rest, start, caller, limits)
             else:
                 own, joined = await self._fly(self._lists, {key: wanted}, start_list, caller, limits)
-            late: TooLate | None = None
+            late: ServiceError | None = None
             answered = {}
             for computed in (*joined, *([own] if own else [])):
                 model = computed.identity
@@ -157,7 +157,7 @@ class Predictor:
                 continue
             mixed += answered.keys() != {best.model.fingerprint}
             best = fullest(list(answered.values()))
-            if late is not None and late.deadline >= limits.deadline and best.missing(wanted):
+            if late and best.missing(wanted) and (not isinstance(late, TooLate) or late.deadline >= limits.deadline):
                 raise late
 
     async def _fly(
@@ -216,7 +216,8 @@ class Predictor:
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         rest = {key: text for key, text in texts.items() if key not in predictions}
-        late = TooLate(answer.busy_s, deadline) if rest else None
+        failed = ModelUnavailable(headers={"Retry-After": "1"}) if rest and answer.failed else None
+        late = failed or TooLate(answer.busy_s, deadline) if rest else None
         if answer.busy_s:  # otherwise it took all of its time-out, and more classifiers would not help
             self._admission.count_refused(rest)
         if late and not predictions:

@@ -190,6 +190,15 @@ async def test_of_a_list_that_is_too_much_each_try_keeps_its_part_and_ends_with_
     assert len(setup.store) == 10, "other replicas know them too"
 
 
+async def test_of_a_list_for_which_the_model_failed_in_part_that_part_alone_is_computed_again() -> None:
+    setup = Setup()
+    setup.model.refusals = [answer(fake_scores("a"), None, failed=True)]
+    with pytest.raises(ModelUnavailable):
+        await setup.predictor.predict(["a", "b"])
+    assert counts(await setup.predictor.predict(["a", "b"])) == (1, 1, 0)
+    assert setup.model.calls == [["a", "b"], ["b"]]
+
+
 async def test_a_text_that_was_reached_is_answered_even_if_the_list_that_it_joined_was_not() -> None:
     setup = Setup()
     setup.model.max_texts = 4
