@@ -25,6 +25,7 @@ from serve_app.settings import Settings
 
 PREFIX = "fastapi-cache-project::"
 WRITE_TIMEOUT_S = 1.0  # no request waits for a write
+CLOSE_TIMEOUT_S = 2.0  # for all that is queued
 MAX_PENDING = 10_000
 MAX_KEYS = 1000  # in an MGET, which several requests may share
 WRITE_KEYS = 250
@@ -88,19 +89,21 @@ class RedisStore:
             self._writer = asyncio.create_task(self._write())
 
     async def close(self) -> None:
-        """Write what is queued, then close the connections."""
+        """Write what is queued, as far as CLOSE_TIMEOUT_S allows, then close the connections."""
         self._closed = True
         if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=CLOSE_TIMEOUT_S)
+            self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         await self.breaker.close()
         if self._connecting is not None:
-            self._connecting.cancel()
+            # has a time-out of its own; if it were cancelled, so would be the reads that wait for it
             await asyncio.gather(self._connecting, return_exceptions=True)
         connections = (self._for_reads, self._for_writes)
         await asyncio.gather(*(each.disconnect() for each in connections), return_exceptions=True)
 
     async def _read(self, names: list[str], deadline: float) -> dict[str, bytes]:
-        if self.breaker.open:
+        if self.breaker.open or self._closed:
             return {}
         values = await self._ask("get", deadline, lambda: self._mget_connected(names))
         if values is None:
