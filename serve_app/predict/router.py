@@ -49,8 +49,8 @@ class Router(LocalityMixin, RequestRouter):
             if pending_request.metadata.call_method == "exchange":
                 return [[min(awake, key=lambda each: each.replica_id.unique_id)]]
         waits = {each: self._wait_s(each) for each in awake}
-        soonest_s = min(waits.values())
-        near = [each for each, wait_s in waits.items() if wait_s <= soonest_s + each.pass_s]
+        soonest = min(awake, key=waits.__getitem__)
+        near = [each for each, wait_s in waits.items() if wait_s <= waits[soonest] + soonest.pass_s]
         chosen = min(near, key=lambda each: (each.node_id != self._self_node_id, self._calls(each), random.random()))  # noqa: S311
         chosen.expect_call()
         return [[chosen], candidate_replicas]

@@ -85,6 +85,13 @@ async def test_a_call_goes_to_the_own_node_while_its_wait_is_within_a_pass_of_th
     assert await routing.chosen() == {"there": 40}
 
 
+async def test_a_replica_whose_passes_are_long_gets_no_more_calls_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    routing = Routing(monkeypatch, "there", "here")
+    routing.replicas["there"].record(answer(wait_s=0.0, pass_s=PASS_S))
+    routing.replicas["here"].record(answer(wait_s=1.0, pass_s=1.0))
+    assert await routing.chosen(calls=1) == {"there": 1}
+
+
 async def test_calls_that_have_not_ended_count_for_a_pass_each(monkeypatch: pytest.MonkeyPatch) -> None:
     routing = Routing(monkeypatch, "there", "here")
     routing.hear(here=0.0, there=0.0)
