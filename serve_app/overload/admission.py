@@ -89,7 +89,8 @@ class Admission:
 
     def redeem(self, key: bytes) -> float:
         """The longest queue that the request with this key may find; uses up its reservation if it has one."""
-        return self._settings.max_wait_s * (RESERVED_WAITS if self.reservations.redeem(key, self._clock()) else 1)
+        waits = RESERVED_WAITS if self.reservations.redeem(key, self._clock()) else 1
+        return min(self._settings.max_wait_s * waits, self._settings.model_timeout_s)
 
     def admit(self, texts: Mapping[bytes, str], max_wait_s: float, deadline: float) -> Permit:
         """Count the texts as sent to the model until they `leave`.

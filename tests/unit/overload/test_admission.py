@@ -171,6 +171,17 @@ def test_a_caller_that_comes_back_as_asked_goes_before_newcomers(admission: Admi
     assert admit(admission, texts(7)).max_wait_s == 3
 
 
+@pytest.mark.parametrize(("max_wait_s", "expected_s"), [(10, [5, 5]), (2, [2, 5]), (1, [1, 3])])
+def test_nobody_is_admitted_to_a_queue_that_is_longer_than_the_time_out(max_wait_s: int, expected_s: list[int]) -> None:
+    admission = Admission(Settings(max_wait_s=max_wait_s, model_timeout_s=5), Metrics(), Clock())
+    admission.learn(answer(wait_s=5.1))
+    new = admission.redeem(b"new")
+    with pytest.raises(TooBusy):
+        admission.admit(texts(1), new, math.inf)
+    admission.reservations.apply([(b"returned", 0.0)], 1, 100.0)
+    assert [new, admission.redeem(b"returned")] == expected_s
+
+
 @pytest.mark.parametrize(("requests", "seconds"), [(20, 5), (100, 60)])
 def test_large_requests_that_are_refused_make_nobody_elses_time_long(
     admission: Admission, requests: int, seconds: int
