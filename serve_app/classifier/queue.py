@@ -37,6 +37,8 @@ class Request:
     busy_s: float = 0.0
     """Above 0 if it was refused: the seconds of others' work."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: tuple[int, int] = (0, 0)
+    """Its part of the queue's sums."""
 
 
 class Queue:
@@ -49,8 +51,7 @@ class Queue:
         self._pass_tokens = settings.batch_tokens
         self._max_wait_s = settings.max_wait_s
         self._clock = clock
-        self._counted: OrderedDict[Request, tuple[int, int]] = OrderedDict()
-        """Each request's part of `tokens` and of `_turns`."""
+        self._requests: OrderedDict[Request, None] = OrderedDict()
         self._lists: dict[Request, None] = {}
         """Those with more work than a pass, in order of arrival."""
         self._turns = 0
@@ -59,7 +60,7 @@ class Queue:
         self.tokens_per_s = 0.0
 
     def __iter__(self) -> Iterator[Request]:
-        return iter(self._counted)
+        return iter(self._requests)
 
     @property
     def wait_s(self) -> float:
@@ -93,38 +94,30 @@ class Queue:
     @contextmanager
     def track(self, request: Request) -> Iterator[None]:
         """Count the request, and run the texts added to it, while the block runs; then drop those still waiting."""
-        self._counted[request] = (0, 0)
+        self._requests[request] = None
         if request.max_wait_s == math.inf:
-            self._counted.move_to_end(request, last=False)
+            self._requests.move_to_end(request, last=False)
         self.recount(request)
         try:
             yield
         finally:
-            self._forget(request)
+            self._requests.pop(request, None)
+            self.recount(request)
             request.waiting.clear()
 
     def recount(self, request: Request, *, ran: bool = False) -> None:
-        """Update the sums after the request's work has changed; after a pass it goes behind all others."""
-        if request not in self._counted:
-            return
-        tokens, turn = self._counted[request]
-        longest = len(request.waiting[0][1]) if request.waiting else 0
-        counted = request.work, min(request.work, max(self._pass_tokens, longest))
-        self._counted[request] = counted
-        self.tokens += counted[0] - tokens
-        self._turns += counted[1] - turn
-        if request.work > self._pass_tokens:
+        """Update the sums after the request's work has changed or it has left; after a pass it goes to the end."""
+        work = request.work if request in self._requests else 0
+        turn = min(work, max(self._pass_tokens, len(request.waiting[0][1]) if request.waiting else 0))
+        self.tokens += work - request.counted[0]
+        self._turns += turn - request.counted[1]
+        request.counted = work, turn
+        if work > self._pass_tokens:
             self._lists[request] = None
         else:
             self._lists.pop(request, None)
-        if ran:
-            self._counted.move_to_end(request)
-
-    def _forget(self, request: Request) -> None:
-        tokens, turn = self._counted.pop(request, (0, 0))
-        self.tokens -= tokens
-        self._turns -= turn
-        self._lists.pop(request, None)
+        if ran and work:
+            self._requests.move_to_end(request)
 
     def _returned(self, request: Request) -> bool:
         """Whether the request has a retry time, so that it may wait longer than a new one."""
@@ -162,5 +155,6 @@ class Queue:
             ):
                 request.busy_s = others_s
                 request.ended.set()
-                self._forget(request)
+                del self._requests[request]
+                self.recount(request)
                 return
