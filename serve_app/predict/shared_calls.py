@@ -7,7 +7,6 @@ itself. It returns when the last of its requests is done, so only small ones sho
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +28,6 @@ class _Call:
     max_wait_s: float
     requests: list[Sequence[str]] = field(default_factory=list)
     size: int = 0
-    callers: int = 0
     full: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Sequence[Answer | None]] = field(init=False)
 
@@ -50,34 +48,30 @@ class SharedCalls:
         if call is None:
             call = self._open[max_wait_s] = _Call(max_wait_s)
             gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
-            call.task = asyncio.create_task(self._gather_and_send(call, gather_s))
+            asyncio.get_running_loop().call_later(gather_s, self._close, call)
+            call.task = asyncio.create_task(self._send_when_full(call))
         index = len(call.requests)
         call.requests.append(texts)
         call.size += size
-        call.callers += 1
         if call.size >= FULL_BYTES:
             self._close(call)
-            call.full.set()
         try:
             await asyncio.wait([call.task])
             return call.task.result()[index]
         finally:
-            call.callers -= 1
             if not call.task.done():
                 call.requests[index] = ()  # unless the call has been sent, these texts are not computed
                 call.size -= size
-                if not call.callers:
+                if not any(call.requests):
                     call.task.cancel()
                     self._close(call)  # at once, so that no request joins it now
             del call  # an error's traceback holds this frame: a cycle that only the garbage collector frees
 
-    async def _gather_and_send(self, call: _Call, gather_s: float) -> Sequence[Answer | None]:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(gather_s):
-                await call.full.wait()
-        self._close(call)
+    async def _send_when_full(self, call: _Call) -> Sequence[Answer | None]:
+        await call.full.wait()
         return await self._send(call.requests, call.max_wait_s)
 
     def _close(self, call: _Call) -> None:
+        call.full.set()
         if self._open.get(call.max_wait_s) is call:
             del self._open[call.max_wait_s]
