@@ -66,9 +66,8 @@ class RemoteModel:
         if may_share and (size := sum([len(text.encode()) + 2 for text in texts])) <= self._pass_tokens:
             answer = await self._shared.classify(texts, size, max_wait_s, spare_s)
         else:
-            limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
             answer = await self._call(
-                lambda spent_s: self._handle.classify.remote(list(texts), _within_s(limit_s - spent_s), max_wait_s)
+                lambda left_s: self._handle.classify.remote(list(texts), left_s, max_wait_s), timeout_s
             )
         if answer is None:
             raise ModelUnavailable(headers={"Retry-After": "1"})
@@ -78,7 +77,7 @@ class RemoteModel:
 
     async def _classify_all(self, requests: Sequence[Sequence[str]], max_wait_s: float) -> Sequence[Answer | None]:
         answers: Sequence[Answer | None] = await self._call(
-            lambda spent_s: self._handle.classify_all.remote(requests, _within_s(self._timeout_s - spent_s), max_wait_s)
+            lambda left_s: self._handle.classify_all.remote(requests, left_s, max_wait_s)
         )
         return answers
 
@@ -87,13 +86,14 @@ class RemoteModel:
         heard: tuple[Sequence[Event], int] = await self._call(lambda _: self._handle.exchange.remote(*news))
         return heard
 
-    async def _call(self, send: Callable[[float], Any]) -> Any:
-        """The response to `send`, which gets the seconds that earlier attempts took."""
-        began = time.monotonic()
+    async def _call(self, send: Callable[[float], Any], timeout_s: float | None = None) -> Any:
+        """The response to `send`, which gets the seconds that are left to compute the answer."""
+        end = time.monotonic() + (self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
         try:
             async with asyncio.timeout(self._timeout_s):
                 for left in reversed(range(self.ATTEMPTS)):
-                    response = send(time.monotonic() - began)
+                    left_s = max(0.0, end - time.monotonic())
+                    response = send(left_s - min(RETURN_S, left_s / 20))
                     try:
                         return await response
                     except (RayActorError, AioRpcError, asyncio.CancelledError):
@@ -117,7 +117,3 @@ def _is_cancelled() -> bool:
     # not inline: a task in the frame of an error that it raises is a cycle that only the garbage collector frees
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _within_s(timeout_s: float) -> float:
-    return max(0.0, timeout_s - min(RETURN_S, timeout_s / 20))
