@@ -68,6 +68,10 @@ class BufferedGauge:
         self._gauge = Gauge(name, description)
         self.value = value
 
+    def add(self, number: float) -> None:
+        """Add to the value."""
+        self.value = (self.value or 0.0) + number
+
     def flush(self) -> None:
         """Send the value to Ray."""
         if self.value is not None:

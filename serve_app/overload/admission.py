@@ -67,7 +67,6 @@ class Admission:
         self._clock = clock
         self.reservations = RetryReservations()
         self._queues: dict[str, _Queue] = {}
-        self._outstanding = 0
         self._sizes: deque[int] = deque(maxlen=_SIZES)
         self._unanswered_s = 0.0
         self._idle_at = -math.inf
@@ -113,12 +112,10 @@ class Admission:
         wait_s = self._unanswered_s / max(1, len(self._queues)) if returned else self.wait_s
         # how long it delays others: by one pass at most, since requests alternate, or by its longest text
         longest = max(sizes, default=0)
-        turns = [
-            min(tokens, max(queue.pass_s * queue.tokens_per_s, longest)) / queue.tokens_per_s
-            for queue in self._queues.values()
-        ]
+        queues = self._queues.values()
+        turns = [min(tokens, max(each.pass_s * each.tokens_per_s, longest)) / each.tokens_per_s for each in queues]
         turn_s = sum(turns) / max(1, len(turns))
-        spare_s = max(0.0, wait_s - max((queue.pass_s for queue in self._queues.values()), default=0.0))
+        spare_s = max(0.0, wait_s - max((each.pass_s for each in queues), default=0.0))
         permit = Permit(tokens, turn_s, max_wait_s, spare_s)
         if wait_s > max_wait_s:
             self.reservations.count_refused(tokens)
@@ -129,19 +126,16 @@ class Admission:
                 self.reservations.count_refused(tokens)
             raise TooLate(0.0, deadline, max_wait_s)
         self._sizes.append(tokens)
-        for queue, turn in zip(self._queues.values(), turns, strict=True):
+        for queue, turn in zip(queues, turns, strict=True):
             queue.ready_at = max(queue.ready_at, now) + turn * self.reservations.replicas / len(turns)
-        self._count(permit, 1)
+        self._unanswered_s += turn_s
+        self._metrics.outstanding_tokens.add(tokens)
         return permit
 
     def leave(self, permit: Permit) -> None:
         """Release the permit of a call that has an answer or needs none any more; to be called once."""
-        self._count(permit, -1)
-
-    def _count(self, permit: Permit, sign: int) -> None:
-        self._unanswered_s += sign * permit.turn_s
-        self._outstanding += sign * permit.tokens
-        self._metrics.outstanding_tokens.value = self._outstanding
+        self._unanswered_s -= permit.turn_s
+        self._metrics.outstanding_tokens.add(-permit.tokens)
 
     def refusal(self, refused: TooBusy, texts: Mapping[bytes, str], key: bytes, deadline: float) -> TooBusy:
         """The error for a request with this key whose `texts` were refused; it has a retry time reserved for it.
