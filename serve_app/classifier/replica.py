@@ -131,8 +131,8 @@ class Classifier:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""
         queue, timeout_s = self._passes.queue, self._settings.model_timeout_s
-        # most of a long list does not delay others, but all of it must be done within the time-out; not counting the
-        # largest, which more classifiers would not make faster, nor what must be left for the next try in any case
+        # lists hardly delay others, but must be done within the time-out; more classifiers would help neither the
+        # largest, which runs on one of them, nor what is left for a next try in any case
         limit = timeout_s * queue.tokens_per_s
         lists = sum(sorted(min(request.work, limit) for request in queue)[:-1]) / limit
         return {LOAD: self._work.share() + queue.wait_s / self._settings.max_wait_s + lists}

@@ -111,19 +111,18 @@ class Admission:
         returned = max_wait_s > self._settings.max_wait_s
         wait_s = self._unanswered_s / max(1, len(self._queues)) if returned else self.wait_s
         # how long it delays others: by one pass at most, since requests alternate, or by its longest text
-        longest = max(sizes, default=0)
         queues = self._queues.values()
-        turns = [min(tokens, max(each.pass_s * each.tokens_per_s, longest)) / each.tokens_per_s for each in queues]
+        turns = [min(tokens, max(0, each.pass_s * each.tokens_per_s, *sizes)) / each.tokens_per_s for each in queues]
         turn_s = sum(turns) / max(1, len(turns))
         spare_s = max(0.0, wait_s - max((each.pass_s for each in queues), default=0.0))
         permit = Permit(tokens, turn_s, max_wait_s, spare_s)
         if wait_s > max_wait_s:
-            self.reservations.count_refused(tokens)
+            self.reservations.refused_tokens += tokens
             raise TooBusy(0.0, deadline, max_wait_s)
         # what is done of a long list by then is cached, and not computed again in the next try
         if now + wait_s + turn_s > deadline:
             if now + turn_s <= deadline:  # otherwise no number of classifiers would help
-                self.reservations.count_refused(tokens)
+                self.reservations.refused_tokens += tokens
             raise TooLate(0.0, deadline, max_wait_s)
         self._sizes.append(tokens)
         for queue, turn in zip(queues, turns, strict=True):
@@ -147,7 +146,7 @@ class Admission:
 
     def count_refused(self, texts: Mapping[bytes, str]) -> None:
         """Count the texts of a call as refused work, once for all requests that have joined it."""
-        self.reservations.count_refused(sum(self._guesses(texts)))
+        self.reservations.refused_tokens += sum(self._guesses(texts))
 
     def _guesses(self, texts: Mapping[bytes, str]) -> list[int]:
         return [guess_tokens(text, self._settings.max_tokens) for text in texts.values()]

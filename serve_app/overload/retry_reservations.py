@@ -35,7 +35,8 @@ class RetryReservations:
         self.replicas = 1
         """Ingress replicas that issue reservations; each may reserve an equal part of the model's rate."""
         self._name = uuid.uuid4().hex
-        self._refused = 0
+        self.refused_tokens = 0
+        """Tokens that were refused since the last news, which report them: they are demand too."""
         self._due: dict[bytes, float] = {}
         self._by_due: list[tuple[float, bytes]] = []
         """A heap of them, and of those that were used up or replaced since."""
@@ -44,10 +45,6 @@ class RetryReservations:
         """Seconds of work that all replicas have promised, by what this one has; it is less by the time since then."""
         self._heard = False
         self._share = 1.0
-
-    def count_refused(self, tokens: int) -> None:
-        """Count tokens that were refused, which are reported with the news: they are demand too."""
-        self._refused += tokens
 
     def redeem(self, key: bytes, now: float) -> bool:
         """Use up the request's reservation; False if it has none that is due."""
@@ -76,7 +73,7 @@ class RetryReservations:
         """The oldest reservation events that are not sent yet, and the tokens refused since the last call."""
         dues = [(key, self._events.pop(key)) for key in list(islice(self._events, _MAX_EVENTS))]
         events = [(key, None if due is None else due - now) for key, due in dues]
-        refused, self._refused = self._refused, 0
+        refused, self.refused_tokens = self.refused_tokens, 0
         return self._name, events, refused
 
     def apply(self, events: Sequence[Event], replicas: int, now: float) -> None:

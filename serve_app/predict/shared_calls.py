@@ -47,8 +47,7 @@ class SharedCalls:
         call = self._open.get(max_wait_s)
         if call is None:
             call = self._open[max_wait_s] = _Call(max_wait_s)
-            gather_s = min(MAX_GATHER_S, spare_s * GATHER_FRACTION)
-            asyncio.get_running_loop().call_later(gather_s, self._close, call)
+            asyncio.get_running_loop().call_later(min(MAX_GATHER_S, spare_s * GATHER_FRACTION), self._close, call)
             call.task = asyncio.create_task(self._send_when_full(call))
         index = len(call.requests)
         call.requests.append(texts)
