@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +12,9 @@ from pathlib import Path
 import psutil
 
 from serve_app.local.run_folder import reserve
+
+FREE_PORTS = range(20_000, 30_000)
+"""Above those of Ray's workers, and below those of Serve's replicas and of outgoing connections."""
 
 SIDE_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
@@ -100,7 +105,9 @@ def side_ports(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, and that the kernel gives to no outgoing connection meanwhile."""
+    for port in random.SystemRandom().sample(FREE_PORTS, len(FREE_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1} is free")

@@ -15,16 +15,19 @@ from ray.serve._private import application_state
 from model.directory import open_directory
 from model.export import export
 from model.manifest import write_manifest
+from serve_app.local import ports
 from serve_app.local.check import check
 from serve_app.local.config import SOURCE, local_config
 from serve_app.local.cpus import usable_cpus
 from serve_app.local.deploying import Deploying
-from serve_app.local.ports import free_port, holder, is_free, side_ports
+from serve_app.local.ports import FREE_PORTS, free_port, holder, is_free, side_ports
 from serve_app.local.run_folder import reserve, run_folder
 from serve_app.settings import Settings
 from tests.support.models import save_distilbert
 from tests.zoo.models import MODELS
 from tests.zoo.tokenizers import TOKENIZERS
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @pytest.fixture
@@ -249,3 +252,18 @@ def test_serve_gives_up_by_the_words_of_the_installed_one(message: str, tmp_path
         more.write(said[12:])
     assert deploying.given_up()
     assert Deploying(log).given_up()
+
+
+@pytest.mark.skipif(not EPHEMERAL.exists(), reason="only Linux says which ports it gives to outgoing connections")
+def test_a_free_port_is_none_that_an_outgoing_connection_may_take_before_it_is_used() -> None:
+    first, last = map(int, EPHEMERAL.read_text().split())
+    assert not set(FREE_PORTS) & set(range(first, last + 1))
+    assert {free_port() for _ in range(20)} <= set(FREE_PORTS)
+
+
+def test_a_port_in_use_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(ports, "FREE_PORTS", range(port, port + 1))
+        with pytest.raises(OSError, match=f"no port from {port} to {port} is free"):
+            free_port()
