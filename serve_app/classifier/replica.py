@@ -131,10 +131,10 @@ class Classifier:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The load that Serve polls: work since the last poll, and the queue, as a share of this replica's capacity."""
         queue, timeout_s = self._passes.queue, self._settings.model_timeout_s
-        # lists hardly delay others, but must be done within the time-out; more classifiers would help neither the
-        # largest, which runs on one of them, nor what is left for a next try in any case
+        # lists hardly delay others, but must be done within the time-out; what is left then is for the next try in any
+        # case, and more classifiers would not help it
         limit = timeout_s * queue.tokens_per_s
-        lists = sum(sorted(min(request.work, limit) for request in queue)[:-1]) / limit
+        lists = sum(min(request.work, limit) for request in queue) / limit
         return {LOAD: self._work.share() + queue.wait_s / self._settings.max_wait_s + lists}
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.0)
