@@ -148,3 +148,6 @@ class ModelUnavailable(ServiceError):
     type = "model_unavailable"
     title = "The model did not answer in time."
     retry_after = "Seconds after which to retry."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})

@@ -6,7 +6,6 @@ Serve runs this at every change of replicas, so it imports only the standard lib
 
 import ctypes
 import importlib
-import json
 import os
 import re
 import resource
@@ -57,10 +56,11 @@ EARLY = {
     415: ("unsupported_media_type", "The Content-Encoding or character set is not supported."),
     421: ("foreign_host", "The Host is not a name of this machine; SENTIMENT_ALLOWED_HOSTS allows others."),
 }
+_BODY = '{{"detail": [{{"type": "{}", "loc": [], "msg": "{}"}}]}}'
 _CLOSE_EARLY = "".join(
-    f"    http-response return status {status} content-type application/json string "
-    f"'{json.dumps({'detail': [{'type': kind, 'loc': [], 'msg': message}]})}' if crowded {{ status {status} }}\n"
-    for status, (kind, message) in EARLY.items()
+    f"    http-response return status {status} content-type application/json string '{_BODY.format(*error)}' "
+    f"if crowded {{ status {status} }}\n"
+    for status, error in EARLY.items()
 )
 # Waiting comes first: over HTTP/2 an answer before the body is complete would be lost with its stream.
 LIMITS = f"""\
@@ -159,9 +159,8 @@ def with_our_directives(config: str) -> str:
 
 
 def _http_error(status: int) -> str:
-    kind, message = UNANSWERED[status]
-    detail = json.dumps({"detail": [{"type": kind, "loc": [], "msg": message}]})
-    return f"http-error status {status} content-type application/json hdr Retry-After 1 string '{detail}'"
+    body = _BODY.format(*UNANSWERED[status])
+    return f"http-error status {status} content-type application/json hdr Retry-After 1 string '{body}'"
 
 
 def connections(files: int) -> int:

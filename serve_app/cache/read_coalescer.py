@@ -31,10 +31,10 @@ class ReadCoalescer(Generic[K, V]):
     """Calls `fetch(keys, deadline)` for all callers, one call at a time.
 
     The first read is sent at once; reads that arrive before its answer are sent together as the next. A read of more
-    than `max_keys` keys takes several calls. `fetch` gets a
-    deadline on the loop's clock, one time-out after the call, and must keep it: time in the queue does not count
-    against the store. If the store fails it returns an empty mapping, and the next reads are still sent. A read whose
-    caller has gone, or that has waited too long in the queue, is not sent.
+    than `max_keys` keys takes several calls. `fetch` gets a deadline on the loop's clock, one time-out after the call,
+    and must keep it: time in the queue does not count against the store. If the store fails it returns an empty
+    mapping, and the next reads are still sent. A read whose caller has gone, or that has waited too long in the queue,
+    is not sent.
     """
 
     def __init__(

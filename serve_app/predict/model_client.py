@@ -70,7 +70,7 @@ class RemoteModel:
                 lambda left_s: self._handle.classify.remote(list(texts), left_s, max_wait_s), timeout_s
             )
         if answer is None:
-            raise ModelUnavailable(headers={"Retry-After": "1"})
+            raise ModelUnavailable
         if any(answer.scores):
             self.last_success = time.monotonic()
         return answer
@@ -110,7 +110,7 @@ class RemoteModel:
         except Exception as error:  # noqa: BLE001  (over gRPC the replica's errors arrive as they are)
             logger.error("the model failed: %s", type(error).__name__)
         # not chained: the cause may quote the caller's text
-        raise ModelUnavailable(headers={"Retry-After": "1"})
+        raise ModelUnavailable
 
 
 def _is_cancelled() -> bool:

@@ -216,7 +216,7 @@ class Predictor:
         }
         timings = Timings(queue=answer.queue_ms, tokenize=answer.tokenize_ms, model=answer.model_ms)
         rest = {key: text for key, text in texts.items() if key not in predictions}
-        failed = ModelUnavailable(headers={"Retry-After": "1"}) if rest and answer.failed else None
+        failed = ModelUnavailable() if rest and answer.failed else None
         late = failed or TooLate(answer.busy_s, deadline) if rest else None
         if answer.busy_s:  # otherwise it took all of its time-out, and more classifiers would not help
             self._admission.count_refused(rest)

@@ -23,7 +23,7 @@ from serve_app.local.ports import free_port
 from serve_app.local.processes import haproxy_of_ours
 from serve_app.metrics import Metrics
 from serve_app.settings import Settings
-from serve_app.web.backlog import let_more_connections_wait
+from serve_app.web.backlog import BACKLOG
 from serve_app.web.guard import guarded
 from tests.support.fakes import FakeModel
 from tests.support.wait import until
@@ -77,8 +77,9 @@ def _served(make: Callable[[], ASGIApp], seen: list[Scope]) -> Iterator[int]:
         else:
             await app(scope, receive, send)
 
-    let_more_connections_wait()
-    server = uvicorn.Server(uvicorn.Config(recorded, lifespan="off", log_level="critical", timeout_keep_alive=90))
+    server = uvicorn.Server(
+        uvicorn.Config(recorded, lifespan="off", log_level="critical", timeout_keep_alive=90, backlog=BACKLOG)
+    )
     app: ASGIApp
 
     def run() -> None:
